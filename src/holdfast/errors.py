@@ -1,0 +1,111 @@
+"""Every error that Holdfast raises on purpose.
+
+HoldfastError
+├── ConfigError            a setting is unknown, out of range, or would have no effect
+├── DataError              user data cannot be read or used
+│   └── NothingToLearnError    no example with a trainable token is left
+├── ModelError             a model cannot be loaded, rendered for, or adapted
+│   └── ContextLengthError     a prompt and its completion do not fit the model
+├── TrainingError          a run cannot start or go on
+│   ├── NonFiniteLossError     a loss or gradient is not a finite number
+│   ├── CollapseError          a monitor saw the model degenerate
+│   └── TeacherNotBetterError  the context does not make the teacher better than the student
+├── GraderError            an answer could not be graded (which is not the same as wrong)
+├── StoreError             the workspace is missing, damaged or of another version
+│   └── NotFoundError          no such skill, version or run
+└── GateRefusedError       the gate did not accept the candidate
+"""
+
+from __future__ import annotations
+
+
+class HoldfastError(Exception):
+    """Base of all: a message that says what, where and what to do, and a stable `code`."""
+
+    code = "holdfast_error"
+    exit_code = 1
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class ConfigError(HoldfastError, ValueError):
+    """A setting is unknown, out of range, or would have no effect."""
+
+    code = "invalid_config"
+    exit_code = 2
+
+
+class DataError(HoldfastError, ValueError):
+    """User data cannot be read or used."""
+
+    code = "invalid_data"
+
+
+class NothingToLearnError(DataError):
+    """No example with a trainable token is left."""
+
+    code = "nothing_to_learn"
+
+
+class ModelError(HoldfastError, RuntimeError):
+    """A model cannot be loaded, rendered for, or adapted."""
+
+    code = "model_error"
+
+
+class ContextLengthError(ModelError):
+    """A prompt and its completion do not fit the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class TrainingError(HoldfastError, RuntimeError):
+    """A run cannot start or go on."""
+
+    code = "training_error"
+
+
+class NonFiniteLossError(TrainingError):
+    """A loss or gradient is not a finite number; nothing was updated."""
+
+    code = "non_finite_loss"
+
+
+class CollapseError(TrainingError):
+    """A monitor saw the model degenerate; the last good checkpoint is kept."""
+
+    code = "collapse"
+
+
+class TeacherNotBetterError(TrainingError):
+    """The privileged context does not make the teacher better than the student."""
+
+    code = "teacher_not_better"
+
+
+class GraderError(HoldfastError, RuntimeError):
+    """An answer could not be graded, which is not the same as wrong."""
+
+    code = "grader_error"
+
+
+class StoreError(HoldfastError, RuntimeError):
+    """The workspace is missing, damaged or of another version."""
+
+    code = "store_error"
+
+
+class NotFoundError(StoreError, LookupError):
+    """No such skill, version or run."""
+
+    code = "not_found"
+
+
+class GateRefusedError(HoldfastError, RuntimeError):
+    """The gate did not accept the candidate."""
+
+    code = "gate_refused"
+    exit_code = 3
