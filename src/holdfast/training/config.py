@@ -1,0 +1,321 @@
+"""The recipe of a run: one frozen object for Python, TOML, the command line and the store.
+
+Importable without torch. A default is the setting we vouch for on the embedded base; where a larger
+model needs another one, the default is "auto" and `training/defaults.py` chooses and says why.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from holdfast.models.adapter_config import AdapterConfig
+from holdfast.training.recipe_source import apply_overrides, explain, parse_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from holdfast.types import JSONValue
+
+Share: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive: TypeAlias = Annotated[float, Field(gt=0.0)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, no unknown keys, no infinite numbers."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True
+    )
+
+    def refuse_if_changed(self, names: Sequence[str], because: str) -> None:
+        """Raises ValueError when one of `names` differs from its default although it has no effect."""
+        for name in names:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} would have no effect because {because}; remove it")
+
+
+class AutoConfig(Settings):
+    """Let Holdfast choose the method from the data, and say why."""
+
+    type: Literal["auto"] = "auto"
+
+
+class SftConfig(Settings):
+    """Supervised fine-tuning: cross-entropy on the demonstrations' own tokens."""
+
+    type: Literal["sft"] = "sft"
+    packing: bool = False
+    """Put several examples into one row, each with its own positions and attention; pays off where lengths differ."""
+
+
+class SdftConfig(Settings):
+    """Self-distillation fine-tuning (arXiv 2601.19897): the model that reads the demonstration teaches itself."""
+
+    type: Literal["sdft"] = "sdft"
+    divergence: Literal["forward_kl", "reverse_kl", "jsd", "top_k_tail"] = "forward_kl"
+    """What is minimised per token; forward_kl is KL(teacher || student) over the full vocabulary."""
+    jsd_alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    """Weight of the teacher in the mixture; only for divergence = "jsd"."""
+    top_k: Count = 64
+    """Teacher tokens kept besides one bucket for the rest; only for divergence = "top_k_tail"."""
+    skip_tokens: Annotated[int, Field(ge=0)] = 3
+    """First tokens of a completion that carry no loss (at least one token of every completion does)."""
+    skip_after: str = "</think>"
+    """When a completion contains this text, the skipped tokens are counted after it; empty = from the start."""
+    max_new_tokens: Count = 128
+    """Longest rollout, in tokens."""
+    temperature: Positive = 1.0
+    """Temperature of rollouts and of both distributions in the loss."""
+    samples_per_prompt: Count = 1
+    """Rollouts of each prompt in a step; they share its weight."""
+    updates_per_rollout: Count = 1
+    """Optimizer steps taken on the same rollouts before new ones are sampled."""
+    teacher: Literal["frozen", "ema"] = "frozen"
+    """frozen = the promoted version for the whole stage; ema = a moving average of the candidate."""
+    ema_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
+    """Share of the candidate that enters the averaged teacher after each step; only for teacher = "ema"."""
+    kl_clip: Positive | None = None
+    """Upper bound in nats on what one token may contribute; none by default."""
+    anchor_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of forward KL(base || candidate) on the student's own prompt."""
+    teacher_template: str | None = None
+    """Text with {question} and {demonstration} that replaces the reference teacher prompt."""
+
+    @model_validator(mode="after")
+    def _every_setting_has_an_effect(self) -> Self:
+        if self.divergence != "jsd":
+            self.refuse_if_changed(["jsd_alpha"], f'divergence is "{self.divergence}"')
+        if self.divergence != "top_k_tail":
+            self.refuse_if_changed(["top_k"], f'divergence is "{self.divergence}"')
+        if self.teacher != "ema":
+            self.refuse_if_changed(["ema_rate"], 'teacher is "frozen"')
+        if self.skip_tokens == 0:
+            self.refuse_if_changed(["skip_after"], "skip_tokens is 0")
+        template = self.teacher_template
+        if template is not None and not ("{question}" in template and "{demonstration}" in template):
+            raise ValueError("teacher_template must contain {question} and {demonstration}")
+        return self
+
+
+class ClassifyConfig(Settings):
+    """A classification head on the last token's hidden state."""
+
+    type: Literal["classify"] = "classify"
+    labels: tuple[str, ...] = ()
+    """The classes in the order of the head's outputs; empty = those of the data, sorted."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced = an example weighs inversely to how frequent its class is."""
+    validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.1
+    """Share of the training examples held back to measure accuracy and macro-F1; 0 turns early stopping off."""
+    evaluate_every: Count = 25
+    """Steps between two measurements."""
+    patience: Count = 4
+    """Measurements without a better macro-F1 after which the run stops and keeps the best weights."""
+
+    @model_validator(mode="after")
+    def _every_setting_has_an_effect(self) -> Self:
+        if self.validation_share == 0:
+            self.refuse_if_changed(["evaluate_every", "patience"], "validation_share is 0")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels names a class twice")
+        return self
+
+
+MethodConfig: TypeAlias = Annotated[AutoConfig | SftConfig | SdftConfig | ClassifyConfig, Field(discriminator="type")]
+
+
+class OptimizerConfig(Settings):
+    """AdamW with warm-up, and the numbers around it."""
+
+    learning_rate: Positive | Literal["auto"] = "auto"
+    """Peak learning rate; auto = by model size and adapter (4e-4 full, 3e-3 LoRA on the embedded base)."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 10
+    """Steps over which the learning rate rises linearly from zero."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What follows the warm-up."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    """AdamW's decoupled weight decay."""
+    beta2: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.999
+    """AdamW's decay of the squared gradients."""
+    clip_norm: Positive = 1.0
+    """Gradients are scaled down to this global norm."""
+
+
+class BatchConfig(Settings):
+    """How many examples a step learns from, and how they are cut into micro-batches."""
+
+    examples: Count = 24
+    """New examples of an optimizer step."""
+    micro_batch_tokens: Count = 16_384
+    """Padded tokens that go through the model at once; smaller saves memory and changes no gradient."""
+    max_tokens: Count | None = None
+    """Examples longer than this are rejected by name; none = what the model can read. Nothing is truncated."""
+
+
+class RehearsalConfig(Settings):
+    """Self-rehearsal: reminders written and answered by the frozen current version, mixed into every step."""
+
+    enabled: bool = True
+    """Off = nothing protects what the model already knows except the method itself."""
+    per_step: Count = 24
+    """Reminders of an optimizer step."""
+    weight: Positive = 1.0
+    """Weight of their forward KL(current || candidate) beside the method's loss."""
+    num_reminders: Count = 2000
+    """Reminders prepared for a stage, over all sources."""
+    self_written_share: Share = 0.5
+    """Share of prompts that the current version writes itself; shares of sources that exist are scaled to one."""
+    registered_share: Share = 0.5
+    """Share of training prompts (never answers, never tests) of the skills learnt before."""
+    given_share: Share = 0.5
+    """Share of prompts from `prompts_file`."""
+    prompts_file: str | None = None
+    """A file of prompts that matter to you, in any format that training data may have."""
+    system_turn_share: Share = 0.25
+    """Share of self-written prompts that begin with a self-written system turn."""
+    follow_up_share: Share = 0.15
+    """Share of self-written prompts that carry a conversation on for another turn."""
+    max_prompt_tokens: Count = 256
+    """Longer self-written prompts are dropped as truncated."""
+    max_new_tokens: Count = 128
+    """Longest completion of a reminder; a longer one is cut there and carries no end of turn."""
+    temperature: Positive = 1.0
+    """Sampling temperature of prompts and completions."""
+    cache: Literal["hidden", "off"] = "hidden"
+    """hidden = the teacher's final hidden states are computed once per reminder (exact); off = anew in each step."""
+
+    @model_validator(mode="after")
+    def _every_setting_has_an_effect(self) -> Self:
+        if not self.enabled:
+            others = [name for name in type(self).model_fields if name != "enabled"]
+            self.refuse_if_changed(others, "rehearsal.enabled is false")
+        if self.prompts_file is None:
+            self.refuse_if_changed(["given_share"], "prompts_file names no file")
+        elif self.given_share == 0:
+            raise ValueError("prompts_file would have no effect because given_share is 0; remove it")
+        if self.self_written_share == 0:
+            self.refuse_if_changed(
+                ["system_turn_share", "follow_up_share", "max_prompt_tokens"], "self_written_share is 0"
+            )
+        if not (self.self_written_share or self.registered_share or (self.prompts_file and self.given_share)):
+            raise ValueError("every source of reminders has share 0; set enabled = false instead")
+        return self
+
+
+class GuardsConfig(Settings):
+    """What is checked before a run and watched during it."""
+
+    teacher_check: Literal["refuse", "warn", "off"] = "refuse"
+    """What to do when the context does not make the SDFT teacher better than the student."""
+    teacher_check_examples: Count = 32
+    """Examples that this check looks at."""
+    alignment_check: bool = True
+    """Score greedy completions again before the run and demand that the model recognises its own tokens."""
+    window: Count = 20
+    """Steps over which the monitors average."""
+    min_end_rate: Share = 0.3
+    """Least share of rollouts that end their turn by themselves."""
+    max_repetition: Share = 0.6
+    """Greatest share of repeated 4-grams in rollouts."""
+    max_length_ratio: Annotated[float, Field(gt=1.0)] = 6.0
+    """Greatest growth of mean rollout length over the run's first window."""
+    min_kl: Annotated[float, Field(ge=0.0)] = 1e-5
+    """Least mean KL to the teacher in the first window, and later for a moving teacher; less teaches nothing."""
+
+
+class EvaluationConfig(Settings):
+    """How a skill is tested."""
+
+    test_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    """Share of the data held out as the skill's test when no test file is given."""
+    max_new_tokens: Count = 128
+    """Longest answer in a test."""
+    max_items: Count | None = None
+    """Test items used of each skill (the first in content order); none = all."""
+    grader: str = "auto"
+    """Name of a grader, or auto = by the form of the data."""
+
+
+class GateConfig(Settings):
+    """When a candidate is promoted, and what is tried when it is not."""
+
+    margin: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
+    """Largest loss of accuracy on an earlier skill that is taken as none."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    """One-sided confidence of the gate's statements."""
+    remedies: tuple[Literal["earlier_checkpoint", "interpolation", "rehearsal", "lower_learning_rate"], ...] = (
+        "earlier_checkpoint",
+        "interpolation",
+        "rehearsal",
+        "lower_learning_rate",
+    )
+    """Tried in this order after a refusal; empty = none."""
+    remedy_budget: Annotated[int, Field(ge=0)] = 4
+    """Remedies tried at most."""
+
+
+class Recipe(Settings):
+    """Everything that decides what a run does, besides its data."""
+
+    base: str = "holdfast:tiny"
+    """The base model: holdfast:tiny, a Hugging Face id, or a local folder."""
+    method: MethodConfig = AutoConfig()
+    """What is learnt from an example: auto, sft, sdft or classify, with its settings."""
+    adapter: AdapterConfig | Literal["none", "auto"] = "auto"
+    """A LoRA adapter, none = full fine-tuning, auto = by model size."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """Learning rate, schedule, clipping."""
+    batch: BatchConfig = BatchConfig()
+    """Examples per step and micro-batches."""
+    rehearsal: RehearsalConfig = RehearsalConfig()
+    """The reminders that protect earlier abilities."""
+    guards: GuardsConfig = GuardsConfig()
+    """Checks before and monitors during a run."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """How the skill is tested."""
+    gate: GateConfig = GateConfig()
+    """When the candidate is promoted."""
+    steps: Count | None = None
+    """Optimizer steps; none = 400, or two epochs where that is more."""
+    epochs: Positive | None = None
+    """Passes over the training examples, instead of `steps`."""
+    checkpoint_every: Count = 50
+    """Steps between two checkpoints."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the base weights and of the forward pass; trained weights and the loss stay in float32."""
+    seed: int = 0
+    """Every draw of the run derives from it."""
+
+    @model_validator(mode="after")
+    def _steps_or_epochs(self) -> Self:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("epochs would have no effect because steps is set; remove one of them")
+        return self
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, JSONValue], *, where: str = "recipe") -> Self:
+        """Returns the recipe that nested `values` describe; raises ConfigError with the nearest name."""
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise explain(error, cls, where) from None
+
+    @classmethod
+    def from_toml(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
+        """Returns the recipe in a TOML file, with `key=value` overrides applied."""
+        return cls.from_mapping(apply_overrides(parse_toml(Path(path)), overrides), where=str(path))
+
+    @classmethod
+    def from_overrides(cls, overrides: Sequence[str]) -> Self:
+        """Returns the default recipe with `key=value` overrides applied."""
+        return cls.from_mapping(apply_overrides({}, overrides), where="--set")
+
+    def with_overrides(self, overrides: Sequence[str]) -> Self:
+        """Returns this recipe with `key=value` overrides applied, such as optimizer.learning_rate=1e-3."""
+        return type(self).from_mapping(apply_overrides(self.model_dump(mode="json"), overrides), where="--set")

@@ -1,0 +1,66 @@
+"""Settings left on "auto", chosen from the model's size, each with the reason that is told to the user."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast.models.adapter_config import AdapterConfig
+
+if TYPE_CHECKING:
+    from holdfast.training.config import Recipe
+
+SMALL_MODEL_PARAMETERS = 100_000_000
+"""Below this, all weights are trained: a second copy is cheap and an adapter has no capacity to spare."""
+TINY_MODEL_PARAMETERS = 20_000_000
+"""Below this, the learning rates tried on the embedded base hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenAdapter:
+    """The adapter of a run (None = full fine-tuning) and why."""
+
+    adapter: AdapterConfig | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenRate:
+    """The peak learning rate of a run and why."""
+
+    learning_rate: float
+    reason: str
+
+
+def choose_adapter(recipe: Recipe, num_parameters: int) -> ChosenAdapter:
+    """Returns the adapter that the recipe asks for, or the one that fits a model of this size."""
+    if recipe.adapter == "none":
+        return ChosenAdapter(None, "full fine-tuning, as the recipe says")
+    if recipe.adapter != "auto":
+        return ChosenAdapter(recipe.adapter, "the adapter of the recipe")
+    if num_parameters < SMALL_MODEL_PARAMETERS:
+        return ChosenAdapter(None, f"full fine-tuning: {num_parameters:,} parameters are few enough to train all")
+    return ChosenAdapter(AdapterConfig(), f"a LoRA adapter: {num_parameters:,} parameters are too many to train all")
+
+
+def choose_learning_rate(recipe: Recipe, num_parameters: int, *, full: bool) -> ChosenRate:
+    """Returns the recipe's learning rate, or the vouched one for a model of this size."""
+    if recipe.optimizer.learning_rate != "auto":
+        return ChosenRate(recipe.optimizer.learning_rate, "the learning rate of the recipe")
+    what = "full fine-tuning" if full else "LoRA"
+    if num_parameters < TINY_MODEL_PARAMETERS:
+        return ChosenRate(4e-4 if full else 3e-3, f"measured for {what} of the embedded base")
+    if num_parameters < 1_000_000_000:
+        return ChosenRate(5e-5 if full else 3e-4, f"usual for {what} below a billion parameters; not measured here")
+    return ChosenRate(1e-5 if full else 1e-4, f"usual for {what} of models of this size; not measured here")
+
+
+def num_steps(recipe: Recipe, num_examples: int) -> int:
+    """Returns how many optimizer steps a run takes on `num_examples` examples."""
+    if recipe.steps is not None:
+        return recipe.steps
+    per_epoch = num_examples / recipe.batch.examples
+    if recipe.epochs is not None:
+        return max(1, math.ceil(recipe.epochs * per_epoch))
+    return max(400, math.ceil(2 * per_epoch))
