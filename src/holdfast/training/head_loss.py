@@ -165,7 +165,7 @@ class _FusedHeadLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *grad_outputs):  # noqa: ANN001, ANN002, ANN205
+    def backward(ctx, *grad_outputs):  # noqa: ANN001, ANN002, ANN205 # pyright: ignore[reportIncompatibleMethodOverride]
         return *[None if g is None else g * grad_outputs[0] for g in ctx.saved_tensors], None, None
 
 
