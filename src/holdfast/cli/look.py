@@ -1,0 +1,65 @@
+"""Commands that show and change nothing: render, skills, versions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from holdfast.cli import door, tables
+from holdfast.cli.options import DataArgument, JsonOption, ModelOption, WorkspaceOption
+
+
+def render(
+    data: DataArgument,
+    *,
+    model: ModelOption = None,
+    num: Annotated[int, typer.Option("--num", "-n", min=1, help="Examples to show.")] = 2,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Longest example.", show_default="the model's context")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show examples as the model will read them, with the part it is trained on marked.
+
+    Also checks every line of the file and names those that would be rejected, with the reason.
+
+    Example: holdfast render refunds.jsonl --num 1
+    """
+    from holdfast.jobs.render import render as render_data
+
+    found = render_data(data, base=model or "holdfast:tiny", num=num, max_tokens=max_tokens)
+    if as_json:
+        door.put_json(found.to_json())
+    else:
+        tables.show_rendered(found)
+
+
+def skills(*, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Show the accuracy matrix: every version's score on every skill.
+
+    Example: holdfast skills --json
+    """
+    from holdfast.jobs import workspace as workspaces
+    from holdfast.jobs.overview import skill_matrix
+
+    found = skill_matrix(workspaces.find(workspace))
+    if as_json:
+        door.put_json(found.to_json())
+    else:
+        tables.show_matrix(found)
+
+
+def versions(*, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Show the tree of versions, with the current one marked.
+
+    Example: holdfast versions
+    """
+    from holdfast.jobs import workspace as workspaces
+    from holdfast.jobs.overview import version_tree
+
+    found = version_tree(workspaces.find(workspace))
+    if as_json:
+        door.put_json([node.to_json() for node in found])
+    else:
+        tables.show_versions(found)

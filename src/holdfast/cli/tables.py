@@ -1,0 +1,102 @@
+"""What people see: tables, trees and marked texts. Every function writes on stdout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+if TYPE_CHECKING:
+    from holdfast.jobs.evaluate import Evaluated
+    from holdfast.jobs.overview import Matrix, Node
+    from holdfast.jobs.render import Rendering
+
+OPEN, CLOSE = "⟦", "⟧"
+"""Stand around the trained part, so that it shows without colours too."""
+
+
+def _console() -> Console:
+    return Console(highlight=False, emoji=False)
+
+
+def percent(value: float | None) -> str:
+    """Returns an accuracy as people read it.
+
+    >>> percent(0.9833), percent(None)
+    ('98.3', '·')
+    """
+    return "·" if value is None else f"{100 * value:.1f}"
+
+
+def show_rendered(found: Rendering) -> None:
+    """Writes rendered examples with the trained part marked, then every rejected row."""
+    console = _console()
+    console.print(f"{found.source}: {found.num_examples} examples, format {found.format}, rendered for {found.model}.")
+    for note in found.notes:
+        console.print(note, markup=False)
+    console.print(f"{OPEN}…{CLOSE} and green: the model is trained to write this. The rest it only reads.", markup=False)
+    for one in found.shown:
+        title = f"── {one.source} · {one.num_tokens} tokens"
+        console.print(Text(title + (f" · rejected: {one.problem}" if one.problem else ""), style="bold"), soft_wrap=True)
+        text = Text()
+        for piece, trained in one.pieces:
+            text.append(f"{OPEN}{piece}{CLOSE}" if trained else piece, style="green" if trained else "dim")
+        console.print(text, soft_wrap=True)
+    if found.rejected:
+        console.print(Text(f"{len(found.rejected)} rows would be rejected:", style="bold yellow"))
+    for row in found.rejected:
+        console.print(f"  {row.source}:{row.line}: {row.reason}", markup=False, soft_wrap=True)
+
+
+def show_matrix(found: Matrix) -> None:
+    """Writes the accuracy matrix: versions down, skills across, in percent."""
+    console = _console()
+    if not found.skills:
+        console.print("No skill yet. Teach one: holdfast learn DATA --skill NAME", markup=False)
+        return
+    table = Table(title="accuracy on held-out tests, %", title_justify="left")
+    table.add_column("version")
+    for name in found.skills:
+        table.add_column(f"{name}\n({found.num_items[name]} items)", justify="right")
+    for row in found.rows:
+        mark = "→ " if row.current else "  "
+        style = "bold" if row.current else "dim" if row.status == "refused" else None
+        status = "" if row.status == "accepted" else f" ({row.status})"
+        table.add_row(f"{mark}{row.version}{status}", *(percent(row.scores.get(name)) for name in found.skills), style=style)
+    console.print(table)
+    for sentence in found.words:
+        console.print(sentence, markup=False, soft_wrap=True)
+
+
+def show_versions(nodes: list[Node]) -> None:
+    """Writes the tree of versions; → marks the current one."""
+    console = _console()
+    tree = Tree("versions", hide_root=True)
+    branches: dict[str | None, Tree] = {}
+    for node in nodes:
+        mark = "→ " if node.current else ""
+        what = node.skill or f"base {node.base}"
+        scores = ", ".join(f"{name} {percent(value)}" for name, value in node.scores.items())
+        words = f"{mark}{node.id}  {what}  {node.status}" + (f"  [{scores}]" if scores else "")
+        style = "bold green" if node.current else "dim" if node.status == "refused" else ""
+        branches[node.id] = branches.get(node.parent, tree).add(Text(words, style=style))
+    console.print(tree)
+    if any(node.current for node in nodes):
+        console.print("→ is the current version; holdfast rollback moves it.", markup=False)
+
+
+def show_scores(found: Evaluated) -> None:
+    """Writes one line per skill: accuracy, its interval, and what kind of mistakes there were."""
+    console = _console()
+    table = Table(title=f"version {found.version}", title_justify="left")
+    for name in ("skill", "passed", "accuracy %", "95 % interval", "grader", ""):
+        table.add_column(name, justify="left" if name in ("skill", "grader", "") else "right")
+    for row in found.rows:
+        interval = f"{percent(row.low)} to {percent(row.high)}"
+        macro = f"macro-F1 {percent(row.macro_f1)}" if row.macro_f1 is not None else ""
+        note = ", ".join(part for part in (macro, row.note) if part)
+        table.add_row(row.skill, f"{row.passed}/{row.total}", percent(row.accuracy), interval, row.grader, note)
+    console.print(table)

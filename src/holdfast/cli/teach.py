@@ -1,0 +1,144 @@
+"""Commands that teach and test: demo, init, learn, eval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from holdfast.cli import door, tables
+from holdfast.cli.options import (
+    ConfigOption,
+    DataArgument,
+    JsonOption,
+    ModelOption,
+    SetOption,
+    VersionOption,
+    WorkspaceOption,
+)
+
+
+def demo(
+    *,
+    seed: Annotated[int, typer.Option("--seed", help="Every draw of the demo derives from it.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option("--to", help="Where to keep the demo's workspaces.", show_default="a temporary folder")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn three skills in a row on the embedded base and show that nothing is forgotten.
+
+    Once the Holdfast way, once by plain fine-tuning; both matrices side by side. Needs no network.
+
+    Example: holdfast demo --seed 1
+    """
+    from holdfast.cli.bars import reporter
+    from holdfast.jobs.demo import run_demo
+
+    result = run_demo(seed=seed, folder=folder, progress=reporter())
+    if as_json:
+        door.put_json(result.to_json())
+    else:
+        typer.echo(result.to_text())
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to make it.")] = Path(),
+    *,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a workspace: the folder .holdfast, which remembers skills, versions, runs and scores.
+
+    Example: holdfast init my-assistant --model holdfast:tiny
+    """
+    from holdfast.jobs.workspace import create
+
+    made = create(folder, base=model or "holdfast:tiny")
+    if as_json:
+        door.put_json({"workspace": str(made.path), "base": made.base, "version": made.version})
+        return
+    typer.echo(f"Made a workspace in {made.path}; it starts from {made.base} (version {made.version}).")
+    typer.echo("Teach it something: holdfast learn DATA --skill NAME")
+
+
+def learn(
+    data: DataArgument,
+    *,
+    skill: Annotated[str, typer.Option("--skill", "-s", help="A name for what is learned.", show_default=False)],
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="auto, sft, sdft or classify.", show_default="the recipe's, or auto"),
+    ] = None,
+    model: ModelOption = None,
+    test: Annotated[
+        str | None,
+        typer.Option("--test", help="Held-out test items, in any format of DATA.", show_default="a share of DATA"),
+    ] = None,
+    grader: Annotated[
+        str | None, typer.Option("--grader", help="How answers are judged.", show_default="by the form of the data")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps.", show_default="by the data")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Every draw derives from it.", show_default="0")] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Learn it anew even if this very order was decided before.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Teach the current version a new skill and promote the result if no earlier skill suffers.
+
+    Killed or stopped, the same command goes on where it was. Exit code 3: the gate refused the result.
+
+    Example: holdfast learn refunds.jsonl --skill refunds --test refunds.test.jsonl
+    """
+    from holdfast.cli.bars import reporter
+    from holdfast.jobs import workspace as workspaces
+    from holdfast.jobs.interrupt import StopSwitch
+    from holdfast.jobs.learn import learn as run_learn
+    from holdfast.jobs.words import outcome_text
+
+    given = [("method", method), ("base", model), ("evaluation.grader", grader), ("steps", steps), ("seed", seed)]
+    words = [f"{key}={value}" for key, value in given if value is not None]
+    place = workspaces.find(workspace)
+    recipe = workspaces.recipe_for(place, config, [*(overrides or []), *words])
+    with StopSwitch().listening() as stop:
+        result = run_learn(
+            place, data, skill=skill, recipe=recipe, progress=reporter(), test_source=test, again=again, stop=stop
+        )
+    if as_json:
+        door.put_json(result.to_json())
+    else:
+        typer.echo(outcome_text(result))
+    if result.status == "refused":
+        raise typer.Exit(door.REFUSED)
+
+
+def evaluate(
+    *,
+    skill: Annotated[
+        list[str] | None, typer.Option("--skill", "-s", help="A skill to test; repeatable.", show_default="all")
+    ] = None,
+    version: VersionOption = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Test again even where scores are stored.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Test a version on the held-out items of every skill.
+
+    Example: holdfast eval --skill refunds --version v1
+    """
+    from holdfast.cli.bars import reporter
+    from holdfast.jobs import workspace as workspaces
+    from holdfast.jobs.evaluate import evaluate_version
+
+    found = evaluate_version(
+        workspaces.find(workspace), version=version, skills=skill or [], progress=reporter(), anew=anew
+    )
+    if as_json:
+        door.put_json(found.to_json())
+    else:
+        tables.show_scores(found)
