@@ -1,4 +1,4 @@
-"""Decide whether a candidate may replace `current`: nothing earlier is lost and the new skill is learned. Pure functions.
+"""Decide whether a candidate may replace `current`: nothing earlier lost, the new skill learned. Pure functions.
 
 Every earlier skill is compared item by item: d_i = candidate's value - current's value on held-out item i. With the
 lower one-sided bound L and the upper one-sided bound U of the mean difference (see `bound`) the skill is
@@ -26,16 +26,14 @@ Choices made here
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from holdfast.errors import ConfigError, DataError
 from holdfast.evaluation.bound import lower_bound, p_value, upper_bound
 from holdfast.evaluation.metrics import Interval, accuracy, paired_bootstrap, wilson
-from holdfast.evaluation.wording import finding_words, verdict_words
-from holdfast.types import JSONValue
+from holdfast.evaluation.verdict import Decision, Finding, Verdict, finding_words, verdict_words
 
-Decision = Literal["accept", "reject", "inconclusive"]
 _MOST_ITEMS = 1_000_000  # a test of more items than this will not be made
 
 
@@ -60,59 +58,15 @@ class Scored(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The values of both versions on the same items in the same order, and how many items one of them has no value for."""
+    """Both versions' values on the same items in the same order, and how many more items lack a value from either."""
 
     current: Sequence[float]
     candidate: Sequence[float]
     ungraded: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the gate found on one skill. `lower` and `upper` are one-sided bounds of the mean difference."""
-
-    skill: str
-    role: Literal["earlier", "new"]
-    decision: Decision
-    items: int
-    ungraded: int
-    current: float
-    candidate: float
-    difference: float
-    lower: float
-    upper: float
-    threshold: float
-    confidence: float
-    lost: int
-    won: int
-    current_wilson: Interval | None
-    candidate_wilson: Interval | None
-    bootstrap: Interval
-    more_items: int | None
-    words: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The gate's decision. `more_items_needed`: 0 when decided, None when no feasible number of items would decide."""
-
-    decision: Decision
-    per_skill: Mapping[str, Finding]
-    more_items_needed: int | None
-    words: str
-
-    def to_json(self) -> dict[str, JSONValue]:
-        """Returns the verdict as plain JSON values, for the store and for `--json`."""
-        return {
-            "decision": self.decision,
-            "more_items_needed": self.more_items_needed,
-            "words": self.words,
-            "per_skill": {name: asdict(finding) for name, finding in self.per_skill.items()},
-        }
-
-
 def pair(current: Sequence[Scored], candidate: Sequence[Scored]) -> Pair:
-    """Returns both versions' values item by item; items that either version has no value for are counted as ungraded."""
+    """Returns both versions' values item by item; items without a value from either version count as ungraded."""
     after = {result.item_id: result for result in candidate}
     if {result.item_id for result in current} != set(after) or len(current) != len(candidate):
         raise DataError(
@@ -260,7 +214,7 @@ def _check(
     for skill, values in {**earlier, **new}.items():
         if len(values.current) != len(values.candidate):
             raise DataError(
-                f"Skill {skill!r}: {len(values.current)} values of current but {len(values.candidate)} of the candidate."
+                f"Skill {skill!r}: {len(values.current)} values of current, {len(values.candidate)} of the candidate."
             )
         if not values.current:
             raise DataError(
