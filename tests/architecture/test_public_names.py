@@ -18,13 +18,14 @@ def declared(tree):
 
 
 def offered(tree):
-    """The public names that a module defines or brings in from its own package."""
+    """The public names that a module defines, or brings in from its own package and does not use itself."""
     names = set()
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("holdfast"):
-            names |= {alias.asname or alias.name for alias in node.names}
+            names |= {alias.asname or alias.name for alias in node.names} - used
         elif isinstance(node, ast.Assign):
             names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -64,6 +65,6 @@ def test_no_module_is_named_after_nothing(sources, repository, kind):
 
 
 def test_the_check_of_names_sees_what_is_missing():
-    tree = ast.parse("from holdfast.types import Skill\nLIMIT = 3\n_hidden = 1\n__all__ = ['Skill']\n")
+    tree = ast.parse("from holdfast.types import Skill, Score\nLIMIT = 3\n_hidden = Score\n__all__ = ['Skill']\n")
     assert declared(tree) == ["Skill"]
     assert offered(tree) == {"Skill", "LIMIT"}

@@ -1,0 +1,202 @@
+"""Writes docs/reference/ from the code: command line, recipe, graders, errors. Run it with `make docs`.
+
+The architecture tests compare these pages with the code, so a page that is out of date fails `make test`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Literal, Union
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+REFERENCE = Path(__file__).parent / "reference"
+WRITTEN = "<!-- Written by docs/generate.py from the code: change the code and run `make docs`. -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """Returns the text of every reference page by file name."""
+    found = {"cli.md": command_line(), "config.md": recipe(), "errors.md": errors(), "graders.md": graders()}
+    return {name: WRITTEN + text.rstrip() + "\n" for name, text in found.items()}
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Returns a Markdown table; a bar inside a cell is escaped."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells) + "\n"
+
+
+def command_line() -> str:
+    """Returns the page of the command line, from the program's own parser."""
+    import typer.main
+
+    from holdfast.cli.app import app
+
+    program = typer.main.get_command(app)
+    text = [f"# Command line\n\n{program.help}\n\n{program.epilog}\n"]
+    text += [_command(name, command) for name, command in vars(program)["commands"].items()]
+    return "\n".join(text)
+
+
+def _command(name: str, command: object) -> str:
+    paragraphs = (inspect.cleandoc(vars(command)["help"]) + "\n").split("\n\n")
+    example = next((p for p in paragraphs if p.startswith("Example:")), "").removeprefix("Example:").strip()
+    words = "\n\n".join(p.strip() for p in paragraphs if not p.startswith("Example:"))
+    shown = [p for p in vars(command)["params"] if not p.hidden]
+    rows = [(_spelling(p), _value(p), p.help or "") for p in shown]
+    return f"## holdfast {name}\n\n{words}\n\n" + table(("option", "default", "meaning"), rows) + f"\n    {example}\n"
+
+
+def _spelling(parameter: typing.Any) -> str:  # noqa: ANN401 - typer keeps the class private
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.metavar or parameter.name.upper()}`"
+    kind = parameter.type_descriptor.annotation
+    word = "" if parameter.is_flag else " " + (parameter.metavar or getattr(kind, "__name__", "text").upper())
+    word = {" STR": " TEXT", " LIST": " TEXT", " INT": " N", " FLOAT": " X"}.get(word, word)
+    return f"`{', '.join(parameter.opts)}{word}`"
+
+
+def _value(parameter: typing.Any) -> str:  # noqa: ANN401 - as above
+    if parameter.required:
+        return "needed"
+    if isinstance(parameter.show_default, str):
+        return parameter.show_default
+    if parameter.is_flag if parameter.param_type_name == "option" else False:
+        return "off"
+    if parameter.default in (None, Path()):
+        return "" if parameter.default is None else "this folder"
+    return f"`{parameter.default}`"
+
+
+def recipe() -> str:
+    """Returns the page of every setting, one table a settings class."""
+    from holdfast.training.config import Recipe
+
+    text = [
+        "# The recipe\n\n"
+        "One object for TOML (`--config`), the command line (`--set key=value`) and Python "
+        "(`holdfast.training.config.Recipe`). An unknown key is an error that names the nearest known one, and so is "
+        "a setting that would have no effect.\n"
+    ]
+    text += [_settings(prefix, settings) for prefix, settings in _tables(Recipe, "")]
+    return "\n".join(text)
+
+
+def _tables(settings: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    yield prefix, settings
+    for name, field in settings.model_fields.items():
+        for inner in _models(field.annotation):
+            yield from _tables(inner, f"{prefix}{name}.")
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from _models(part)
+
+
+def _settings(prefix: str, settings: type[BaseModel]) -> str:
+    kind = settings.model_fields.get("type")
+    choice = f' with `type = "{kind.default}"`' if kind is not None else ""
+    title = f"`{prefix.rstrip('.')}`{choice}" if prefix else "Top level"
+    rows = [
+        (f"`{prefix}{name}`", _type(field.annotation, field), _default(field), field.description or "")
+        for name, field in settings.model_fields.items()
+        if name != "type"
+    ]
+    about = inspect.cleandoc(settings.__doc__ or "")
+    body = table(("key", "type", "default", "meaning"), rows) if rows else "No settings.\n"
+    return f"## {title}\n\n{about}\n\n{body}"
+
+
+def _type(annotation: object, field: FieldInfo | None = None) -> str:
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _type(parts[0]) + _bounds(parts[1:])
+    bounds = _bounds(tuple(field.metadata)) if field is not None else ""
+    if origin in (Union, UnionType):
+        words = [_type(part) for part in parts if part is not NoneType]
+        return " or ".join(dict.fromkeys(words)) + bounds
+    if origin is Literal:
+        return ", ".join(f"`{part}`" for part in parts)
+    if origin in (tuple, list):
+        return f"list of {_type(parts[0])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "table"
+    names = {str: "text", int: "whole number", float: "number", bool: "true/false"}
+    return names.get(typing.cast("type", annotation), str(annotation)) + bounds
+
+
+def _bounds(metadata: tuple[object, ...]) -> str:
+    found = [m for item in metadata for m in getattr(item, "metadata", [item])]
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    words = [f"{sign} {getattr(m, name):g}" for m in found for name, sign in signs.items() if hasattr(m, name)]
+    return f" {' and '.join(words)}" if words else ""
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    if isinstance(value, BaseModel):
+        kind = getattr(value, "type", None)
+        return f'`type = "{kind}"`' if kind else "see below"
+    if isinstance(value, tuple):
+        return "all, in this order" if value else "empty"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    return f"`{value}`" if value != "" else "empty"
+
+
+def graders() -> str:
+    """Returns the page of graders: name and what it judges."""
+    from holdfast.graders import GRADERS
+
+    def about(grader: object) -> str:
+        return (inspect.getdoc(grader) or "").split("\n\n")[0]
+
+    rows = [(f"`{name}`", about(GRADERS[name])) for name in sorted(GRADERS)]
+    return (
+        "# Graders\n\nA grader judges one completion: a score from 0 to 1, whether it passed, and why. "
+        "Choose one with `--grader`; without it the form of the data decides.\n\n"
+        + table(("name", "what it judges"), rows)
+    )
+
+
+def errors() -> str:
+    """Returns the page of every error that Holdfast raises on purpose."""
+    from holdfast.errors import HoldfastError
+
+    def tree(error: type[HoldfastError], depth: int) -> Iterator[tuple[str, ...]]:
+        about = inspect.cleandoc(error.__doc__ or "")
+        yield f"`{error.code}`", "· " * depth + f"`{error.__name__}`", str(error.exit_code), about
+        for child in error.__subclasses__():
+            if child.__module__.startswith("holdfast"):
+                yield from tree(child, depth + 1)
+
+    return (
+        "# Errors\n\nEvery error says what, where and what to do. With `--json` it is "
+        '`{"error": {"message", "type", "param", "code"}}` on stdout; `--debug` shows the traceback. '
+        "Exit codes: 0 done, 1 error, 2 wrong usage, 3 refused by the gate.\n\n"
+        + table(("code", "class", "exit code", "meaning"), list(tree(HoldfastError, 0)))
+    )
+
+
+def main() -> None:
+    """Writes the pages."""
+    REFERENCE.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
+        print(f"docs/reference/{name}: {len(text.splitlines())} lines")
+
+
+if __name__ == "__main__":
+    main()
