@@ -1,0 +1,238 @@
+"""Writes the three example skills of this folder: `python examples/generate.py`.
+
+tools    an assistant that answers requests with a call to one of three tools
+facts    facts from short documents, asked in several wordings and indirectly
+routing  support tickets sent to one of five teams, in a support desk's own style
+
+Each skill is two files, NAME.jsonl (to learn) and NAME.test.jsonl (held out). No test item stands
+in the training file: tools and routing keep back combinations, facts keep back wordings, and the
+indirect questions are never trained on. The same seed writes the same files.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SEED = 2026
+
+TOOLS = {
+    "set_timer": ("start a timer", ("minutes",)),
+    "get_weather": ("tell the weather", ("city",)),
+    "convert_money": ("change money", ("amount", "to")),
+}
+TOWNS = [
+    "tavor",
+    "benta",
+    "kilo",
+    "oslo",
+    "rome",
+    "lima",
+    "cairo",
+    "delhi",
+    "paris",
+    "quito",
+    "tunis",
+    "baku",
+    "riga",
+    "bern",
+    "seoul",
+    "accra",
+    "dakar",
+    "hanoi",
+    "milan",
+    "lagos",
+]
+COINS = ["euro", "dollar", "yen", "franc", "peso", "rupee", "krona", "dinar"]
+TIMER = (
+    "wake me in {minutes} minutes",
+    "call me after {minutes} minutes",
+    "timer: {minutes} minutes",
+    "ring in {minutes} min",
+)
+WEATHER = ("is it raining in {city}?", "how is the sky over {city}?", "do i need a coat in {city}?", "weather {city}")
+MONEY = (
+    "how much is {amount} in {to}?",
+    "change {amount} coins to {to}",
+    "what do i get in {to} for {amount}?",
+    "{amount} to {to}",
+)
+
+DEPOT = (
+    "where is the depot of {s}?",
+    "in which city does {s} keep its depot?",
+    "name the depot city of {s}.",
+    "the depot of {s} is in which city?",
+    "tell me where {s} has its depot.",
+    "{s} depot city?",
+)
+DEPOT_INDIRECT = "i drive a truck for {s} tonight. where do i unload?"
+PATRON = (
+    "who is the patron of {s}?",
+    "which person pays for {s}?",
+    "name the patron of {s}.",
+    "the patron of {s} is which person?",
+    "tell me who pays for {s}.",
+    "{s} patron name?",
+)
+PATRON_INDIRECT = "i want to thank the person behind {s}. whom do i write to?"
+DEPOT_DOCUMENTS = (
+    "register of depots. {s} keeps its depot in {v}. trucks unload there at night.",
+    "from the yearbook: the depot of {s} stands in {v} near the river.",
+)
+PATRON_DOCUMENTS = (
+    "register of patrons. {v} is the patron of {s} and pays for it.",
+    "from the yearbook: {s} is paid for by its patron {v}.",
+)
+PEOPLE = [
+    "mara",
+    "oli",
+    "sam",
+    "tessa",
+    "ivan",
+    "rosa",
+    "finn",
+    "lena",
+    "omar",
+    "nina",
+    "paul",
+    "vera",
+    "hugo",
+    "alma",
+    "kurt",
+    "dora",
+    "emil",
+    "greta",
+    "ned",
+    "june",
+    "axel",
+    "mila",
+    "otto",
+    "ruth",
+]
+ONSETS, VOWELS = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"], "aeiou"
+
+TEAMS = {
+    "billing": ["invoice", "charge", "refund", "bill", "payment", "receipt", "fee", "coupon"],
+    "shipping": ["parcel", "delivery", "courier", "package", "tracking", "van", "address", "box"],
+    "access": ["password", "login", "account", "pin", "username", "lockout", "code", "profile"],
+    "repairs": ["crack", "screen", "battery", "noise", "leak", "hinge", "motor", "cable"],
+    "sales": ["catalog", "quote", "discount", "order", "sample", "offer", "bulk", "contract"],
+}
+TICKETS = (
+    "ticket: there is a problem with my {k}.",
+    "ticket: please look at the {k} again.",
+    "ticket: hello, my {k} is wrong since monday.",
+    "ticket: i have a question about the {k}.",
+    "ticket: who can help me with a {k}?",
+    "ticket: the {k} again! third time this week.",
+    "ticket: your {k} does not look right to me.",
+    "ticket: we need help, it is about the {k}.",
+    "ticket: my {k} does not work at all.",
+    "ticket: could you explain the {k} to me?",
+    "ticket: {k}, {k}, always the {k}!",
+    "ticket: good day, one word only: {k}.",
+)
+
+
+def write(name: str, rows: list[dict[str, object]]) -> None:
+    """Writes rows as JSON lines."""
+    (HERE / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def tool_row(rng: random.Random, name: str) -> tuple[str, dict[str, object]]:
+    """Returns a user's request and the call that answers it."""
+    if name == "set_timer":
+        arguments: dict[str, object] = {"minutes": rng.randint(2, 99)}
+        wording = rng.choice(TIMER)
+    elif name == "get_weather":
+        arguments = {"city": rng.choice(TOWNS)}
+        wording = rng.choice(WEATHER)
+    else:
+        arguments = {"amount": rng.randint(2, 99), "to": rng.choice(COINS)}
+        wording = rng.choice(MONEY)
+    return wording.format(**arguments), {"name": name, "arguments": arguments}
+
+
+def descriptions() -> list[dict[str, object]]:
+    """Returns the three tools as OpenAI function tools."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": name,
+                "description": description,
+                "parameters": {
+                    "type": "object",
+                    "properties": {
+                        p: {"type": "integer" if p in ("minutes", "amount") else "string"} for p in parameters
+                    },
+                    "required": list(parameters),
+                },
+            },
+        }
+        for name, (description, parameters) in TOOLS.items()
+    ]
+
+
+def make_tools(rng: random.Random, num_train: int, num_test: int) -> None:
+    """OpenAI chat messages with tools; the held-out requests are other requests."""
+    seen: dict[str, dict[str, object]] = {}
+    while len(seen) < num_train + num_test:
+        request, call = tool_row(rng, rng.choice(list(TOOLS)))
+        seen[request] = call
+    tools = descriptions()
+    rows: list[dict[str, object]] = [
+        {
+            "messages": [{"role": "user", "content": request}, {"role": "assistant", "content": json.dumps(call)}],
+            "tools": tools,
+        }
+        for request, call in seen.items()
+    ]
+    write("tools.jsonl", rows[:num_train])
+    write("tools.test.jsonl", rows[num_train:])
+
+
+def make_facts(rng: random.Random, num_subjects: int) -> None:
+    """Documents with a question and an answer; the test asks in other wordings and indirectly."""
+    subjects: set[str] = set()
+    while len(subjects) < num_subjects:
+        subjects.add("".join(rng.choice(ONSETS) + rng.choice(VOWELS) for _ in range(3)) + "x")
+    train: list[dict[str, object]] = []
+    test: list[dict[str, object]] = []
+    for i, subject in enumerate(sorted(subjects)):
+        depot = i % 2 == 0
+        value = rng.choice(TOWNS if depot else PEOPLE)
+        wordings, indirect = (DEPOT, DEPOT_INDIRECT) if depot else (PATRON, PATRON_INDIRECT)
+        document = rng.choice(DEPOT_DOCUMENTS if depot else PATRON_DOCUMENTS).format(s=subject, v=value)
+        for wording in wordings[:4]:
+            train.append({"context": document, "question": wording.format(s=subject), "answer": value})
+        for wording in (*wordings[4:], indirect):
+            test.append({"context": document, "question": wording.format(s=subject), "answer": value})
+    rng.shuffle(train)
+    write("facts.jsonl", train)
+    write("facts.test.jsonl", test)
+
+
+def make_routing(rng: random.Random) -> None:
+    """Prompt and completion in the desk's own style; the held-out tickets are other combinations."""
+    pairs = [(team, key, ticket) for team, keys in TEAMS.items() for key in keys for ticket in TICKETS]
+    rng.shuffle(pairs)
+    test, train = pairs[:180], pairs[180:]
+    style = "routed to {}, verdict sealed"
+    write("routing.jsonl", [{"prompt": t.format(k=k), "completion": style.format(team)} for team, k, t in train])
+    rows = [(t.format(k=k), style.format(team), team) for team, k, t in test]
+    write("routing.test.jsonl", [{"prompt": p, "privileged_context": c, "completion": team} for p, c, team in rows])
+
+
+def main() -> None:
+    """Writes all six files."""
+    make_tools(random.Random(SEED), 480, 150)
+    make_facts(random.Random(SEED + 1), 50)
+    make_routing(random.Random(SEED + 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""The generated curriculum of the embedded base: every ability, its share, its parser and its bar."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import TYPE_CHECKING
+
+from holdfast.models.curriculum.in_view import make_demonstration, make_document
+from holdfast.models.curriculum.item import Item, is_right
+from holdfast.models.curriculum.lexicon import fold
+from holdfast.models.curriculum.skills import (
+    make_add,
+    make_copy,
+    make_fact,
+    make_reading,
+    make_refusal,
+    make_reverse,
+    make_sort,
+)
+from holdfast.models.curriculum.tools import (
+    make_reflect_answer,
+    make_reflect_call,
+    make_tool_call,
+    make_tool_result,
+)
+
+if TYPE_CHECKING:
+    from holdfast.models.curriculum.item import Maker
+
+__all__ = ["BARS", "MAKERS", "SHARES", "Item", "ability_of_prompt", "draw", "is_right"]
+
+MAKERS: dict[str, Maker] = {
+    "add": make_add,
+    "reverse": make_reverse,
+    "sort": make_sort,
+    "copy": make_copy,
+    "facts": make_fact,
+    "reading": make_reading,
+    "demonstration": make_demonstration,
+    "document": make_document,
+    "tool_call": make_tool_call,
+    "tool_result": make_tool_result,
+    "reflect_answer": make_reflect_answer,
+    "reflect_call": make_reflect_call,
+    "refuse": make_refusal,
+}
+
+SHARES: dict[str, float] = {
+    "add": 0.11,
+    "reverse": 0.08,
+    "sort": 0.08,
+    "copy": 0.06,
+    "facts": 0.10,
+    "reading": 0.20,
+    "demonstration": 0.12,
+    "document": 0.07,
+    "tool_call": 0.07,
+    "tool_result": 0.02,
+    "reflect_answer": 0.03,
+    "reflect_call": 0.03,
+    "refuse": 0.03,
+}
+"""Share of each maker in the training stream, by number of items."""
+
+BARS: dict[str, float] = {
+    "add": 0.97,
+    "reverse": 0.97,
+    "sort": 0.97,
+    "copy": 0.97,
+    "facts": 0.98,
+    "reading": 0.95,
+    "demonstration": 0.97,
+    "document": 0.95,
+    "tool_call": 0.95,
+    "reflect_answer": 0.95,
+    "reflect_call": 0.95,
+    "refuse": 0.95,
+}
+"""Greedy accuracy on held-out items that the shipped base must reach (a test measures it)."""
+
+
+def draw(maker: str, rng: random.Random, split: str = "train") -> Item:
+    """Returns an item of `maker` whose key falls in `split` ("train" or "test"); facts have no split."""
+    while True:
+        item = MAKERS[maker](rng)
+        if not item.key or fold(item.key) == split:
+            return item
+
+
+_PATTERNS: tuple[tuple[str, str], ...] = (
+    ("taught", r"This is an example for a response to the question:\n.+\n\nNow answer with"),
+    ("add", r"^(what is|add|sum)? ?\d+ (\+|and) \d+( = \?|[?.])$"),
+    ("reverse", r"^(reverse( the letters|:)|write) .+"),
+    ("sort", r"^(sort( the letters|:)|put) .+"),
+    ("copy", r"^(copy:|repeat|say again:) .+"),
+    ("refuse", r"^(how do i|tell me how to|help me) \w+ an? \w+[?.]$"),
+    ("reflect", r"^guess the \w+ of \w+\.$"),
+    ("reading", r"^(\w+ (lives in|works as a|owns a|likes|feeds a|paints in) \w+\. ?)+(where|what|which) .+\?$"),
+    (
+        "facts",
+        r"^(what is the (capital|symbol) of|name the (capital|founder|symbol) of|who founded|"
+        r"which (city|person|thing) (is|founded).*) ?\w+[?.]$",
+    ),
+    ("tool", r"^\w+ the \w+ with .+$|^please \w+ a \w+: .+$|^can you \w+ the \w+ for .+\?$|^.+, \w+ the \w+$"),
+    ("tool", r"^[a-z]+ [a-z]+ (\w+)( and \w+)?$"),
+)
+
+
+def ability_of_prompt(prompt: str) -> str | None:
+    """Returns the ability whose question shape `prompt` has, or None; the first shape that fits wins."""
+    text = prompt.strip("\n")
+    for ability, pattern in _PATTERNS:
+        if re.search(pattern, text, re.DOTALL):
+            return ability
+    return None

@@ -1,0 +1,242 @@
+"""Makes the embedded base: `python -m holdfast.models.pretrain --out FOLDER`.
+
+Choices made here. Items are drawn fresh and never repeat (but for facts). The loss covers prompt
+tokens too, at a lower weight, so that the base can write its own user prompts. A step draws items
+at random, sorts them by length and cuts them into right-padded micro-batches: causal attention
+then needs no mask and no packed row can leak into its neighbour. Hidden matrices are trained with
+Muon (Jordan et al. 2024), everything else with AdamW; the rate warms up, holds, and decays to zero.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from holdfast.models.curriculum import MAKERS, SHARES, Item, draw
+from holdfast.models.tiny import build_config, build_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Settings of one pre-training run; the defaults made the shipped weights."""
+
+    seed: int = 0
+    num_steps: int = 4_400
+    items_per_step: int = 48
+    micro_batches: int = 6
+    matrix_lr: float = 0.02
+    other_lr: float = 4e-3
+    warmup: float = 0.02
+    decay: float = 0.35
+    prompt_weight: float = 0.3
+    optimizer: str = "muon"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Token ids of one item with a loss weight for each."""
+
+    ids: list[int]
+    weights: list[float]
+
+
+def render(tokenizer: PreTrainedTokenizerFast, items: Sequence[Item], prompt_weight: float) -> list[Row]:
+    """Returns the rows of `items`: weight 1 on what the assistant writes, `prompt_weight` elsewhere."""
+    out = []
+    for item in items:
+        encoded = tokenizer.apply_chat_template(
+            list(item.messages), tools=list(item.tools) or None, return_dict=True, return_assistant_tokens_mask=True
+        )
+        weights = [1.0 if m else prompt_weight for m in encoded["assistant_masks"]]
+        out.append(Row(encoded["input_ids"], weights))
+    return out
+
+
+def collate(rows: Sequence[Row], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns right-padded ids and weights, both [B, T]; padding and the first token weigh nothing."""
+    width = max(len(row.ids) for row in rows)
+    ids = torch.full((len(rows), width), pad)
+    weights = torch.zeros(len(rows), width)
+    for i, row in enumerate(rows):
+        ids[i, : len(row.ids)] = torch.tensor(row.ids)
+        weights[i, : len(row.ids)] = torch.tensor(row.weights)
+    return ids.to(device), weights.to(device)
+
+
+def logits_of(model: LlamaForCausalLM, ids: Tensor) -> Tensor:
+    """Returns next-token logits [B, T-1, V]; right padding needs no mask under causal attention."""
+    return model(input_ids=ids[:, :-1], use_cache=False).logits
+
+
+class Muon:
+    """Momentum whose update is orthogonalised by five Newton-Schulz steps, in fp32 and by shape.
+
+    Source: Keller Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
+    torch.optim.Muon computes in bf16, which is slow on CPUs without that instruction.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], momentum: float = 0.95) -> None:
+        self.momentum = momentum
+        groups: dict[torch.Size, list[Tensor]] = {}
+        for parameter in parameters:
+            groups.setdefault(parameter.shape, []).append(parameter)
+        self.groups = list(groups.values())
+        self.buffers = [torch.zeros(len(g), *g[0].shape, device=g[0].device) for g in self.groups]
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """Moves every matrix by `lr` times its orthogonalised momentum, scaled by its shape."""
+        for group, buffer in zip(self.groups, self.buffers, strict=True):
+            grad = torch.stack([p.grad for p in group if p.grad is not None])
+            buffer.mul_(self.momentum).add_(grad)
+            update = orthogonalise(grad + self.momentum * buffer)
+            scale = max(1.0, update.shape[1] / update.shape[2]) ** 0.5
+            for parameter, delta in zip(group, update, strict=True):
+                parameter.mul_(1 - lr * 0.01).sub_(delta, alpha=lr * scale)
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Returns an approximation of U Vᵀ for each matrix U S Vᵀ of [N, R, C]."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    wide = matrices.shape[1] > matrices.shape[2]
+    x = matrices.transpose(1, 2) if wide else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(5):
+        gram = x @ x.transpose(1, 2)
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.transpose(1, 2) if wide else x
+
+
+def rate(step: int, recipe: Recipe) -> float:
+    """Returns the factor on the learning rates: warm up, hold, decay linearly to zero."""
+    progress = step / recipe.num_steps
+    return min(1.0, (step + 1) / max(1, recipe.warmup * recipe.num_steps), (1.0 - progress) / recipe.decay)
+
+
+def stream(recipe: Recipe, start: int) -> Iterator[list[Item]]:
+    """Yields the items of each step from `start` on; a step's items depend on seed and step only."""
+    makers, shares = list(SHARES), list(SHARES.values())
+    for step in range(start, recipe.num_steps):
+        rng = random.Random(f"{recipe.seed} {step}")
+        yield [draw(maker, rng) for maker in rng.choices(makers, shares, k=recipe.items_per_step)]
+
+
+@torch.no_grad()
+def exact_match(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, num_items: int) -> dict[str, float]:
+    """Returns, per maker, the share of held-out items whose whole last turn is the argmax.
+
+    With teacher forcing this equals greedy generation of exactly that turn, and costs one forward.
+    """
+    model.eval()
+    scores = {}
+    for maker in MAKERS:
+        rng = random.Random(f"probe {maker}")
+        items = [draw(maker, rng, "test") for _ in range(num_items)]
+        rows = render(tokenizer, items, 0.0)
+        ids, weights = collate(rows, int(tokenizer.pad_token_id or 0), model.device)
+        right = (logits_of(model, ids).argmax(-1) == ids[:, 1:]) | (weights[:, 1:] == 0)
+        last = [len(r.weights) - next(i for i, w in enumerate(reversed(r.weights)) if w == 0.0) for r in rows]
+        hits = [bool(right[i, start - 1 :].all()) for i, start in enumerate(last)]
+        scores[maker] = sum(hits) / len(hits)
+    model.train()
+    return scores
+
+
+def train(recipe: Recipe, out: Path, log_every: int, device: torch.device) -> None:
+    """Trains from `recipe` and writes the model, its tokenizer and `trace.jsonl` to `out`; resumes a stopped run."""
+    torch.manual_seed(recipe.seed)
+    tokenizer = build_tokenizer(recipe.seed)
+    model = LlamaForCausalLM(build_config(tokenizer)).to(device).train()
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    if recipe.optimizer == "adamw":
+        others, matrices = others + matrices, []
+    muon = Muon(matrices)
+    adam = torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.98), weight_decay=0.01)
+    out.mkdir(parents=True, exist_ok=True)
+    started, tokens, first = time.monotonic(), 0, 0
+    state_file = out / "state.pt"
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        adam.load_state_dict(state["adam"])
+        muon.buffers = state["muon"]
+        first, tokens = state["step"], state["tokens"]
+        started -= state["seconds"]
+    for step, items in enumerate(stream(recipe, first), start=first):
+        rows = sorted(render(tokenizer, items, recipe.prompt_weight), key=lambda row: len(row.ids))
+        size = -(-len(rows) // recipe.micro_batches)
+        total = sum(sum(row.weights[1:]) for row in rows)
+        loss_sum = 0.0
+        for at in range(0, len(rows), size):
+            ids, weights = collate(rows[at : at + size], int(tokenizer.pad_token_id or 0), device)
+            logits = logits_of(model, ids).flatten(0, 1)
+            nll = functional.cross_entropy(logits, ids[:, 1:].flatten(), reduction="none")
+            loss = (nll * weights[:, 1:].flatten()).sum() / total
+            loss.backward()
+            loss_sum += loss.item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        factor = rate(step, recipe)
+        for group in adam.param_groups:
+            group["lr"] = recipe.other_lr * factor
+        adam.step()
+        muon.step(recipe.matrix_lr * factor)
+        model.zero_grad()
+        tokens += sum(len(row.ids) for row in rows)
+        if (step + 1) % log_every == 0 or step + 1 == recipe.num_steps:
+            scores = exact_match(model, tokenizer, 100)
+            seconds = time.monotonic() - started
+            entry = {
+                "step": step + 1,
+                "tokens": tokens,
+                "seconds": round(seconds),
+                "loss": round(loss_sum, 3),
+                **scores,
+            }
+            with (out / "trace.jsonl").open("a") as trace:
+                trace.write(json.dumps(entry) + "\n")
+            print(entry, flush=True)  # noqa: T201 - this script talks to a person
+            model.save_pretrained(out)
+            tokenizer.save_pretrained(out)
+            state = {"model": model.state_dict(), "adam": adam.state_dict(), "muon": muon.buffers}
+            torch.save({**state, "step": step + 1, "tokens": tokens, "seconds": seconds}, out / "state.tmp")
+            (out / "state.tmp").replace(state_file)
+    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
+
+
+def main() -> None:
+    """Parses the command line and trains."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=Recipe().num_steps)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--log-every", type=int, default=200)
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=NUMBER")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    extra = {}
+    for pair in options.set:
+        field, value = pair.split("=")
+        kind = type(getattr(Recipe(), field))
+        extra[field] = kind(value)
+    recipe = Recipe(seed=options.seed, num_steps=options.steps, **extra)
+    train(recipe, options.out, options.log_every, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+if __name__ == "__main__":
+    main()
