@@ -18,12 +18,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, TrainingError
 from holdfast.training import losses
 from holdfast.training.losses import Divergence, TopK
 
-BLOCK_BYTES = 32 * 2**20
-"""Size of one [R, V] buffer; a block uses up to three of them."""
+BLOCK_BYTES = 64 * 2**20
+"""Size of the student's (and of the teacher's) logits of one block: enough rows for an efficient matrix product."""
+CHUNK_BYTES = 4 * 2**20
+"""On a CPU the loss itself goes through a block in chunks of this size, which stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +158,9 @@ class _FusedHeadLoss(torch.autograd.Function):
         with torch.autocast(hidden.device.type, enabled=False):
             blocks = _Blocks(hidden, _Head(head_weight, head_bias), inputs, needs)
             for start in range(0, hidden.shape[0], inputs.block_rows):
-                blocks.run(slice(start, start + inputs.block_rows))
+                blocks.run(slice(start, min(start + inputs.block_rows, hidden.shape[0])))
         loss = torch.dot(inputs.row_weights.to(blocks.per_row.dtype), blocks.per_row)
-        ctx.save_for_backward(*blocks.gradients(hidden.dtype, head_weight.dtype))
+        ctx.gradients = blocks.gradients()
         outputs = (loss, blocks.per_row, blocks.sampled, blocks.entropy)
         ctx.mark_non_differentiable(*[t for t in outputs[1:] if t is not None])
         return outputs
@@ -166,7 +168,11 @@ class _FusedHeadLoss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, *grad_outputs):  # noqa: ANN001, ANN002, ANN205 # pyright: ignore[reportIncompatibleMethodOverride]
-        return *[None if g is None else g * grad_outputs[0] for g in ctx.saved_tensors], None, None
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            raise TrainingError("head_loss: backward ran twice. Call head_loss again for a second backward pass.")
+        # scaled in place: a second copy of a trained head's gradient would double the largest tensor there is
+        return *[None if g is None else g.mul_(grad_outputs[0]) for g in gradients], None, None
 
 
 class _Blocks:
@@ -176,69 +182,83 @@ class _Blocks:
         self.hidden, self.head, self.inputs = hidden, head, inputs
         self.dtype = torch.float64 if hidden.dtype == torch.float64 else torch.float32
         num_rows, vocab_size = hidden.shape[0], head.weight.shape[0]
-        shape = (min(inputs.block_rows, num_rows), vocab_size)
-        num_buffers = 3 if inputs.teacher is not None else 1
-        self.buffers = [hidden.new_empty(shape, dtype=self.dtype) for _ in range(num_buffers)]
+        block_rows = min(inputs.block_rows, num_rows)
+        sides = 1 if inputs.teacher is None else 2
+        self.buffer = hidden.new_empty((sides * block_rows, vocab_size), dtype=self.dtype)
+        on_cpu = hidden.device.type == "cpu"
+        self.chunk_rows = max(1, CHUNK_BYTES // (vocab_size * self.buffer.element_size())) if on_cpu else block_rows
         self.per_row = hidden.new_empty(num_rows, dtype=self.dtype)
         self.sampled = None if inputs.targets is None else torch.empty_like(self.per_row)
         self.entropy = torch.empty_like(self.per_row) if inputs.want_entropy else None
-        self.grad_hidden = hidden.new_empty(hidden.shape, dtype=self.dtype) if needs[0] else None
+        self.grad_hidden = torch.empty_like(hidden) if needs[0] else None
         self.grad_weight = head.weight.new_zeros(head.weight.shape, dtype=self.dtype) if needs[1] else None
         self.grad_bias = head.weight.new_zeros(vocab_size, dtype=self.dtype) if needs[2] else None
+        self.need_grad = any(needs)
 
     def run(self, rows: slice) -> None:
         """Fills in the results of one block of rows."""
-        hidden_RH = self.hidden[rows]
-        buffers = [buffer[: hidden_RH.shape[0]] for buffer in self.buffers]
-        z_RV = _project(hidden_RH, self.head, buffers[0])
-        if self.inputs.divergence.temperature != 1.0:
-            z_RV.div_(self.inputs.divergence.temperature)
-        self._observe(rows, z_RV)
-        grad = any(g is not None for g in (self.grad_hidden, self.grad_weight, self.grad_bias))
-        loss_R = self._loss_(rows, z_RV, buffers, grad=grad)
-        factor_R = losses.clip_factor(loss_R, self.inputs.divergence.clip)
-        self.per_row[rows] = loss_R if factor_R is None else loss_R * factor_R
-        if grad:
-            scale_R = self.inputs.row_weights[rows].to(self.dtype) / self.inputs.divergence.temperature
-            self._backward(rows, z_RV, scale_R if factor_R is None else scale_R * factor_R)
+        z_RV, teacher_RV = self._logits(rows)
+        for start in range(0, len(z_RV), self.chunk_rows):
+            chunk = slice(start, start + self.chunk_rows)
+            of_all = slice(rows.start + start, min(rows.start + start + self.chunk_rows, rows.stop))
+            self._chunk(of_all, z_RV[chunk], None if teacher_RV is None else teacher_RV[chunk])
+        factor_R = losses.clip_factor(self.per_row[rows], self.inputs.divergence.clip)
+        if factor_R is not None:
+            self.per_row[rows] *= factor_R
+        if self.need_grad:
+            self._backward(rows, z_RV, factor_R)
 
-    def _observe(self, rows: slice, z_RV: Tensor) -> None:
+    def _logits(self, rows: slice) -> tuple[Tensor, Tensor | None]:
+        """Returns the logits of student and teacher, divided by the temperature."""
+        inputs, hidden_RH = self.inputs, self.hidden[rows]
+        num_rows = len(hidden_RH)
+        if inputs.teacher_hidden is None or inputs.teacher is None:
+            logits_RV = _project(hidden_RH, self.head, self.buffer[:num_rows])
+        elif _same(self.head, inputs.teacher):
+            both_RH = torch.cat([hidden_RH, inputs.teacher_hidden[rows].to(hidden_RH.dtype)])
+            logits_RV = _project(both_RH, self.head, self.buffer[: 2 * num_rows])  # one product of twice the rows
+        else:
+            _project(hidden_RH, self.head, self.buffer[:num_rows])
+            _project(inputs.teacher_hidden[rows], inputs.teacher, self.buffer[num_rows : 2 * num_rows])
+            logits_RV = self.buffer[: 2 * num_rows]
+        if inputs.divergence.temperature != 1.0:
+            logits_RV.div_(inputs.divergence.temperature)
+        return logits_RV[:num_rows], (logits_RV[num_rows:] if inputs.teacher is not None else None)
+
+    def _chunk(self, rows: slice, z_RV: Tensor, teacher_RV: Tensor | None) -> None:
+        """Fills in the losses of a few rows and leaves the gradient of their logits in `z_RV`."""
+        targets_R = None if self.inputs.targets is None else self.inputs.targets[rows]
+        logp_RV = losses.log_softmax_(z_RV)
+        if self.sampled is not None and targets_R is not None:
+            self.sampled[rows] = logp_RV.gather(-1, targets_R.unsqueeze(-1)).squeeze(-1)
         if self.entropy is not None:
-            logp_RV = z_RV.log_softmax(-1)
             self.entropy[rows] = -(logp_RV.exp() * logp_RV).sum(-1)
-        if self.sampled is not None and self.inputs.divergence.needs_teacher:
-            assert self.inputs.targets is not None
-            chosen_R = z_RV.gather(-1, self.inputs.targets[rows].unsqueeze(-1)).squeeze(-1)
-            self.sampled[rows] = chosen_R - z_RV.logsumexp(-1)
+        self.per_row[rows] = self._loss_(rows, logp_RV, teacher_RV, targets_R)
 
-    def _loss_(self, rows: slice, z_RV: Tensor, buffers: list[Tensor], *, grad: bool) -> Tensor:
-        inputs, divergence = self.inputs, self.inputs.divergence
+    def _loss_(self, rows: slice, logp_RV: Tensor, teacher_RV: Tensor | None, targets_R: Tensor | None) -> Tensor:
+        divergence, grad = self.inputs.divergence, self.need_grad
         if divergence.kind == "cross_entropy":
-            assert inputs.targets is not None
-            assert self.sampled is not None
-            loss_R = losses.cross_entropy_rows_(z_RV, inputs.targets[rows], grad=grad)
-            self.sampled[rows] = -loss_R
-            return loss_R
-        if inputs.teacher_top is not None:
-            ids_RK, logq_RK = inputs.teacher_top.ids[rows], inputs.teacher_top.logprobs[rows].to(self.dtype)
-            return losses.top_k_tail_rows_(z_RV, ids_RK, logq_RK, grad=grad)
-        assert inputs.teacher_hidden is not None
-        assert inputs.teacher is not None
-        teacher_RV = _project(inputs.teacher_hidden[rows], inputs.teacher, buffers[1])
-        if divergence.temperature != 1.0:
-            teacher_RV.div_(divergence.temperature)
+            assert targets_R is not None
+            return losses.cross_entropy_rows_(logp_RV, targets_R, grad=grad)
+        if self.inputs.teacher_top is not None:
+            top = self.inputs.teacher_top
+            return losses.top_k_tail_rows_(logp_RV, top.ids[rows], top.logprobs[rows].to(self.dtype), grad=grad)
+        assert teacher_RV is not None
         if divergence.kind == "top_k_tail":
             top = losses.top_k_of_logits(teacher_RV, divergence.top_k)
-            return losses.top_k_tail_rows_(z_RV, top.ids, top.logprobs, grad=grad)
+            return losses.top_k_tail_rows_(logp_RV, top.ids, top.logprobs, grad=grad)
         if divergence.kind == "forward_kl":
-            return losses.forward_kl_rows_(z_RV, teacher_RV, buffers[2], grad=grad)
+            return losses.forward_kl_rows_(logp_RV, teacher_RV, grad=grad)
         if divergence.kind == "reverse_kl":
-            return losses.reverse_kl_rows_(z_RV, teacher_RV, buffers[2], grad=grad)
-        return losses.jsd_rows_(z_RV, teacher_RV, buffers[2], divergence.alpha, grad=grad)
+            return losses.reverse_kl_rows_(logp_RV, teacher_RV, grad=grad)
+        return losses.jsd_rows_(logp_RV, teacher_RV, divergence.alpha, grad=grad)
 
-    def _backward(self, rows: slice, grad_RV: Tensor, scale_R: Tensor) -> None:
+    def _backward(self, rows: slice, grad_RV: Tensor, factor_R: Tensor | None) -> None:
         """Projects the logits' gradient back; scaling [R, H] instead of [R, V] saves a pass over the block."""
         weight, hidden_RH = self.head.weight, self.hidden[rows]
+        scale_R = self.inputs.row_weights[rows].to(self.dtype) / self.inputs.divergence.temperature
+        if factor_R is not None:
+            scale_R = scale_R * factor_R
         if self.grad_hidden is not None:
             back_RH = torch.mm(grad_RV.to(weight.dtype), weight)
             self.grad_hidden[rows] = back_RH.to(self.dtype) * scale_R.unsqueeze(-1)
@@ -247,14 +267,20 @@ class _Blocks:
         if self.grad_bias is not None:
             self.grad_bias.addmv_(grad_RV.t(), scale_R)
 
-    def gradients(self, hidden_dtype: torch.dtype, weight_dtype: torch.dtype) -> list[Tensor | None]:
+    def gradients(self) -> list[Tensor | None]:
         """Returns the gradients of hidden, weight and bias in the dtypes autograd expects."""
         pairs = (
-            (self.grad_hidden, hidden_dtype),
-            (self.grad_weight, weight_dtype),
-            (self.grad_bias, self.head.bias.dtype if self.head.bias is not None else weight_dtype),
+            (self.grad_hidden, self.hidden),
+            (self.grad_weight, self.head.weight),
+            (self.grad_bias, self.head.bias),
         )
-        return [None if g is None else g.to(dtype) for g, dtype in pairs]
+        return [None if g is None or of is None else g.to(of.dtype) for g, of in pairs]
+
+
+def _same(student: _Head, teacher: _Head) -> bool:
+    """True when both heads are one and the same memory (as with adapters: only the hidden states differ)."""
+    biases = [bias is not None and bias.data_ptr() for bias in (student.bias, teacher.bias)]
+    return student.weight.data_ptr() == teacher.weight.data_ptr() and biases[0] == biases[1]
 
 
 def _project(hidden_RH: Tensor, head: _Head, out_RV: Tensor | None) -> Tensor:

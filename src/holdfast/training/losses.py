@@ -18,9 +18,9 @@ KL but zero, so those values are refused. `clip` scales a row whose loss exceeds
 `clip`, and its gradient by the same factor: a row that disagrees wildly (a style token) still
 teaches, but no more than the clip's worth. (Clamping the value instead would silence it.)
 
-The `*_rows_` functions work in place on one block of rows, which is what keeps the fused head loss
-small; `dense_rows` is the same mathematics by plain autograd, for tests and for tiny inputs.
-Shapes: R rows of a block, V vocabulary, K teacher tokens kept.
+The `*_rows_` functions turn a few rows of log-probs into gradients in place, which keeps the fused
+head loss small and in the processor's cache; `dense_rows` is the same mathematics by plain autograd, for tests and for tiny inputs.
+Shapes: R rows, V vocabulary, K teacher tokens kept.
 """
 
 from __future__ import annotations
@@ -85,67 +85,70 @@ class TopK:
     temperature: float = 1.0
 
 
-def cross_entropy_rows_(z_RV: Tensor, targets_R: Tensor, *, grad: bool) -> Tensor:
-    """Returns -log p[target] of each row; overwrites the scaled logits with the gradient."""
+def cross_entropy_rows_(logp_RV: Tensor, targets_R: Tensor, *, grad: bool) -> Tensor:
+    """Returns -log p[target] of each row; overwrites the student's log-probs with the gradient."""
     index = targets_R.unsqueeze(-1)
-    logp_R1 = _log_softmax_(z_RV).gather(-1, index)
+    loss_R = -logp_RV.gather(-1, index).squeeze(-1)
     if grad:
-        z_RV.exp_()
-        z_RV.scatter_add_(-1, index, torch.full_like(logp_R1, -1.0))
-    return -logp_R1.squeeze(-1)
-
-
-def forward_kl_rows_(z_RV: Tensor, teacher_RV: Tensor, scratch_RV: Tensor, *, grad: bool) -> Tensor:
-    """Returns KL(teacher || student) of each row; overwrites `z_RV` with the gradient, destroys the others."""
-    logp_RV, logq_RV = _log_softmax_(z_RV), _log_softmax_(teacher_RV)
-    q_RV = torch.exp(logq_RV, out=scratch_RV)
-    loss_R = _dot(q_RV, logq_RV.sub_(logp_RV))
-    if grad:
-        z_RV.exp_().sub_(q_RV)
+        logp_RV.exp_().scatter_add_(-1, index, logp_RV.new_full(index.shape, -1.0))
     return loss_R
 
 
-def reverse_kl_rows_(z_RV: Tensor, teacher_RV: Tensor, scratch_RV: Tensor, *, grad: bool) -> Tensor:
-    """Returns KL(student || teacher) of each row; overwrites `z_RV` with the gradient, destroys the others."""
-    logp_RV, logq_RV = _log_softmax_(z_RV), _log_softmax_(teacher_RV)
-    g_RV = torch.sub(logp_RV, logq_RV, out=scratch_RV)
-    p_RV = z_RV.exp_()
-    loss_R = _dot(p_RV, g_RV)
+def forward_kl_rows_(logp_RV: Tensor, teacher_RV: Tensor, *, grad: bool) -> Tensor:
+    """Returns KL(teacher || student) of each row; overwrites `logp_RV` with the gradient, destroys `teacher_RV`."""
+    logq_RV = log_softmax_(teacher_RV)
+    q_RV = logq_RV.exp()
+    loss_R = logq_RV.sub_(logp_RV).mul_(q_RV).sum(-1)
+    if grad:
+        logp_RV.exp_().sub_(q_RV)
+    return loss_R
+
+
+def reverse_kl_rows_(logp_RV: Tensor, teacher_RV: Tensor, *, grad: bool) -> Tensor:
+    """Returns KL(student || teacher) of each row; overwrites `logp_RV` with the gradient, destroys `teacher_RV`."""
+    logq_RV = log_softmax_(teacher_RV)
+    g_RV = torch.sub(logp_RV, logq_RV, out=logq_RV)
+    p_RV = logp_RV.exp_()
+    loss_R = (p_RV * g_RV).sum(-1)
     if grad:
         p_RV.mul_(g_RV.sub_(loss_R.unsqueeze(-1)))
     return loss_R
 
 
-def jsd_rows_(z_RV: Tensor, teacher_RV: Tensor, scratch_RV: Tensor, alpha: float, *, grad: bool) -> Tensor:
-    """Returns a KL(q || m) + (1-a) KL(p || m), m = (1-a) p + a q; overwrites `z_RV` with the gradient."""
-    logp_RV, logq_RV = _log_softmax_(z_RV), _log_softmax_(teacher_RV)
-    torch.logaddexp(logp_RV + math.log1p(-alpha), logq_RV + math.log(alpha), out=scratch_RV)
-    q_to_m_RV = logq_RV - scratch_RV
-    loss_R = alpha * _dot(logq_RV.exp_(), q_to_m_RV)
-    p_to_m_RV = torch.sub(logp_RV, scratch_RV, out=q_to_m_RV)
-    p_RV = z_RV.exp_()
-    p_part_R = _dot(p_RV, p_to_m_RV)
+def jsd_rows_(logp_RV: Tensor, teacher_RV: Tensor, alpha: float, *, grad: bool) -> Tensor:
+    """Returns a KL(q || m) + (1-a) KL(p || m), m = (1-a) p + a q; overwrites `logp_RV` with the gradient."""
+    logq_RV = log_softmax_(teacher_RV)
+    logm_RV = torch.logaddexp(logp_RV + math.log1p(-alpha), logq_RV + math.log(alpha))
+    q_to_m_RV = logq_RV - logm_RV
+    teacher_part_R = q_to_m_RV.mul_(logq_RV.exp_()).sum(-1)
+    p_to_m_RV = torch.sub(logp_RV, logm_RV, out=logm_RV)
+    p_RV = logp_RV.exp_()
+    student_part_R = (p_RV * p_to_m_RV).sum(-1)
     if grad:
-        p_RV.mul_(p_to_m_RV.sub_(p_part_R.unsqueeze(-1))).mul_(1 - alpha)
-    return loss_R + (1 - alpha) * p_part_R
+        p_RV.mul_(p_to_m_RV.sub_(student_part_R.unsqueeze(-1)).mul_(1 - alpha))
+    return alpha * teacher_part_R + (1 - alpha) * student_part_R
 
 
-def top_k_tail_rows_(z_RV: Tensor, ids_RK: Tensor, logq_RK: Tensor, *, grad: bool) -> Tensor:
-    """Returns KL(teacher || student) over K tokens and one tail bucket; overwrites `z_RV` with the gradient.
+def top_k_tail_rows_(logp_RV: Tensor, ids_RK: Tensor, logq_RK: Tensor, *, grad: bool) -> Tensor:
+    """Returns KL(teacher || student) over K tokens and one tail bucket; overwrites `logp_RV` with the gradient.
 
     A proper KL, so never negative, and a lower bound of the full forward KL.
     """
-    logp_RV = _log_softmax_(z_RV)
     logp_RK = logp_RV.gather(-1, ids_RK)
     q_RK = logq_RK.exp()
     q_tail_R = (1 - q_RK.sum(-1)).clamp(min=0)
-    p_RV = z_RV.exp_().scatter_(-1, ids_RK, 0.0)
+    p_RV = logp_RV.exp_().scatter_(-1, ids_RK, 0.0)
     p_tail_R = p_RV.sum(-1)  # summed, not 1 - sum(p on K): that would lose every digit of a thin tail
     tail_R = torch.xlogy(q_tail_R, q_tail_R) - torch.xlogy(q_tail_R, p_tail_R.clamp(min=_TINY))
     if grad:
         ratio_R = torch.where(p_tail_R > 0, q_tail_R / p_tail_R.clamp(min=_TINY), 1.0)
         p_RV.mul_((1 - ratio_R).unsqueeze(-1)).scatter_(-1, ids_RK, logp_RK.exp() - q_RK)
-    return _dot(q_RK, logq_RK - logp_RK) + tail_R
+    return (q_RK * (logq_RK - logp_RK)).sum(-1) + tail_R
+
+
+def log_softmax_(z_RV: Tensor) -> Tensor:
+    """Returns the log-probs, written over the logits."""
+    return torch.log_softmax(z_RV, -1, out=z_RV)
 
 
 def clip_factor(loss_R: Tensor, clip: float | None) -> Tensor | None:
@@ -210,14 +213,6 @@ def _dense_top_k_tail(logp_RV: Tensor, top: TopK) -> Tensor:
     p_tail_R = logp_RV.exp().scatter(-1, top.ids, 0.0).sum(-1)
     on_k_R = (q_RK * (top.logprobs - logp_RV.gather(-1, top.ids))).sum(-1)
     return on_k_R + torch.xlogy(q_tail_R, q_tail_R) - torch.xlogy(q_tail_R, p_tail_R.clamp(min=_TINY))
-
-
-def _log_softmax_(z_RV: Tensor) -> Tensor:
-    return torch.log_softmax(z_RV, -1, out=z_RV)
-
-
-def _dot(a_RV: Tensor, b_RV: Tensor) -> Tensor:
-    return torch.bmm(a_RV.unsqueeze(-2), b_RV.unsqueeze(-1)).flatten()
 
 
 _TINY = 1e-37  # smallest normal float32 is 1.2e-38; below this a tail has no weight worth a logarithm
