@@ -1,0 +1,1 @@
+"""Raw files in, trustworthy Examples out, and a report of what was dropped and why."""

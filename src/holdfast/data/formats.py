@@ -1,0 +1,103 @@
+"""Recognises the format of a row by its columns and turns the row into an Example."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from holdfast.data import shapes
+from holdfast.data.chat import check_order, unused_turn_keys
+from holdfast.data.example_json import check_text, example_id
+from holdfast.data.rejected import RowError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from holdfast.data.shapes import Row
+    from holdfast.types import Example
+
+_EXTRAS = ("tools", "functions", "privileged_context", "document", "label")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A known shape of rows: the columns it needs, those it also reads, and how it becomes an Example."""
+
+    name: str
+    needs: tuple[str, ...]
+    also: tuple[str, ...]
+    convert: Callable[[Row], Example]
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """An Example, the name of its format, and the columns and turn keys that were not used."""
+
+    example: Example
+    format: str
+    unused: frozenset[str]
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("preference pairs", ("chosen", "rejected"), (), shapes.preference),
+    Format("preference pairs", ("chosen_messages", "rejected_messages"), (), shapes.preference),
+    Format("preference pairs", ("preferred_output",), (), shapes.preference),
+    Format("OpenAI chat", ("messages",), ("output_text", *_EXTRAS), shapes.chat),
+    Format("ShareGPT", ("conversations",), ("system", *_EXTRAS), shapes.sharegpt),
+    Format("prompt/completion", ("prompt", "completion"), ("system", *_EXTRAS), shapes.prompt_completion),
+    Format("SDFT tool use", ("prompt", "golden_response"), ("golden_answer", "system", *_EXTRAS), shapes.sdft_tools),
+    Format("SDFT tool use", ("prompt", "golden_answer"), ("golden_response", "system", *_EXTRAS), shapes.sdft_tools),
+    Format("SDFT prompt + context", ("prompt", "privileged_context"), ("system", *_EXTRAS), shapes.prompt_only),
+    Format("document + question + answer", ("context", "question", "answer"), _EXTRAS, shapes.question_answer),
+    Format("document + question + answer", ("context", "question", "answers"), _EXTRAS, shapes.question_answer),
+    Format("question + answer", ("question", "answer"), ("context", *_EXTRAS), shapes.question_answer),
+    Format("Alpaca", ("instruction", "output"), ("input", "system", "history", *_EXTRAS), shapes.alpaca),
+    Format("text + label", ("text", "label"), (), shapes.classification),
+    Format("prompts", ("prompt",), ("system", *_EXTRAS), shapes.prompt_only),
+)
+"""Tried in this order: the first whose columns are all there wins."""
+
+
+def recognise(row: Row) -> Format | None:
+    """Returns the first format whose columns `row` has, with values if possible; None if there is none."""
+    filled = {key for key, value in row.items() if value is not None and value != ""}
+    for present in (filled, set(row)):
+        for known in FORMATS:
+            if present.issuperset(known.needs):
+                return known
+    return None
+
+
+def convert(row: Row, source: str, *, need_demonstration: bool = True) -> Converted:
+    """Returns the Example that `row` is, with its content id; raises `RowError` with the reason."""
+    known = recognise(row)
+    if known is None:
+        raise RowError("columns", _unknown_columns(row))
+    example = known.convert(row)
+    check_order(example.messages)
+    _check_something_to_learn(example, need_demonstration=need_demonstration)
+    example = replace(example, source=source)
+    check_text(example)
+    example = replace(example, id=example_id(example))
+    used = {*known.needs, *known.also}
+    unused = {key for key, value in row.items() if key not in used and value is not None and value != ""}
+    for column in ("messages", "conversations"):
+        if column in known.needs:
+            unused |= {f"{column}[].{key}" for key in unused_turn_keys(row.get(column))}
+    return Converted(example, known.name, frozenset(unused))
+
+
+def _check_something_to_learn(example: Example, *, need_demonstration: bool) -> None:
+    if not need_demonstration or example.privileged_context is not None or example.label is not None:
+        return
+    if example.demonstration is None:
+        last = example.messages[-1].role
+        raise RowError("roles", f"the last turn is {last}; it must be the assistant's, or there is nothing to learn")
+    if all(message.weight == 0 for message in example.messages if message.role == "assistant"):
+        raise RowError("weight", "every assistant turn has weight 0, so there is nothing to learn")
+
+
+def _unknown_columns(row: Row) -> str:
+    found = ", ".join(sorted(row)[:12]) or "none"
+    known = "; ".join(sorted({" + ".join(f.needs) for f in FORMATS if f.convert is not shapes.preference}))
+    return f"the columns ({found}) are of no known format. Known: {known}. Rename them, or map them with `columns`"

@@ -1,0 +1,31 @@
+"""Rows that cannot be used: why, where, and the row itself, so that none is lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One input row that is not used. `line` counts from 1; `kind` groups reasons in reports.
+
+    `line` is the line where a JSONL or CSV row starts, and the row's number in Parquet, in a JSON
+    list and in a Hugging Face data set. `raw` is the row as it was read; bytes that are not UTF-8
+    are written as escapes.
+    """
+
+    source: str
+    line: int
+    reason: str
+    raw: str
+    kind: str = "other"
+
+
+class RowError(Exception):
+    """One row cannot be used. It never leaves this room: readers turn it into a `Rejected`."""
+
+    def __init__(self, kind: str, reason: str, raw: str = "") -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.raw = raw

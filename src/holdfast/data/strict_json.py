@@ -1,0 +1,89 @@
+"""JSON as the standard means it: no NaN, no key twice, no number beyond a float, no bottomless nesting."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, cast
+
+from holdfast.data.rejected import RowError
+
+if TYPE_CHECKING:
+    from holdfast.types import JSONValue
+
+MAX_DEPTH = 100
+"""Deeper nesting is refused: nothing that a person writes needs it, and recursion ends near 1,000."""
+
+
+def parse(text: str) -> JSONValue:
+    """Returns the value that `text` is; raises `RowError` with the reason and the column."""
+    value, end = parse_at(text, _skip_space(text, 0))
+    rest = _skip_space(text, end)
+    if rest != len(text):
+        raise RowError("json", f"not JSON: text after the end of the value (character {rest + 1})")
+    return value
+
+
+def parse_at(text: str, start: int) -> tuple[JSONValue, int]:
+    """Returns the value that starts at `start`, and where it ends; raises `RowError`."""
+    faults: list[str] = []
+    decoder = json.JSONDecoder(
+        object_pairs_hook=lambda pairs: _object(pairs, faults),
+        parse_constant=lambda name: faults.append(f"{name} is not JSON; write null, or leave the field out"),
+        parse_float=lambda digits: _float(digits, faults),
+    )
+    try:
+        value, end = decoder.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise RowError("json", f"not JSON: {error.msg} (character {error.pos + 1})") from None
+    except RecursionError:
+        raise RowError("json", f"nested more than {MAX_DEPTH} deep") from None
+    except ValueError as error:  # an integer of more than 4,300 digits
+        raise RowError("json", f"not usable JSON: {error}") from None
+    if faults:
+        raise RowError("json", faults[0])
+    if _deeper_than(value, MAX_DEPTH):
+        raise RowError("json", f"nested more than {MAX_DEPTH} deep")
+    return value, end
+
+
+def dump(value: object) -> str:
+    """Returns `value` as one line of JSON that people can read in any script."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _skip_space(text: str, position: int) -> int:
+    while position < len(text) and text[position] in " \t\r\n":
+        position += 1
+    return position
+
+
+def _object(pairs: list[tuple[str, JSONValue]], faults: list[str]) -> dict[str, JSONValue]:
+    found: dict[str, JSONValue] = {}
+    for key, value in pairs:
+        if key in found:
+            faults.append(f'the key "{key}" stands twice in one object')
+        found[key] = value
+    return found
+
+
+def _float(digits: str, faults: list[str]) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        faults.append(f"the number {digits[:20]} is too large")
+    return value
+
+
+def _deeper_than(value: JSONValue, limit: int) -> bool:
+    layer: list[JSONValue] = [value]
+    for _ in range(limit):
+        following: list[JSONValue] = []
+        for item in layer:
+            if isinstance(item, dict):
+                following.extend(cast("dict[str, JSONValue]", item).values())
+            elif isinstance(item, list):
+                following.extend(item)
+        if not following:
+            return False
+        layer = following
+    return True
