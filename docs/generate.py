@@ -1,4 +1,4 @@
-"""Writes docs/reference/ from the code: command line, recipe, graders, errors. Run it with `make docs`.
+"""Writes docs/reference/ from the code: command line, recipe, data formats, graders, errors. Run it with `make docs`.
 
 The architecture tests compare these pages with the code, so a page that is out of date fails `make test`.
 """
@@ -24,7 +24,13 @@ WRITTEN = "<!-- Written by docs/generate.py from the code: change the code and r
 
 def pages() -> dict[str, str]:
     """Returns the text of every reference page by file name."""
-    found = {"cli.md": command_line(), "config.md": recipe(), "errors.md": errors(), "graders.md": graders()}
+    found = {
+        "cli.md": command_line(),
+        "config.md": recipe(),
+        "errors.md": errors(),
+        "formats.md": formats(),
+        "graders.md": graders(),
+    }
     return {name: WRITTEN + text.rstrip() + "\n" for name, text in found.items()}
 
 
@@ -154,6 +160,24 @@ def _default(field: FieldInfo) -> str:
     if value is None or isinstance(value, bool):
         return {None: "none", True: "true", False: "false"}[value]
     return f"`{value}`" if value != "" else "empty"
+
+
+def formats() -> str:
+    """Returns the page of data formats, in the order in which they are tried."""
+    from holdfast.data.formats import FORMATS
+
+    def names(columns: tuple[str, ...]) -> str:
+        return ", ".join(f"`{column}`" for column in columns)
+
+    rows = [
+        (known.name, names(known.needs), names(known.also), (inspect.getdoc(known.convert) or "").split("\n\n")[0])
+        for known in FORMATS
+    ]
+    return (
+        "# Data formats\n\nA row belongs to the first of these whose columns it has. Columns that are not used are "
+        "named aloud. [Your own data](../how-to/own-data.md) shows a row of each.\n\n"
+        + table(("format", "needs", "also reads", "what becomes of it"), rows)
+    )
 
 
 def graders() -> str:
