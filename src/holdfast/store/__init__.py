@@ -1,0 +1,1 @@
+"""The only room that remembers: a SQL database and content-addressed files."""

@@ -1,0 +1,43 @@
+"""The tables as SQLAlchemy Core sees them; the migrations in `migrations/` are what makes them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, Integer, MetaData, String, Table
+
+metadata = MetaData()
+
+
+def _table(name: str, *columns: str, integers: tuple[str, ...] = (), floats: tuple[str, ...] = ()) -> Table:
+    def kind(column: str) -> type[Integer] | type[Float] | type[String]:
+        return Integer if column in integers else Float if column in floats else String
+
+    return Table(name, metadata, *(Column(column, kind(column)) for column in columns))
+
+
+skills = _table(
+    "skills", "position", "name", "train_hash", "test_hash", "grader", "kind", "created_at", integers=("position",)
+)
+versions = _table(
+    "versions",
+    *("position", "id", "parent", "base", "weights_hash", "recipe", "status", "skill", "facts", "created_at"),
+    integers=("position",),
+)
+aliases = _table("aliases", "name", "version", "moved_at")
+alias_moves = _table("alias_moves", "id", "alias", "from_version", "to_version", "kind", "moved_at", integers=("id",))
+runs = _table(
+    "runs",
+    *("position", "id", "key", "kind", "skill", "state", "recipe", "details", "error"),
+    *("created_at", "updated_at", "finished_at"),
+    integers=("position",),
+)
+steps = _table("steps", "run_id", "step", "loss", "metrics", "recorded_at", integers=("step",), floats=("loss",))
+events = _table("events", "id", "run_id", "level", "message", "data", "at", integers=("id",))
+scores = _table(
+    "scores",
+    *("version", "skill", "test_hash", "position", "item_id", "value", "passed"),
+    *("completion", "explanation", "error_type"),
+    integers=("position", "passed"),
+    floats=("value",),
+)
+verdicts = _table("verdicts", "id", "version", "against", "decision", "details", "decided_at", integers=("id",))
+artifacts = _table("artifacts", "key", "hash", "kind", "created_at")
