@@ -1,0 +1,43 @@
+"""What an answer is compared with, and the two kinds of judgement that are not a comparison."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+from holdfast.types import Score
+
+if TYPE_CHECKING:
+    from holdfast.types import Example
+
+SHOWN = 80
+"""Explanations quote at most this many characters of an answer."""
+
+
+def reference_text(example: Example) -> str | None:
+    """Returns the text to compare with: the last assistant turn, else the label; None if there is neither."""
+    if example.demonstration is not None and example.demonstration.content.strip():
+        return example.demonstration.content
+    return example.label if example.label is not None and example.label.strip() else None
+
+
+def ungradable(error_type: str, explanation: str) -> Score:
+    """Returns the judgement that nothing can be said about the answer, which is not a 0."""
+    return Score(value=0.0, passed=False, explanation=explanation, error_type=error_type)
+
+
+def judged(*, right: bool, explanation: str) -> Score:
+    """Returns 1 or 0 with its explanation."""
+    return Score(value=1.0 if right else 0.0, passed=right, explanation=explanation)
+
+
+def one_line(text: str) -> str:
+    """Returns `text` in composed Unicode (NFC), with every run of white space as one space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def shown(text: str) -> str:
+    """Returns the beginning of `text` for an explanation, quoted; half surrogate pairs become escapes."""
+    line = one_line(text[: SHOWN * 4])
+    line = line if len(line) <= SHOWN and len(text) <= SHOWN * 4 else line[:SHOWN] + "…"
+    return '"' + line.encode("utf-8", "backslashreplace").decode() + '"'
