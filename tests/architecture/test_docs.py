@@ -72,13 +72,14 @@ def test_every_command_in_the_docs_exists_with_its_options(texts, commands):
     assert not wrong, "\n".join(wrong)
 
 
+CODE = re.compile(r"```.*?```|^ {4}[^\n]*|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+
+
 def test_every_make_target_in_the_docs_exists(texts, repository):
     targets = set(re.findall(r"^([a-z][a-z-]*):", (repository / "Makefile").read_text(), re.MULTILINE))
-    blocks = {
-        p: " ".join(re.findall(r"`[^`\n]+`|^    .*$|```.*?```", t, re.MULTILINE | re.DOTALL)) for p, t in texts.items()
-    }
+    code = {path: " ".join(CODE.findall(text)) for path, text in texts.items()}
     wrong = [
-        f"{p.name}: make {name}" for p, text in blocks.items() for name in TARGET.findall(text) if name not in targets
+        f"{p.name}: make {name}" for p, text in code.items() for name in TARGET.findall(text) if name not in targets
     ]
     assert not wrong, "\n".join(wrong)
 
@@ -87,7 +88,7 @@ def test_every_setting_in_the_docs_exists(texts):
     from holdfast.training.config import Recipe
     from holdfast.training.recipe_source import known_keys
 
-    keys = set(known_keys(Recipe))
+    keys = {"key", *known_keys(Recipe)}
     wrong = [
         f"{path.name}: {key}"
         for path, text in texts.items()

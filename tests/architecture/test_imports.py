@@ -20,13 +20,13 @@ COMPUTES = re.compile(r"holdfast\.jobs\.demo$")
 DOORS = {
     "accelerate": {"models", "training"},
     "datasets": {"data"},
-    "jinja2": {"evaluation"},
+    "jinja2": {"evaluation", "models"},  # the report; errors of chat templates
     "pandas": {"data"},
     "peft": {"models"},
     "pyarrow": {"data"},
     "rich": {"cli"},
     "safetensors": {"models", "training"},
-    "scipy": {"evaluation"},
+    "scipy": {"evaluation", "training"},
     "sklearn": {"evaluation", "training"},
     "sqlalchemy": {"store"},
     "sqlite3": {"store"},
