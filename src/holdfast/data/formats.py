@@ -59,13 +59,14 @@ FORMATS: tuple[Format, ...] = (
 
 
 def recognise(row: Row) -> Format | None:
-    """Returns the first format whose columns `row` has, with values if possible; None if there is none."""
+    """Returns the first format whose columns `row` has, with values if possible; None if there is none.
+
+    A prompt alone is the last resort: beside an empty `completion` it is a row that lacks its answer.
+    """
     filled = {key for key, value in row.items() if value is not None and value != ""}
-    for present in (filled, set(row)):
-        for known in FORMATS:
-            if present.issuperset(known.needs):
-                return known
-    return None
+    with_values = (known for known in FORMATS[:-1] if filled.issuperset(known.needs))
+    by_name = (known for known in FORMATS if set(row).issuperset(known.needs))
+    return next(with_values, None) or next(by_name, None)
 
 
 def convert(row: Row, source: str, *, need_demonstration: bool = True) -> Converted:
