@@ -37,7 +37,7 @@ def one_line(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Returns the beginning of `text` for an explanation, quoted; half surrogate pairs become escapes."""
+    """Returns the beginning of `text` for an explanation, quoted; half surrogate pairs become question marks."""
     line = one_line(text[: SHOWN * 4])
     line = line if len(line) <= SHOWN and len(text) <= SHOWN * 4 else line[:SHOWN] + "…"
-    return '"' + line.encode("utf-8", "backslashreplace").decode() + '"'
+    return '"' + line.encode("utf-8", "replace").decode() + '"'
