@@ -41,7 +41,10 @@ def choose_adapter(recipe: Recipe, num_parameters: int) -> ChosenAdapter:
         return ChosenAdapter(recipe.adapter, "the adapter of the recipe")
     if num_parameters < SMALL_MODEL_PARAMETERS:
         return ChosenAdapter(None, f"full fine-tuning: {num_parameters:,} parameters are few enough to train all")
-    return ChosenAdapter(AdapterConfig(), f"a LoRA adapter: {num_parameters:,} parameters are too many to train all")
+    return ChosenAdapter(
+        AdapterConfig(rank=16, alpha=32.0, dropout=0.0),
+        f"a LoRA adapter: {num_parameters:,} parameters are too many to train all",
+    )
 
 
 def choose_learning_rate(recipe: Recipe, num_parameters: int, *, full: bool) -> ChosenRate:
@@ -56,7 +59,7 @@ def choose_learning_rate(recipe: Recipe, num_parameters: int, *, full: bool) -> 
     return ChosenRate(1e-5 if full else 1e-4, f"usual for {what} of models of this size; not measured here")
 
 
-def num_steps(recipe: Recipe, num_examples: int) -> int:
+def count_steps(recipe: Recipe, num_examples: int) -> int:
     """Returns how many optimizer steps a run takes on `num_examples` examples."""
     if recipe.steps is not None:
         return recipe.steps

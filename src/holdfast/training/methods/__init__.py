@@ -1,0 +1,66 @@
+"""The training methods, by the name that a recipe gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast.errors import ConfigError, NothingToLearnError
+from holdfast.training.config import ClassifyConfig, SdftConfig, SftConfig
+from holdfast.training.methods.classify import Classify
+from holdfast.training.methods.sdft import Sdft
+from holdfast.training.methods.sft import Sft
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.models.learner import Learner
+    from holdfast.training.config import Recipe
+    from holdfast.training.method import Method
+    from holdfast.types import Example
+
+METHODS: dict[str, type[Sft | Sdft | Classify]] = {"sft": Sft, "sdft": Sdft, "classify": Classify}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The method that fits some examples, and why."""
+
+    config: SftConfig | SdftConfig | ClassifyConfig
+    reason: str
+
+
+def choose(examples: Sequence[Example], *, teacher_is_better: bool | None = None) -> Choice:
+    """Returns the method for `method = "auto"`, from the form of the data and, if known, the teacher check."""
+    if not examples:
+        raise NothingToLearnError("there is no example to choose a method for. Look at rejected.jsonl for the reasons.")
+    labelled = sum(example.label is not None for example in examples)
+    if labelled == len(examples):
+        return Choice(ClassifyConfig(), "classify: every example is a text with a label")
+    if labelled:
+        raise ConfigError(
+            f"{labelled} of {len(examples)} examples have a label and the others none, so no one method fits. "
+            "Split the file, or name a method.",
+            param="method",
+        )
+    if any(example.privileged_context is not None or example.document is not None for example in examples):
+        return Choice(SdftConfig(), "sdft: there is a context that only a teacher may read")
+    if all(example.demonstration is None for example in examples):
+        raise NothingToLearnError(
+            "the examples are prompts only: there is neither a demonstration nor a privileged_context to learn from."
+        )
+    if teacher_is_better is False:
+        return Choice(SftConfig(), "sft: reading a demonstration does not make this model better, so it cannot teach")
+    return Choice(SdftConfig(), "sdft: every demonstration can be read by the model as its own teacher")
+
+
+def build(recipe: Recipe, learner: Learner, examples: Sequence[Example]) -> Method:
+    """Returns the recipe's method, ready for a run; a method of "auto" must have been chosen before."""
+    config = recipe.method
+    if isinstance(config, SftConfig):
+        return Sft(config, max_tokens=recipe.batch.max_tokens)
+    if isinstance(config, SdftConfig):
+        return Sdft(config)
+    if isinstance(config, ClassifyConfig):
+        return Classify(config, learner, examples, seed=recipe.seed)
+    raise ConfigError('method = "auto" has to be resolved with `choose` before a run is built.', param="method")

@@ -1,0 +1,149 @@
+"""Mixes reminders into the steps of any method, and what is minimised on them.
+
+    loss = weight * mean over reminders of  1/|y| sum_t KL( current(. | x, y_<t) || candidate(. | x, y_<t) )
+
+The prompt x and the completion y were written before the run by the frozen `current`. Its side of the
+KL is a constant, so its final hidden states are computed once per reminder and kept: that is exact
+(the head is applied to them as before), takes 1/vocabulary of what log-probabilities would, and saves
+the teacher's forward pass in every step.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from holdfast.seeds import derive_seed
+from holdfast.training.head_loss import head_loss
+from holdfast.training.losses import Divergence
+from holdfast.training.method import Loss, Row, row_means, teacher_rows, token_rows, token_weights, weighted_sum
+from holdfast.training.packing import token_budget_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from holdfast.models.learner import Learner
+    from holdfast.training.config import RehearsalConfig
+    from holdfast.training.rehearsal import Reminder
+
+_FORWARD_KL = Divergence("forward_kl")
+
+
+class ReminderMix:
+    """The reminders of every step of a run, planned from the seed alone."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        reminders: Sequence[Reminder],
+        settings: RehearsalConfig,
+        *,
+        num_steps: int,
+        seed: int,
+        micro_batch_tokens: int,
+    ) -> None:
+        self.settings = settings
+        self._rows = [_row(reminder, settings.weight / settings.per_step) for reminder in reminders]
+        self.plan = plan_reminders(reminders, settings, num_steps=num_steps, seed=seed) if reminders else []
+        if reminders and settings.cache == "hidden":
+            used = sorted({index for step in self.plan for index in step})
+            self._remember(learner, used, micro_batch_tokens)
+
+    def rows(self, step: int) -> list[Row]:
+        """Returns the reminders of a step, counted from 0."""
+        return [self._rows[index] for index in self.plan[step]] if self.plan else []
+
+    def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:
+        """Returns the weighted per-sequence mean of forward KL(current || candidate)."""
+        known = [row.teacher_hidden for row in rows if row.teacher_hidden is not None]
+        if len(known) == len(rows):
+            teacher_hidden = torch.cat(known).to(learner.device)
+        else:
+            teacher_hidden = learner.hidden(teacher_rows(rows), "current")
+        if hidden is None:
+            hidden = learner.hidden(token_rows(rows), "candidate")
+        head, teacher = learner.head("candidate"), learner.head("current")
+        result = head_loss(
+            hidden,
+            head.weight,
+            head.bias,
+            token_weights(rows, hidden.device),
+            teacher_hidden=teacher_hidden,
+            teacher_weight=teacher.weight,
+            teacher_bias=teacher.bias,
+            divergence=_FORWARD_KL,
+        )
+        per_row = row_means(result.per_row, rows)
+        return Loss(result.loss, per_row, {"reminder_kl": weighted_sum(per_row, rows) / self.settings.weight})
+
+    def _remember(self, learner: Learner, used: Sequence[int], tokens: int) -> None:
+        """Computes the teacher's hidden states, in batches that depend on the reminders alone."""
+        lengths = [len(self._rows[index].input_ids) for index in used]
+        for batch in token_budget_batches(lengths, tokens):
+            indices = [used[position] for position in batch]
+            rows = [self._rows[index] for index in indices]
+            states = learner.hidden(teacher_rows(rows), "current").cpu()
+            for index, part in zip(indices, states.split([row.num_targets for row in rows]), strict=True):
+                self._rows[index] = replace(self._rows[index], teacher_hidden=part.clone())
+
+
+def plan_reminders(
+    reminders: Sequence[Reminder], settings: RehearsalConfig, *, num_steps: int, seed: int
+) -> list[list[int]]:
+    """Returns for each step which reminders it holds.
+
+    Every step holds the sources in their shares (to within one reminder), the registered part evenly
+    over the skills; each pool is gone through in a new random order before anything in it repeats.
+    """
+    pools: dict[tuple[str, str], list[int]] = {}
+    for index, reminder in enumerate(reminders):
+        pools.setdefault((reminder.origin, reminder.skill), []).append(index)
+    keys = sorted(pools)
+    shares = pool_shares(keys, settings)
+    keys = [key for key in keys if shares[key] > 0]
+    queues: dict[tuple[str, str], list[int]] = {key: [] for key in keys}
+    rounds = dict.fromkeys(keys, 0)
+    plan: list[list[int]] = []
+    for step in range(num_steps):
+        offset = random.Random(derive_seed(seed, "mix", step)).random()
+        chosen: list[int] = []
+        for slot in range(settings.per_step):
+            key = _at(keys, shares, (slot + offset) / settings.per_step)
+            if not queues[key]:
+                queues[key] = list(pools[key])
+                random.Random(derive_seed(seed, f"mix {key}", rounds[key])).shuffle(queues[key])
+                rounds[key] += 1
+            chosen.append(queues[key].pop())
+        plan.append(chosen)
+    return plan
+
+
+def pool_shares(keys: Sequence[tuple[str, str]], settings: RehearsalConfig) -> dict[tuple[str, str], float]:
+    """Returns the share of each (origin, skill) pool, scaled to one over the pools that exist."""
+    by_origin = {
+        "self": settings.self_written_share,
+        "registered": settings.registered_share,
+        "given": settings.given_share,
+    }
+    raw = {key: by_origin[key[0]] / sum(other[0] == key[0] for other in keys) for key in keys}
+    total = sum(raw.values())
+    return {key: share / total for key, share in raw.items()} if total else {key: 1 / len(keys) for key in keys}
+
+
+def _at(keys: Sequence[tuple[str, str]], shares: dict[tuple[str, str], float], point: float) -> tuple[str, str]:
+    reached = 0.0
+    for key in keys:
+        reached += shares[key]
+        if point < reached:
+            return key
+    return keys[-1]
+
+
+def _row(reminder: Reminder, weight: float) -> Row:
+    prompt, completion = list(reminder.prompt_ids), list(reminder.completion_ids)
+    return Row(prompt + completion, [False] * len(prompt) + [True] * len(completion), weight, kind="reminder")
