@@ -24,7 +24,7 @@ from holdfast.training.losses import Divergence, TopK
 
 BLOCK_BYTES = 64 * 2**20
 """Size of the student's (and of the teacher's) logits of one block: enough rows for an efficient matrix product."""
-CHUNK_BYTES = 4 * 2**20
+CHUNK_BYTES = 2**20
 """On a CPU the loss itself goes through a block in chunks of this size, which stay in the cache."""
 
 

@@ -19,7 +19,8 @@ KL but zero, so those values are refused. `clip` scales a row whose loss exceeds
 teaches, but no more than the clip's worth. (Clamping the value instead would silence it.)
 
 The `*_rows_` functions turn a few rows of log-probs into gradients in place, which keeps the fused
-head loss small and in the processor's cache; `dense_rows` is the same mathematics by plain autograd, for tests and for tiny inputs.
+head loss small and in the processor's cache; `dense_rows` is the same mathematics by plain autograd,
+for tests and for tiny inputs.
 Shapes: R rows, V vocabulary, K teacher tokens kept.
 """
 
