@@ -124,10 +124,11 @@ def _configure(raw: sqlite3.Connection) -> None:
 def _migrate(path: Path) -> None:
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
+        scripts = migrations()
+        # Looked at before anything is changed: switching to WAL already writes to the file.
+        found = _checked_version(connection, path, known=len(scripts))
         connection.execute("PRAGMA journal_mode = WAL")
         _configure(connection)
-        scripts = migrations()
-        found = _checked_version(connection, path, known=len(scripts))
         if 0 < found < len(scripts):
             _copy(connection, path.with_name(f"{path.name}.version-{found}"))
         for number, script in scripts[found:]:
