@@ -67,8 +67,12 @@ DEPOT = (
     "the depot of {s} is in which city?",
     "tell me where {s} has its depot.",
     "{s} depot city?",
+    "which town holds the depot of {s}?",
 )
-DEPOT_INDIRECT = "i drive a truck for {s} tonight. where do i unload?"
+DEPOT_INDIRECT = (
+    "i drive a truck for {s} tonight. where do i unload?",
+    "my crates for {s} must be stored. to which town do they go?",
+)
 PATRON = (
     "who is the patron of {s}?",
     "which person pays for {s}?",
@@ -76,8 +80,12 @@ PATRON = (
     "the patron of {s} is which person?",
     "tell me who pays for {s}.",
     "{s} patron name?",
+    "which name has the patron of {s}?",
 )
-PATRON_INDIRECT = "i want to thank the person behind {s}. whom do i write to?"
+PATRON_INDIRECT = (
+    "i want to thank the person behind {s}. whom do i write to?",
+    "somebody must sign the check for {s}. who is it?",
+)
 DEPOT_DOCUMENTS = (
     "register of depots. {s} keeps its depot in {v}. trucks unload there at night.",
     "from the yearbook: the depot of {s} stands in {v} near the river.",
@@ -115,11 +123,76 @@ PEOPLE = [
 ONSETS, VOWELS = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"], "aeiou"
 
 TEAMS = {
-    "billing": ["invoice", "charge", "refund", "bill", "payment", "receipt", "fee", "coupon"],
-    "shipping": ["parcel", "delivery", "courier", "package", "tracking", "van", "address", "box"],
-    "access": ["password", "login", "account", "pin", "username", "lockout", "code", "profile"],
-    "repairs": ["crack", "screen", "battery", "noise", "leak", "hinge", "motor", "cable"],
-    "sales": ["catalog", "quote", "discount", "order", "sample", "offer", "bulk", "contract"],
+    "billing": [
+        "invoice",
+        "charge",
+        "refund",
+        "bill",
+        "payment",
+        "receipt",
+        "fee",
+        "coupon",
+        "tax",
+        "balance",
+        "price",
+        "statement",
+    ],
+    "shipping": [
+        "parcel",
+        "delivery",
+        "courier",
+        "package",
+        "tracking",
+        "van",
+        "address",
+        "box",
+        "pallet",
+        "crate",
+        "postage",
+        "customs",
+    ],
+    "access": [
+        "password",
+        "login",
+        "account",
+        "pin",
+        "username",
+        "lockout",
+        "code",
+        "profile",
+        "token",
+        "email",
+        "captcha",
+        "session",
+    ],
+    "repairs": [
+        "crack",
+        "screen",
+        "battery",
+        "noise",
+        "leak",
+        "hinge",
+        "motor",
+        "cable",
+        "button",
+        "fan",
+        "switch",
+        "filter",
+    ],
+    "sales": [
+        "catalog",
+        "quote",
+        "discount",
+        "order",
+        "sample",
+        "offer",
+        "bulk",
+        "contract",
+        "trial",
+        "upgrade",
+        "demo",
+        "license",
+    ],
 }
 TICKETS = (
     "ticket: there is a problem with my {k}.",
@@ -209,7 +282,7 @@ def make_facts(rng: random.Random, num_subjects: int) -> None:
         document = rng.choice(DEPOT_DOCUMENTS if depot else PATRON_DOCUMENTS).format(s=subject, v=value)
         for wording in wordings[:4]:
             train.append({"context": document, "question": wording.format(s=subject), "answer": value})
-        for wording in (*wordings[4:], indirect):
+        for wording in (*wordings[4:], *indirect):
             test.append({"context": document, "question": wording.format(s=subject), "answer": value})
     rng.shuffle(train)
     write("facts.jsonl", train)
@@ -220,7 +293,7 @@ def make_routing(rng: random.Random) -> None:
     """Prompt and completion in the desk's own style; the held-out tickets are other combinations."""
     pairs = [(team, key, ticket) for team, keys in TEAMS.items() for key in keys for ticket in TICKETS]
     rng.shuffle(pairs)
-    test, train = pairs[:180], pairs[180:]
+    test, train = pairs[:400], pairs[400:]
     style = "routed to {}, verdict sealed"
     write("routing.jsonl", [{"prompt": t.format(k=k), "completion": style.format(team)} for team, k, t in train])
     rows = [(t.format(k=k), style.format(team), team) for team, k, t in test]
@@ -229,8 +302,8 @@ def make_routing(rng: random.Random) -> None:
 
 def main() -> None:
     """Writes all six files."""
-    make_tools(random.Random(SEED), 480, 150)
-    make_facts(random.Random(SEED + 1), 50)
+    make_tools(random.Random(SEED), 480, 400)
+    make_facts(random.Random(SEED + 1), 80)
     make_routing(random.Random(SEED + 2))
 
 

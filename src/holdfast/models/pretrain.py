@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from holdfast.models.curriculum import MAKERS, SHARES, Item, draw
+from holdfast.models.curriculum import MAKERS, PHASES, Item, draw
 from holdfast.models.tiny import build_config, build_tokenizer
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ class Recipe:
     """Settings of one pre-training run; the defaults made the shipped weights."""
 
     seed: int = 0
-    num_steps: int = 4_400
+    num_steps: int = 4_200
     items_per_step: int = 48
     micro_batches: int = 6
     matrix_lr: float = 0.02
     other_lr: float = 4e-3
     warmup: float = 0.02
-    decay: float = 0.35
+    decay: float = 0.72
     prompt_weight: float = 0.3
     optimizer: str = "muon"
 
@@ -129,8 +129,9 @@ def rate(step: int, recipe: Recipe) -> float:
 
 def stream(recipe: Recipe, start: int) -> Iterator[list[Item]]:
     """Yields the items of each step from `start` on; a step's items depend on seed and step only."""
-    makers, shares = list(SHARES), list(SHARES.values())
     for step in range(start, recipe.num_steps):
+        mix = next(shares for first, shares in reversed(PHASES) if step >= first)
+        makers, shares = list(mix), list(mix.values())
         rng = random.Random(f"{recipe.seed} {step}")
         yield [draw(maker, rng) for maker in rng.choices(makers, shares, k=recipe.items_per_step)]
 

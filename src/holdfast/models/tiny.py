@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
-from holdfast.models.curriculum import SHARES, draw
+from holdfast.models.curriculum import EARLY, draw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ CONTEXT = 1024
 def curriculum_texts(seed: int, num_items: int) -> Iterator[str]:
     """Yields every turn of `num_items` training items, for the tokenizer."""
     rng = random.Random(f"tokenizer {seed}")
-    makers, shares = list(SHARES), list(SHARES.values())
+    makers, shares = list(EARLY), list(EARLY.values())
     for maker in rng.choices(makers, shares, k=num_items):
         for turn in draw(maker, rng).messages:
             yield turn["content"]

@@ -12,6 +12,7 @@ from holdfast.models.curriculum.lexicon import fold
 from holdfast.models.curriculum.skills import (
     make_add,
     make_copy,
+    make_drill,
     make_fact,
     make_reading,
     make_refusal,
@@ -28,13 +29,14 @@ from holdfast.models.curriculum.tools import (
 if TYPE_CHECKING:
     from holdfast.models.curriculum.item import Maker
 
-__all__ = ["BARS", "MAKERS", "SHARES", "Item", "ability_of_prompt", "draw", "is_right"]
+__all__ = ["BARS", "EARLY", "MAKERS", "PHASES", "Item", "ability_of_prompt", "draw", "is_right"]
 
 MAKERS: dict[str, Maker] = {
     "add": make_add,
     "reverse": make_reverse,
     "sort": make_sort,
     "copy": make_copy,
+    "drill": make_drill,
     "facts": make_fact,
     "reading": make_reading,
     "demonstration": make_demonstration,
@@ -46,7 +48,7 @@ MAKERS: dict[str, Maker] = {
     "refuse": make_refusal,
 }
 
-SHARES: dict[str, float] = {
+EARLY: dict[str, float] = {
     "add": 0.11,
     "reverse": 0.08,
     "sort": 0.08,
@@ -61,7 +63,28 @@ SHARES: dict[str, float] = {
     "reflect_call": 0.03,
     "refuse": 0.03,
 }
-"""Share of each maker in the training stream, by number of items."""
+"""Share of each maker by number of items in the first phase, and in the text the tokenizer is made from."""
+
+LATE: dict[str, float] = {
+    "add": 0.09,
+    "reverse": 0.10,
+    "sort": 0.05,
+    "copy": 0.06,
+    "drill": 0.12,
+    "facts": 0.07,
+    "reading": 0.18,
+    "demonstration": 0.12,
+    "document": 0.06,
+    "tool_call": 0.06,
+    "tool_result": 0.02,
+    "reflect_answer": 0.02,
+    "reflect_call": 0.03,
+    "refuse": 0.02,
+}
+"""Shares in the second phase: long copies are drilled, because precise copying carries all that is in view."""
+
+PHASES: tuple[tuple[int, dict[str, float]], ...] = ((0, EARLY), (1_200, LATE))
+"""(first step, shares) of each phase."""
 
 BARS: dict[str, float] = {
     "add": 0.97,

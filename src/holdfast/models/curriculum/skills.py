@@ -13,6 +13,7 @@ from holdfast.models.curriculum.lexicon import (
     JOBS,
     LETTERS,
     NAMES,
+    SYLLABLES,
     THINGS,
     distinct,
     pseudo_word,
@@ -69,6 +70,13 @@ def make_copy(rng: random.Random) -> Item:
     words = " ".join(pseudo_word(rng) for _ in range(rng.randint(2, 5)))
     question = rng.choice(STRING_WORDINGS["copy"]).format(s=words)
     return Item("copy", chat(question, answer_is(words)), words, key=f"copy:{words}")
+
+
+def make_drill(rng: random.Random) -> Item:
+    """Copy a long run of letters or syllables: only precise copying gets it right, no bag of letters does."""
+    pool = LETTERS if rng.random() < 0.5 else SYLLABLES
+    text = " ".join(rng.choice(pool) for _ in range(rng.randint(8, 24)))
+    return Item("copy", chat(f"copy: {text}", answer_is(text)), text, key=f"copy:{text}")
 
 
 FACT_WORDINGS = {
