@@ -34,7 +34,9 @@ def holdfast(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; works after the command too.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; works after the command too.")
+    ] = False,
 ) -> None:
     """Teach one language model skill after skill, and never lose a skill it already has."""
     del version, debug  # the first is eager, the second is taken by the door

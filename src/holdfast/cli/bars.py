@@ -120,7 +120,7 @@ class LineReporter:
 
 
 class _LineBar:
-    def __init__(  # noqa: PLR0913 - one private constructor, called once
+    def __init__(
         self, write: Callable[[str], None], clock: Callable[[], float], title: str, total: int, unit: str, done: int
     ) -> None:
         self._write, self._clock, self._title, self._unit = write, clock, title, unit

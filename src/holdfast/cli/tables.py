@@ -37,10 +37,14 @@ def show_rendered(found: Rendering) -> None:
     console.print(f"{found.source}: {found.num_examples} examples, format {found.format}, rendered for {found.model}.")
     for note in found.notes:
         console.print(note, markup=False)
-    console.print(f"{OPEN}…{CLOSE} and green: the model is trained to write this. The rest it only reads.", markup=False)
+    console.print(
+        f"{OPEN}…{CLOSE} and green: the model is trained to write this. The rest it only reads.", markup=False
+    )
     for one in found.shown:
         title = f"── {one.source} · {one.num_tokens} tokens"
-        console.print(Text(title + (f" · rejected: {one.problem}" if one.problem else ""), style="bold"), soft_wrap=True)
+        console.print(
+            Text(title + (f" · rejected: {one.problem}" if one.problem else ""), style="bold"), soft_wrap=True
+        )
         text = Text()
         for piece, trained in one.pieces:
             text.append(f"{OPEN}{piece}{CLOSE}" if trained else piece, style="green" if trained else "dim")
@@ -65,7 +69,9 @@ def show_matrix(found: Matrix) -> None:
         mark = "→ " if row.current else "  "
         style = "bold" if row.current else "dim" if row.status == "refused" else None
         status = "" if row.status == "accepted" else f" ({row.status})"
-        table.add_row(f"{mark}{row.version}{status}", *(percent(row.scores.get(name)) for name in found.skills), style=style)
+        table.add_row(
+            f"{mark}{row.version}{status}", *(percent(row.scores.get(name)) for name in found.skills), style=style
+        )
     console.print(table)
     for sentence in found.words:
         console.print(sentence, markup=False, soft_wrap=True)

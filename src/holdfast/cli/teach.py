@@ -23,7 +23,8 @@ def demo(
     *,
     seed: Annotated[int, typer.Option("--seed", help="Every draw of the demo derives from it.")] = 0,
     folder: Annotated[
-        Path | None, typer.Option("--to", help="Where to keep the demo's workspaces.", show_default="a temporary folder")
+        Path | None,
+        typer.Option("--to", help="Where to keep the demo's workspaces.", show_default="a temporary folder"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -79,7 +80,9 @@ def learn(
     grader: Annotated[
         str | None, typer.Option("--grader", help="How answers are judged.", show_default="by the form of the data")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Optimizer steps.", show_default="by the data")] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Optimizer steps.", show_default="by the data")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Every draw derives from it.", show_default="0")] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,

@@ -11,12 +11,14 @@ from holdfast.cli import door
 from holdfast.cli.options import JsonOption, VersionOption, WorkspaceOption
 
 if TYPE_CHECKING:
-    from holdfast.jobs.chat import Conversation
+    from holdfast.jobs.chat import Classification, Conversation
 
 
 def rollback(
     *,
-    to: Annotated[str | None, typer.Option("--to", help="A version's id.", show_default="the parent of the current")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="A version's id.", show_default="the parent of the current")
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -71,12 +73,14 @@ def chat(
         return
     answer = talk.ask(prompt)
     if as_json:
-        door.put_json({"version": talk.version, "prompt": prompt, "answer": answer.text, "finish_reason": answer.finish_reason})
+        door.put_json(
+            {"version": talk.version, "prompt": prompt, "answer": answer.text, "finish_reason": answer.finish_reason}
+        )
     else:
         typer.echo(answer.text)
 
 
-def _converse(talk: Conversation) -> None:
+def _converse(talk: Conversation | Classification) -> None:
     """Reads turns from the terminal until an empty line or the end of the input."""
     typer.echo(f"Version {talk.version}. An empty line ends the conversation.", err=True)
     while True:

@@ -201,5 +201,5 @@ def _reminders(learner: Learner, earlier: Sequence[Lesson], recipe: Recipe) -> S
 
     if not recipe.rehearsal.enabled:
         return ()
-    registered = {lesson.name: [(e.prompt, e.tools) for e in lesson.train] for lesson in earlier}
-    return make_reminders(learner, recipe.rehearsal, registered=registered, seed=recipe.seed).items
+    registered = {lesson.name: lesson.train for lesson in earlier}
+    return make_reminders(learner, recipe.rehearsal, registered_prompts=registered, seed=recipe.seed).items

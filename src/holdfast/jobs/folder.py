@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from holdfast.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from holdfast.types import JSONValue
-
-T = TypeVar("T")
 
 
 class RunFolder:
@@ -46,7 +42,9 @@ class RunFolder:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise StoreError(f"{path} is damaged ({error}). Delete the run's folder {self.path} to start it anew.") from error
+            raise StoreError(
+                f"{path} is damaged ({error}). Delete the run's folder {self.path} to start it anew."
+            ) from error
 
     def write(self, name: str, value: JSONValue) -> None:
         """Keeps `value` as the part `name`, replacing what was there."""
@@ -62,16 +60,3 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Holds the lock file `path`, or says that another process does; a killed process lets go by itself."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            text = "Another `holdfast learn` is running in this workspace. Wait for it, or stop it (its work is kept)."
-            raise StoreError(f"{text} Lock: {path}.") from error
-        yield

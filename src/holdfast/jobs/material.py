@@ -1,27 +1,33 @@
-"""From the user's files to the training and test items of one order, with every line accounted for."""
+"""From the user's files to the training and test items of one order, with every row accounted for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from holdfast.data.prepare import content_hash, prepare, split
+from holdfast.data.folder import load_prepared, write_prepared
+from holdfast.data.prepare import content_hash, prepare, split, to_json, without_overlap
 from holdfast.data.read import read
+from holdfast.data.report import data_report
 from holdfast.errors import DataError, NothingToLearnError
 from holdfast.seeds import derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from holdfast.data.prepare import DataReport
+    from holdfast.data.folder import LoadedData
     from holdfast.data.read import ReadResult
-    from holdfast.data.types import Rejected
+    from holdfast.data.rejected import Rejected
     from holdfast.jobs.progress import Reporter
+    from holdfast.store.workspace import Workspace
     from holdfast.training.config import Recipe
     from holdfast.types import Example
 
-ENOUGH_TEST_ITEMS = 150
-"""With fewer, not even a flawless test shows at 95 % that an earlier skill lost at most 2 points."""
+ENOUGH_TEST_ITEMS = 149
+"""With fewer, not even a test without any difference shows at 95 % that a skill lost at most 2 points."""
 NAMED_REJECTIONS = 5
 
 
@@ -34,85 +40,87 @@ class Raw:
 
     @property
     def key(self) -> str:
-        """A hash of everything that was read."""
-        parts = [content_hash(self.train.examples), str(len(self.train.rejected))]
-        if self.test is not None:
-            parts += [content_hash(self.test.examples), str(len(self.test.rejected))]
-        return "-".join(parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """The items of one order, and what became of every row."""
-
-    train: list[Example]
-    test: list[Example]
-    rejected: list[Rejected]
-    report: DataReport
+        """A hash of everything that was read, whatever the files are called."""
+        parts = [
+            [content_hash(found.examples), sorted([row.raw, row.reason] for row in found.rejected)]
+            for found in (self.train, self.test)
+            if found is not None
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def read_all(source: str, test_source: str | None, recipe: Recipe, progress: Reporter) -> Raw:
-    """Reads the data and the test file, says their formats aloud, and names the first rejected lines."""
+    """Returns the data and the test file as they are; formats are said aloud."""
     raw = Raw(_read(source, recipe, progress), _read(test_source, recipe, progress) if test_source else None)
     if not raw.train.examples:
-        raise NothingToLearnError(f"{source}: no line could be used. {_first_reasons(raw.train.rejected)}")
+        raise NothingToLearnError(f"{source}: no row could be used. {first_reasons(raw.train.rejected)}")
     if raw.test is not None and not raw.test.examples:
-        raise DataError(f"{test_source}: no line could be used. {_first_reasons(raw.test.rejected)}", param="test")
+        raise DataError(f"{test_source}: no row could be used. {first_reasons(raw.test.rejected)}", param="test")
     return raw
 
 
 def _read(source: str, recipe: Recipe, progress: Reporter) -> ReadResult:
     found = read(source, seed=derive_seed(recipe.seed, "sample rows"))
-    progress.say(f"{source}: {len(found.examples)} examples, format {found.format}.")
     for note in found.notes:
         progress.say(note)
     return found
 
 
-def make_material(
-    raw: Raw, recipe: Recipe, check: Callable[[Example], str | None], progress: Reporter
-) -> Material:
-    """Checks, deduplicates and splits what was read; says how large the test is and whether that suffices."""
-    train = prepare(raw.train.examples, check=check)
-    rejected = [*raw.train.rejected, *train.rejected]
-    if not train.kept:
-        raise NothingToLearnError(f"No example is left to learn from. {_first_reasons(rejected)}")
+def prepare_all(
+    folder: Path,
+    raw: Raw,
+    recipe: Recipe,
+    *,
+    check: Callable[[Example], str | None],
+    check_test: Callable[[Example], str | None],
+    progress: Reporter,
+) -> LoadedData:
+    """Checks, deduplicates and splits what was read, keeps it in `folder`, and says what was left out and why."""
+    train = prepare(raw.train.examples, check=check, rejected=raw.train.rejected)
+    rejected = list(train.rejected)
+    notes = [*raw.train.notes, *train.report.notes]
     if raw.test is None:
-        share = recipe.evaluation.test_share
-        kept, test = split(train.kept, test_share=share, seed=derive_seed(recipe.seed, "split"))
-        progress.say(f"No test file was given: {len(test)} of {len(train.kept)} examples are held out as the test ({share:.0%}).")
+        kept, test = split(train.kept, test_share=recipe.evaluation.test_share, seed=derive_seed(recipe.seed, "split"))
+        notes.append(f"no test file was given: {len(test)} of {len(train.kept)} examples are held out as the test")
+        progress.say(notes[-1] + ".")
     else:
-        prepared = prepare(raw.test.examples, check=None)
-        rejected += [*raw.test.rejected, *prepared.rejected]
-        kept, test = train.kept, prepared.kept
-        kept = _without_test_items(kept, test, progress)
-    if not kept or not test:
-        raise DataError("There are too few examples to hold a test out. Give more, or a test file with --test.", param="test")
+        tested = prepare(raw.test.examples, check=check_test, rejected=raw.test.rejected)
+        disjoint = without_overlap(train.kept, tested.kept)
+        rejected += [*tested.rejected, *disjoint.rejected]
+        notes += [*raw.test.notes, *tested.report.notes]
+        kept, test = disjoint.kept, tested.kept
     if rejected:
-        progress.warn(f"{len(rejected)} rows are not used; rejected.jsonl holds them all. {_first_reasons(rejected)}")
-    _judge_test_size(len(test), recipe, progress)
-    return Material(kept, test, rejected, train.report)
+        where = folder / "rejected.jsonl"
+        progress.warn(f"{len(rejected)} rows are not used: {first_reasons(rejected)} All of them: {where}")
+    if not kept:
+        raise NothingToLearnError(f"No example is left to learn from. {first_reasons(rejected)}")
+    if not test:
+        raise DataError(
+            f"No item is left to test on. Give a test file with --test. {first_reasons(rejected)}", param="test"
+        )
+    report = data_report([*kept, *test], rejected, format=raw.train.format, notes=list(dict.fromkeys(notes)))
+    write_prepared(folder, kept, test, rejected, report)
+    return load_prepared(folder)
 
 
-def _without_test_items(train: Sequence[Example], test: Sequence[Example], progress: Reporter) -> list[Example]:
-    held_out = {item.id for item in test}
-    kept = [example for example in train if example.id not in held_out]
-    if len(kept) < len(train):
-        progress.warn(f"{len(train) - len(kept)} training examples also stand in the test; they are not trained on.")
-    return kept
-
-
-def _judge_test_size(num_items: int, recipe: Recipe, progress: Reporter) -> None:
-    if recipe.evaluation.max_items is not None:
-        num_items = min(num_items, recipe.evaluation.max_items)
-    if num_items < ENOUGH_TEST_ITEMS:
+def judge_test_size(num_items: int, recipe: Recipe, progress: Reporter) -> None:
+    """Warns when the test is too small to protect the skill later."""
+    used = min(num_items, recipe.evaluation.max_items or num_items)
+    if used < ENOUGH_TEST_ITEMS:
         progress.warn(
-            f"The test has {num_items} items. To protect this skill later, the gate needs about {ENOUGH_TEST_ITEMS} "
-            "(2 points at 95 %); with fewer it will answer 'inconclusive' when the next skill is learned."
+            f"The test has {used} items. To protect this skill when the next one is learned, the gate needs about "
+            f"{ENOUGH_TEST_ITEMS} (2 points at 95 %); with fewer it can only answer 'inconclusive'."
         )
 
 
-def _first_reasons(rejected: Sequence[Rejected]) -> str:
+def put_items(workspace: Workspace, items: Sequence[Example]) -> str:
+    """Stores the items, without where they came from, and returns their hash: the same items, the same hash."""
+    lines = [json.dumps(to_json(replace(item, source="")), ensure_ascii=False, sort_keys=True) for item in items]
+    return workspace.files.put_bytes(("\n".join(lines) + "\n").encode())
+
+
+def first_reasons(rejected: Sequence[Rejected]) -> str:
+    """Returns the first rejections in words."""
     lines = [f"{row.source}:{row.line}: {row.reason}" for row in rejected[:NAMED_REJECTIONS]]
     more = len(rejected) - len(lines)
-    return "; ".join(lines) + (f"; and {more} more" if more else "") + ("." if lines else "")
+    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "") + ("." if lines else "")

@@ -9,7 +9,7 @@ from holdfast.data.read import read
 from holdfast.errors import DataError
 
 if TYPE_CHECKING:
-    from holdfast.data.types import Rejected
+    from holdfast.data.rejected import Rejected
     from holdfast.types import JSONValue
 
 
@@ -62,7 +62,7 @@ def render(source: str, *, base: str, num: int, max_tokens: int | None = None) -
     if not found.examples:
         reasons = "; ".join(f"line {row.line}: {row.reason}" for row in found.rejected[:5])
         raise DataError(f"{source}: no line could be read as an example. {reasons}")
-    from holdfast.data.types import Rejected
+    from holdfast.data.rejected import Rejected
     from holdfast.models.load import load_tokenizer
     from holdfast.models.render import problem_of, show
 

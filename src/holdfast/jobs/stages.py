@@ -1,10 +1,10 @@
 """The stages of one order to learn, and which may follow which. Pure: no clock, no disk.
 
-    validating_files -> preparing -> reminding -> guarding -> training -> evaluating -> deciding -> reporting -> succeeded
-                                                       ^                                  |
-                                                       '----------- a remedy -------------'          -> refused
-    From every unfinished stage a run may become `failed` (an error) or `cancelled` (asked to stop);
-    both can be taken up again where they stopped.
+validating_files -> preparing -> reminding -> guarding -> training -> evaluating -> deciding -> reporting -> succeeded
+                                                   ^                                  |
+                                                   '----------- a remedy -------------'          -> refused
+From every unfinished stage a run may become `failed` (an error) or `cancelled` (asked to stop);
+both can be taken up again where they stopped.
 """
 
 from __future__ import annotations
@@ -66,5 +66,7 @@ def may_follow(before: Stage, after: Stage) -> bool:
 def checked(before: Stage, after: Stage) -> Stage:
     """Returns `after`, or raises StoreError when a run in `before` cannot go there."""
     if not may_follow(before, after):
-        raise StoreError(f"A run in stage '{before}' cannot go to '{after}'; this is a defect of Holdfast, please report it.")
+        raise StoreError(
+            f"A run in stage '{before}' cannot go to '{after}'; this is a defect of Holdfast, please report it."
+        )
     return after

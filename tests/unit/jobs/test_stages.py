@@ -9,7 +9,16 @@ from holdfast.jobs.stages import FINAL, STAGES, STOPPED, checked, may_follow
 
 
 def test_the_story_runs_from_validating_files_to_succeeded():
-    story = ["validating_files", "preparing", "reminding", "guarding", "training", "evaluating", "deciding", "reporting"]
+    story = [
+        "validating_files",
+        "preparing",
+        "reminding",
+        "guarding",
+        "training",
+        "evaluating",
+        "deciding",
+        "reporting",
+    ]
     assert all(may_follow(before, after) for before, after in itertools.pairwise([*story, "succeeded"]))
 
 

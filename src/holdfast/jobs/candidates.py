@@ -1,0 +1,146 @@
+"""Makes the candidate of each attempt: by training, or from what an earlier training left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from holdfast.errors import StoreError
+from holdfast.jobs.remedies import CHECKPOINT_SHARES
+from holdfast.jobs.train import drive, marks
+from holdfast.types import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from holdfast.jobs.job import Job
+    from holdfast.jobs.remedies import Attempt
+    from holdfast.models.learner import Learner
+    from holdfast.training.config import Recipe
+    from holdfast.training.loop import Step
+    from holdfast.training.rehearsal import Reminder
+    from holdfast.types import Example, JSONValue
+
+
+@dataclass(slots=True)
+class Candidates:
+    """The candidates of one job. Every one is made once; what is on disk already is only loaded."""
+
+    job: Job
+    learner: Learner
+    examples: Sequence[Example]
+    remind: Callable[[Recipe], Sequence[Reminder]]
+    facts: Mapping[str, JSONValue]
+    _holds: int | None = field(default=None, init=False)
+
+    def make(self, attempt: Attempt) -> Version:
+        """Returns the attempt's version; the learner's candidate holds its weights afterwards."""
+        name = f"attempt-{attempt.index}"
+        known = self.job.folder.read(name)
+        if known is None:
+            self._weigh(attempt)
+            version = self._add(attempt)
+            self.job.folder.write(name, {"version": version.id})
+            return version
+        version = self.job.workspace.version(str(cast("dict[str, JSONValue]", known)["version"]))
+        return version
+
+    def load(self, attempt: Attempt) -> None:
+        """Puts the attempt's weights into the learner's candidate, if they are not there."""
+        if self._holds == attempt.index:
+            return
+        self.learner.load_candidate_state(self._checkpoint(attempt.training, attempt.at_share))
+        if attempt.towards_current:
+            self.learner.interpolate(attempt.towards_current)
+        self._holds = attempt.index
+
+    def _weigh(self, attempt: Attempt) -> None:
+        self._holds = None
+        if not attempt.trains:
+            self.load(attempt)
+            return
+        self.learner.reset_candidate()
+        self._train(attempt)
+        self._holds = attempt.index
+
+    def recipe_of(self, attempt: Attempt) -> Recipe:
+        """Returns the recipe that the attempt trains with."""
+        recipe = self.job.recipe
+        rehearsal, optimizer = recipe.rehearsal, recipe.optimizer
+        if attempt.rehearsal_factor != 1.0 and rehearsal.enabled:
+            more = {
+                "per_step": round(rehearsal.per_step * attempt.rehearsal_factor),
+                "num_reminders": round(rehearsal.num_reminders * attempt.rehearsal_factor),
+            }
+            rehearsal = rehearsal.model_copy(update=more)
+        rate = cast("float", optimizer.learning_rate) * attempt.rate_factor
+        optimizer = optimizer.model_copy(update={"learning_rate": rate})
+        return recipe.model_copy(update={"rehearsal": rehearsal, "optimizer": optimizer})
+
+    def _folder(self, index: int) -> Path:
+        folder = self.job.folder.path / f"training-{index}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _train(self, attempt: Attempt) -> None:
+        from holdfast.training.loop import Run
+        from holdfast.training.methods import build
+
+        job, recipe = self.job, self.recipe_of(attempt)
+        method = build(recipe, self.learner, self.examples)
+        run = Run(self.learner, method, self.examples, recipe, reminders=self.remind(recipe))
+        before = attempt.index * run.num_steps  # steps of a remedy's training follow those of the attempts before it
+
+        def record(steps: Sequence[Step]) -> None:
+            for step in steps:
+                metrics = {**step.metrics, "learning_rate": step.learning_rate, "grad_norm": step.grad_norm}
+                job.workspace.record_step(job.run_id, before + step.index, step.loss, metrics)
+
+        drive(
+            run,
+            self._folder(attempt.index),
+            every=recipe.checkpoint_every,
+            keep=marks(CHECKPOINT_SHARES, run.num_steps),
+            record=record,
+            progress=job.progress,
+            stop=job.stop,
+            title="training" if attempt.index == 0 else f"training again ({attempt.index})",
+        )
+
+    def _checkpoint(self, training: int, share: float) -> Mapping[str, Tensor]:
+        """Returns the candidate's weights at a share of a training."""
+        from holdfast.models.checkpoint import latest_checkpoint, load_checkpoint
+
+        folder = self._folder(training)
+        newest = latest_checkpoint(folder)
+        if newest is None:
+            raise StoreError(f"{folder}: the training's checkpoints are gone. Run with --again to train anew.")
+        state = load_checkpoint(newest)
+        if share < 1.0:
+            step = max(marks([share], cast("int", state["step"])))
+            state = load_checkpoint(_nearest(folder, step))
+        return cast("Mapping[str, Tensor]", state["candidate"])
+
+    def _add(self, attempt: Attempt) -> Version:
+        job = self.job
+        folder = job.folder.path / "weights"
+        self.learner.save(folder)
+        weights = job.workspace.files.put_folder(folder)
+        twin = next(
+            (v for v in job.workspace.versions() if v.weights_hash == weights and v.parent == job.parent.id), None
+        )
+        if twin is not None and twin.skill == job.skill and twin.status == "candidate":
+            return twin  # stored just before the process was killed
+        recipe = self.recipe_of(attempt).model_dump(mode="json")
+        version = Version("", job.parent.id, job.parent.base, weights, recipe, "candidate", skill=job.skill)
+        facts = {**self.facts, "run": job.run_id, "attempt": attempt.kind, "how": attempt.words}
+        return job.workspace.add_version(version, facts=facts)
+
+
+def _nearest(folder: Path, step: int) -> Path:
+    """Returns the checkpoint whose step is nearest to `step`."""
+    found = [path for path in folder.iterdir() if path.name.startswith("step-")]
+    return min(found, key=lambda path: (abs(int(path.name.removeprefix("step-")) - step), path.name))

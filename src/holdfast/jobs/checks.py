@@ -1,0 +1,71 @@
+"""The checks before a training: is there a teacher worth learning from, does the model know its own tokens?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, cast
+
+from holdfast.seeds import derive_seed
+from holdfast.training.config import SdftConfig, SftConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.jobs.job import Job
+    from holdfast.models.learner import Learner
+    from holdfast.types import Example, JSONValue
+
+ALIGNMENT_PROMPTS = 8
+
+
+def run_checks(job: Job, learner: Learner, examples: Sequence[Example], *, method_was_auto: bool) -> None:
+    """Runs the recipe's checks once per run and tells what they found.
+
+    When the method was left open and the context does not make the teacher better, plain fine-tuning
+    is taken instead of SDFT, and that is said; when SDFT was asked for, the recipe decides.
+
+    Raises:
+        TeacherNotBetterError: SDFT was asked for and its teacher is no better than the student.
+        TrainingError: generation and scoring see different models.
+    """
+    found = cast("dict[str, JSONValue]", job.folder.once("checks", lambda: _measure(job, learner, examples)))
+    if "alignment" in found:
+        job.note(f"Alignment self-test: {cast('float', found['alignment']):.0%} of greedy tokens are scored as chosen.")
+    teacher = cast("dict[str, JSONValue] | None", found.get("teacher"))
+    if teacher is None:
+        return
+    from holdfast.training.guards import TeacherReport, require_better_teacher
+
+    report = TeacherReport(**teacher)  # pyright: ignore[reportArgumentType] - written by asdict
+    job.note(f"Does the demonstration help the teacher? {report.words}.")
+    if report.better:
+        return
+    if method_was_auto and not any(e.privileged_context or e.document for e in examples):
+        job.note("Reading a demonstration does not make this model better, so it is trained by sft instead of sdft.")
+        job.recipe = job.recipe.model_copy(update={"method": SftConfig()})
+    elif job.recipe.guards.teacher_check == "refuse":
+        require_better_teacher(report)
+    else:
+        job.note("The context does not make the teacher better; going on, as the recipe says.", warning=True)
+
+
+def _measure(job: Job, learner: Learner, examples: Sequence[Example]) -> JSONValue:
+    from holdfast.models.render import render_prompt
+    from holdfast.training.guards import check_alignment, check_teacher
+
+    guards, method, found = job.recipe.guards, job.recipe.method, dict[str, object]()
+    if guards.alignment_check:
+        order = sorted(examples, key=lambda example: derive_seed(job.recipe.seed, f"alignment {example.id}"))
+        chosen = order[:ALIGNMENT_PROMPTS]
+        prompts = [list(render_prompt(learner.tokenizer, example.prompt, example.tools)) for example in chosen]
+        found["alignment"] = check_alignment(learner, prompts)
+    if isinstance(method, SdftConfig) and guards.teacher_check != "off":
+        report = check_teacher(
+            learner,
+            examples,
+            num_examples=guards.teacher_check_examples,
+            template=method.teacher_template,
+            seed=job.recipe.seed,
+        )
+        found["teacher"] = asdict(report)
+    return cast("JSONValue", found)

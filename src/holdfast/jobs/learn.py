@@ -1,0 +1,176 @@
+"""The story of one order: from the user's file to a promoted version that has lost no skill.
+
+    read -> prepare -> register the skill -> load current -> reminders -> checks -> train
+         -> test every skill -> gate -> (remedies) -> promote -> report
+
+Every part of it is made once and kept (see `folder`), so the story of a run that was killed is the same
+story told again: finished parts are read back, and the training goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, cast
+
+from holdfast.errors import ConfigError, HoldfastError
+from holdfast.jobs.candidates import Candidates
+from holdfast.jobs.checks import run_checks
+from holdfast.jobs.finish import finish, recorded
+from holdfast.jobs.interrupt import StopRequested, StopSwitch
+from holdfast.jobs.judge import judge, slips
+from holdfast.jobs.material import judge_test_size, read_all
+from holdfast.jobs.order import Order, decided_run, open_job
+from holdfast.jobs.remedies import Attempt, attempts, worth_a_remedy
+from holdfast.jobs.reminders import reminders_for
+from holdfast.jobs.settle import settle
+from holdfast.jobs.start import open_learner, prepared, register, use_threads
+from holdfast.training.config import ClassifyConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.evaluation.verdict import Verdict
+    from holdfast.jobs.job import Job
+    from holdfast.jobs.material import Raw
+    from holdfast.jobs.progress import Reporter
+    from holdfast.jobs.result import LearnResult
+    from holdfast.models.learner import Learner
+    from holdfast.store.workspace import Workspace
+    from holdfast.training.config import Recipe
+    from holdfast.training.rehearsal import Reminder
+    from holdfast.types import Example, JSONValue, Skill, Version
+
+
+def learn(
+    workspace: Workspace,
+    source: str,
+    *,
+    skill: str,
+    recipe: Recipe,
+    progress: Reporter,
+    test_source: str | None = None,
+    resume: bool = True,
+    again: bool = False,
+    stop: StopSwitch | None = None,
+) -> LearnResult:
+    """Teaches the current version a skill and promotes the result if the gate accepts it.
+
+    An unfinished run of the same order is resumed (`resume`), a decided one is returned as it was
+    decided (unless `again`). A refusal is a result, not an error: its status says so.
+
+    Raises:
+        StopRequested: `stop` was turned; everything finished so far is kept.
+        HoldfastError: the order cannot be carried out; the run can be taken up again.
+    """
+    _check_name(skill)
+    with workspace.exclusively("learn"):
+        raw = read_all(source, test_source, recipe, progress)
+        order = Order(skill, raw.key, recipe)
+        done = None if again else decided_run(workspace, order)
+        if done is not None and workspace.unfinished_run(order.key) is None:
+            return recorded(workspace, done)
+        job = open_job(workspace, order, progress=progress, stop=stop or StopSwitch(), resume=resume)
+        try:
+            return _carry_out(job, raw)
+        except StopRequested:
+            job.mark("cancelled")
+            raise
+        except (HoldfastError, OSError, RuntimeError) as error:
+            job.mark("failed")
+            workspace.add_event(job.run_id, str(error), level="error")
+            raise
+
+
+def _check_name(skill: str) -> None:
+    if not skill.strip() or len(skill) > 80 or not skill.isprintable():
+        raise ConfigError("--skill: give the skill a name of 1 to 80 printable characters.", param="skill")
+
+
+def _carry_out(job: Job, raw: Raw) -> LearnResult:
+    from holdfast.models.load import load
+
+    kept = cast("dict[str, dict[str, JSONValue]] | None", job.folder.read("settled"))
+    machine = kept["recipe"] if kept else job.recipe.model_dump(mode="json")
+    loaded = load(job.recipe.base, dtype=machine["precision"], device=machine["device"])  # pyright: ignore[reportArgumentType]
+    job.enter("preparing")
+    data = prepared(job, raw, loaded)
+    settled = settle(job, loaded, data)
+    job.recipe = settled.recipe
+    judge_test_size(len(data.test), job.recipe, job.progress)
+    use_threads(settled.threads)
+    if isinstance(job.recipe.method, ClassifyConfig):
+        from holdfast.jobs.classify import learn_classifier
+
+        skill = register(job, data, settled.grader, "classify")
+        return finish(job, *learn_classifier(job, loaded, data, skill))
+    skill = register(job, data, settled.grader, "chat")
+    learner = open_learner(job, loaded)
+    return finish(job, *_teach(job, learner, data.train, skill, method_was_auto=settled.method_was_auto))
+
+
+def _teach(
+    job: Job, learner: Learner, examples: Sequence[Example], skill: Skill, *, method_was_auto: bool
+) -> tuple[Skill, Version, Verdict, list[dict[str, JSONValue]]]:
+    """Trains, judges, and tries remedies until the gate accepts or nothing is left to try."""
+    job.enter("reminding")
+    written: Sequence[Reminder] = ()
+    if job.recipe.rehearsal.enabled:
+        reminders = reminders_for(job, learner, job.recipe.rehearsal)
+        job.folder.write("coverage", cast("JSONValue", asdict(reminders.report)))
+        written = reminders.items
+    else:
+        job.note("Rehearsal is off: nothing but the method itself protects what the model knows.", warning=True)
+    job.enter("guarding")
+    run_checks(job, learner, examples, method_was_auto=method_was_auto)
+
+    def remind(recipe: Recipe) -> Sequence[Reminder]:
+        if recipe.rehearsal == job.recipe.rehearsal:
+            return written
+        return reminders_for(job, learner, recipe.rehearsal).items
+
+    facts: dict[str, JSONValue] = {"skill": skill.name, "train_hash": skill.train_hash, "seed": job.recipe.seed}
+    candidates = Candidates(job, learner, examples, remind, facts)
+    gate = job.recipe.gate
+    tried: list[tuple[Attempt, Version, Verdict]] = []
+    for attempt in attempts(gate.remedies, gate.remedy_budget):
+        if tried:
+            job.note(f"Remedy {attempt.index}: {attempt.words}.")
+        job.enter("training")
+        version = candidates.make(attempt)
+        job.enter("evaluating")
+        candidates.load(attempt)
+        verdict = judge(job, learner, version, skill)
+        tried.append((attempt, version, verdict))
+        job.enter("deciding")
+        job.note(f"The gate's verdict on {version.id} ({attempt.words}): {verdict.decision}. {verdict.words}")
+        if verdict.decision == "accept":
+            break
+        found = slips(verdict)
+        helps, why = worth_a_remedy(found.lost, found.undecided)
+        job.note(f"{why[0].upper()}{why[1:]}.")
+        if not helps:
+            break
+    _, version, verdict = tried[-1] if tried[-1][2].decision == "accept" else _best(tried)
+    return skill, version, verdict, [_attempt_json(job, *each) for each in tried]
+
+
+def _best(tried: Sequence[tuple[Attempt, Version, Verdict]]) -> tuple[Attempt, Version, Verdict]:
+    """Returns the refused candidate that the outcome speaks about: the one that lost least, then gained most."""
+
+    def merit(each: tuple[Attempt, Version, Verdict]) -> tuple[bool, float, float]:
+        findings = each[2].per_skill.values()
+        worst = min((f.difference for f in findings if f.role == "earlier"), default=0.0)
+        gain = sum(f.difference for f in findings if f.role == "new")
+        return each[2].decision != "reject", worst, gain
+
+    return max(tried, key=merit)
+
+
+def _attempt_json(job: Job, attempt: Attempt, version: Version, verdict: Verdict) -> dict[str, JSONValue]:
+    return {
+        "version": version.id,
+        "kind": attempt.kind,
+        "how": attempt.words,
+        "decision": verdict.decision,
+        "scores": cast("JSONValue", dict(job.workspace.version(version.id).scores)),
+    }

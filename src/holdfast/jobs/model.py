@@ -1,0 +1,84 @@
+"""The model of a job: the base, with the weights of the version it starts from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.errors import ConfigError
+from holdfast.models.adapter_config import AdapterConfig
+from holdfast.training.config import Recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.models.learner import Learner
+    from holdfast.models.load import Loaded
+    from holdfast.store.workspace import Workspace
+    from holdfast.types import JSONValue, Version
+
+
+def weights_of(workspace: Workspace, version: Version) -> Path | None:
+    """Returns the folder with a version's adapter or weights, or None for the bare base."""
+    return workspace.files.path_of(version.weights_hash) if version.weights_hash else None
+
+
+def adapter_of(version: Version) -> AdapterConfig | None:
+    """Returns the adapter settings of a version that was learned, or None for full weights."""
+    value = version.recipe.get("adapter")
+    return AdapterConfig.model_validate(value) if isinstance(value, dict) else None
+
+
+def inherited_adapter(recipe: Recipe, parent: Version) -> Recipe:
+    """Returns the recipe with the adapter of the version it starts from; refuses to change it on the way.
+
+    A version is the base plus one adapter, or full weights: the next stage trains the same tensors.
+    """
+    if not parent.weights_hash:
+        return recipe
+    inherited = adapter_of(parent)
+    if recipe.adapter == "auto":
+        return recipe.model_copy(update={"adapter": inherited or "none"})
+    asked = None if recipe.adapter == "none" else recipe.adapter
+    if asked != inherited:
+        has = "full weights (adapter = none)" if inherited is None else f"a LoRA adapter of rank {inherited.rank}"
+        raise ConfigError(
+            f"adapter: the current version {parent.id} has {has}, and a stage trains on from it. Leave adapter out, "
+            "or roll back to the base and learn everything with the other setting.",
+            param="adapter",
+        )
+    return recipe
+
+
+def learner_of(workspace: Workspace, version: Version, *, recipe: Recipe | None = None) -> Learner:
+    """Returns a learner whose candidate and current both are `version`, for asking it questions."""
+    from holdfast.models.learner import Learner
+    from holdfast.models.load import load
+
+    settings = recipe or Recipe(base=version.base)
+    loaded = load(version.base, dtype=settings.precision, device=settings.device)
+    start = weights_of(workspace, version)
+    return Learner.create(loaded, adapter_of(version), start=start, gradient_checkpointing=False)
+
+
+def machine_facts(loaded: Loaded) -> dict[str, JSONValue]:
+    """Returns what must not change when a run is resumed: device, precision and number of threads.
+
+    Other numbers of threads add up in another order, so a resumed run would differ in the last bits.
+    """
+    from holdfast.models.threads import choose_threads
+
+    choice = choose_threads(loaded.model)
+    reasons: list[JSONValue] = [*loaded.reasons, choice.reason]
+    precision = "bfloat16" if "bfloat16" in str(loaded.model.dtype) else "float32"
+    return {
+        "device": loaded.model.device.type,
+        "precision": precision,
+        "threads": choice.threads,
+        "reasons": reasons,
+    }
+
+
+def adapter_of_recipe(recipe: Recipe) -> AdapterConfig | None:
+    """Returns the adapter settings of a resolved recipe, or None for full fine-tuning."""
+    assert recipe.adapter != "auto"
+    return None if recipe.adapter == "none" else recipe.adapter

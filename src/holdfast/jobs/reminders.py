@@ -1,0 +1,78 @@
+"""The reminders of a stage: made once by the version it starts from, kept under what they were made of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, cast
+
+from holdfast.data.read import read
+from holdfast.errors import DataError
+from holdfast.jobs.answers import items_of
+from holdfast.jobs.judge import earlier_skills
+from holdfast.jobs.progress import counting
+from holdfast.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from holdfast.jobs.job import Job
+    from holdfast.models.learner import Learner
+    from holdfast.training.config import RehearsalConfig
+    from holdfast.training.rehearsal import Reminders
+    from holdfast.types import Example, JSONValue
+
+KIND = "reminders"
+
+
+def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Reminders:
+    """Returns the reminders that `settings` ask for, written by the frozen current version or read back."""
+    from holdfast.training.rehearsal import Reminders, make_reminders
+
+    skills = earlier_skills(job.workspace, job.parent, job.skill)
+    registered = {skill.name: items_of(job.workspace.files.path_of(skill.train_hash)) for skill in skills}
+    given = _given(settings)
+    seed = derive_seed(job.recipe.seed, "reminders")
+    made_of: JSONValue = {
+        "version": job.parent.id,
+        "weights": job.parent.weights_hash,
+        "base": job.parent.base,
+        "template": str(learner.tokenizer.chat_template),
+        "precision": job.recipe.precision,
+        "settings": settings.model_dump(mode="json", exclude={"per_step", "weight", "cache"}),
+        "seed": seed,
+        "registered": {skill.name: skill.train_hash for skill in skills},
+        "given": [example.id for example in given],
+    }
+    key = f"{KIND} {hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()}"
+    found = job.workspace.recall(key)
+    if found is not None:
+        reminders = Reminders.from_json(json.loads(job.workspace.files.read_bytes(found)))
+        job.progress.say(f"{len(reminders.items)} reminders of version {job.parent.id} are there already.")
+        return reminders
+    with job.progress.bar("writing reminders", settings.num_reminders, unit="texts") as bar:
+        reminders = make_reminders(
+            learner,
+            settings,
+            registered_prompts=registered,
+            given_prompts=given,
+            seed=seed,
+            progress=counting(bar, job.stop.check),
+        )
+    text = json.dumps(reminders.to_json(), ensure_ascii=False)
+    job.workspace.remember(key, job.workspace.files.put_bytes(text.encode()), kind=KIND)
+    sources = ", ".join(f"{count} {source}" for source, count in reminders.report.by_source.items())
+    job.note(f"{len(reminders.items)} reminders are mixed into the training: {sources}.")
+    for warning in reminders.report.warnings:
+        job.note(warning, warning=True)
+    return reminders
+
+
+def _given(settings: RehearsalConfig) -> list[Example]:
+    if settings.prompts_file is None:
+        return []
+    found = read(settings.prompts_file, need_demonstration=False)
+    if not found.examples:
+        raise DataError(
+            f"{settings.prompts_file}: no row could be read as a prompt. Give chat messages or a prompt column.",
+            param="rehearsal.prompts_file",
+        )
+    return cast("list[Example]", found.examples)

@@ -1,0 +1,178 @@
+"""Gathers what the report of a run shows, from the store and the run's folder."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, cast
+
+from holdfast.data.folder import load_prepared
+from holdfast.evaluation.report import Curve, Fact, MatrixPicture, ReportData, Sample, write_report
+from holdfast.jobs.answers import items_of
+from holdfast.jobs.overview import lineage
+from holdfast.jobs.words import attempt_sentence
+from holdfast.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from holdfast.evaluation.verdict import Verdict
+    from holdfast.jobs.job import Job
+    from holdfast.types import Example, JSONValue, Skill, Version
+
+SAMPLES = 12
+CURVES = {
+    "kl": ("KL to the teacher", "nats a token, on new examples"),
+    "reminder_kl": ("KL to the current version", "nats a token, on reminders: how far it drifts from what it knew"),
+    "cross_entropy": ("cross-entropy", "nats a token, on the demonstrations"),
+    "length": ("rollout length", "tokens"),
+    "learning_rate": ("learning rate", ""),
+}
+"""Which of a step's metrics are drawn, if they were recorded: name and remark."""
+
+
+def report_path(folder: Path) -> Path:
+    """Returns where a run's report is."""
+    return folder / "report.html"
+
+
+def write(
+    job: Job,
+    skill: Skill,
+    version: Version,
+    verdict: Verdict,
+    tried: Sequence[Mapping[str, JSONValue]],
+    words: Sequence[str],
+) -> None:
+    """Writes the run's report.html."""
+    data = load_prepared(job.folder.path / "prepared").report
+    events = job.workspace.events(job.run_id)
+    run = job.workspace.run(job.run_id)
+    outcome = {"accept": "accepted", "reject": "refused", "inconclusive": "not decided"}[verdict.decision]
+    content = ReportData(
+        title=f"{skill.name}: {outcome}",
+        summary=" ".join(words),
+        created_at=run.updated_at[:19].replace("T", " ") + " UTC",
+        verdict=verdict,
+        matrices=[_matrix(job, version)],
+        curves=_curves(job),
+        samples=_samples(job, skill, version),
+        warnings=list(dict.fromkeys(event.message for event in events if event.level == "warning")),
+        remedies=[attempt_sentence(each) for each in tried] if len(tried) > 1 else [],
+        data=[
+            Fact("rows read", str(data.num_rows), data.format),
+            Fact("training examples", str(data.num_train)),
+            Fact("test items", str(data.num_test)),
+            Fact("rejected rows", str(data.num_rejected), "all of them in prepared/rejected.jsonl"),
+            *(Fact("note", note) for note in data.notes),
+        ],
+        rejected=[Fact(kind, str(num), data.first_reasons.get(kind, "")) for kind, num in data.reasons.items()],
+        reminders=_reminder_facts(job),
+        reminder_examples=_reminder_examples(job),
+        facts=[
+            Fact("version", version.id, f"parent {job.parent.id}"),
+            Fact("base", version.base),
+            Fact("run", job.run_id),
+            Fact("grader", skill.grader),
+            Fact("method", job.recipe.method.type),
+        ],
+        settings=job.recipe.model_dump(mode="json"),
+    )
+    write_report(report_path(job.folder.path), content)
+
+
+def _matrix(job: Job, version: Version) -> MatrixPicture:
+    found = job.workspace.matrix()
+    shown = {each.id for each in lineage(job.workspace, job.workspace.version(version.id))}
+    rows = [index for index, name in enumerate(found.versions) if name in shown]
+    return MatrixPicture(
+        versions=[found.versions[index] for index in rows],
+        skills=list(found.skills),
+        values=[found.values[index] for index in rows],
+        items=[found.items[index] for index in rows],
+        marked=version.id,
+        title="Accuracy on every skill's held-out test",
+    )
+
+
+def _curves(job: Job) -> list[Curve]:
+    steps = job.workspace.steps(job.run_id)
+    if not steps:
+        return []
+    curves = [
+        Curve("loss", [s.step for s in steps], [s.loss for s in steps], "nats; new examples and reminders together")
+    ]
+    for key, (name, remark) in CURVES.items():
+        having = [step for step in steps if key in step.metrics]
+        if having:
+            curves.append(Curve(name, [s.step for s in having], [s.metrics[key] for s in having], remark))
+    return curves
+
+
+def _samples(job: Job, skill: Skill, version: Version) -> list[Sample]:
+    """Returns held-out items with both answers: those that changed first, then others, drawn by the seed."""
+    items = {item.id: item for item in items_of(job.workspace.files.path_of(skill.test_hash))}
+    before = {result.item_id: result for result in job.workspace.scores(job.parent.id, skill.name)}
+    after = {result.item_id: result for result in job.workspace.scores(version.id, skill.name)}
+    both = sorted(before.keys() & after.keys() & items.keys())
+    random.Random(derive_seed(job.recipe.seed, "report samples")).shuffle(both)
+    lost = [name for name in both if before[name].passed and not after[name].passed]
+    failed = [name for name in both if not after[name].passed and name not in lost]
+    fine = [name for name in both if after[name].passed]
+    third = SAMPLES // 3
+    chosen = [*lost[:third], *failed[:third]]
+    chosen += fine[: SAMPLES - len(chosen)]
+    return [
+        Sample(
+            skill=skill.name,
+            prompt=_prompt_text(items[name]),
+            expected=_expected_text(items[name]),
+            before=before[name].completion,
+            after=after[name].completion,
+            before_passed=before[name].passed if before[name].error_type is None else None,
+            after_passed=after[name].passed if after[name].error_type is None else None,
+        )
+        for name in chosen
+    ]
+
+
+def _prompt_text(item: Example) -> str:
+    return "\n".join(f"{turn.role}: {turn.content}" for turn in item.prompt)
+
+
+def _expected_text(item: Example) -> str:
+    if item.label is not None:
+        return item.label
+    turn = item.demonstration
+    if turn is None:
+        return ""
+    return "\n".join([turn.content, *(f"{call.name} {call.arguments}" for call in turn.tool_calls)]).strip()
+
+
+def _reminder_facts(job: Job) -> list[Fact]:
+    report = _coverage(job)
+    if report is None:
+        return []
+    facts = [Fact("reminders", str(report["num_reminders"]), "mixed into the training, a batch of them in every step")]
+    facts += [Fact(f"from {source}", str(num)) for source, num in _items(report, "by_source")]
+    facts.append(Fact("different from each other", f"{float(str(report['unique_share'])):.0%}", "of the self-written"))
+    facts += [
+        Fact(f"near {name}", f"{float(str(share)):.1%}", "of the self-written prompts")
+        for name, share in _items(report, "skill_shares")
+    ]
+    facts += [Fact("dropped", str(num), reason) for reason, num in _items(report, "dropped")]
+    return facts
+
+
+def _reminder_examples(job: Job) -> list[str]:
+    report = _coverage(job)
+    clusters = cast("list[dict[str, list[str]]]", report["clusters"]) if report is not None else []
+    return [text for cluster in clusters for text in cluster["examples"][:2]]
+
+
+def _items(report: Mapping[str, JSONValue], key: str) -> list[tuple[str, JSONValue]]:
+    return list(cast("dict[str, JSONValue]", report[key]).items())
+
+
+def _coverage(job: Job) -> Mapping[str, JSONValue] | None:
+    return cast("Mapping[str, JSONValue] | None", job.folder.read("coverage"))

@@ -1,0 +1,86 @@
+"""Settles what the recipe leaves open, once per run, and keeps it: a resumed run must not choose anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from holdfast.jobs.grading import choose_grader
+from holdfast.jobs.model import inherited_adapter
+from holdfast.training.config import AutoConfig, Recipe
+from holdfast.training.defaults import choose_adapter, choose_learning_rate, count_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.data.folder import LoadedData
+    from holdfast.jobs.job import Job
+    from holdfast.models.load import Loaded
+    from holdfast.types import Example, JSONValue
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Everything that was chosen: the resolved recipe, the grader, the number of threads."""
+
+    recipe: Recipe
+    grader: str
+    threads: int
+    method_was_auto: bool
+
+
+def settle(job: Job, loaded: Loaded, data: LoadedData) -> Settled:
+    """Returns the run's choices, made and told at its first start and read back afterwards."""
+    kept = cast("dict[str, JSONValue]", job.folder.once("settled", lambda: _choose(job, loaded, data)))
+    for reason in cast("list[str]", kept["reasons"]):
+        job.progress.say(f"{reason}.")
+    return Settled(
+        recipe=Recipe.from_mapping(cast("dict[str, JSONValue]", kept["recipe"]), where="the run's recipe"),
+        grader=str(kept["grader"]),
+        threads=cast("int", kept["threads"]),
+        method_was_auto=bool(kept["method_was_auto"]),
+    )
+
+
+def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
+    from holdfast.models.threads import choose_threads
+    from holdfast.training.methods import choose
+
+    recipe, reasons = inherited_adapter(job.recipe, job.parent), list(loaded.reasons)
+    was_auto = isinstance(recipe.method, AutoConfig)
+    if was_auto:
+        choice = choose(data.train)
+        recipe = recipe.model_copy(update={"method": choice.config})
+        reasons.append(f"method {choice.reason}")
+    num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
+    adapter = choose_adapter(recipe, num_parameters)
+    reasons.append(f"adapter: {adapter.reason}")
+    recipe = recipe.model_copy(update={"adapter": adapter.adapter or "none"})
+    rate = choose_learning_rate(recipe, num_parameters, full=adapter.adapter is None)
+    reasons.append(f"learning rate {rate.learning_rate:g}: {rate.reason}")
+    optimizer = recipe.optimizer.model_copy(update={"learning_rate": rate.learning_rate})
+    steps = count_steps(recipe, len(data.train))
+    threads = choose_threads(loaded.model)
+    reasons.append(f"{threads.threads} threads: {threads.reason}")
+    grader, why = _grader(recipe, data.test)
+    reasons.append(f"grader {grader}: {why}")
+    recipe = recipe.model_copy(
+        update={
+            "optimizer": optimizer,
+            "steps": steps,
+            "epochs": None,
+            "device": loaded.model.device.type,
+            "precision": "bfloat16" if "bfloat16" in str(loaded.model.dtype) else "float32",
+        }
+    )
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "grader": grader,
+        "threads": threads.threads,
+        "method_was_auto": was_auto,
+        "reasons": cast("list[JSONValue]", reasons),
+    }
+
+
+def _grader(recipe: Recipe, test: Sequence[Example]) -> tuple[str, str]:
+    return choose_grader(recipe.evaluation.grader, test)
