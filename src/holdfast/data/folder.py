@@ -68,6 +68,7 @@ def write_prepared(
     _write_lines(new / "test.jsonl", (to_json(example) for example in test))
     _write_lines(new / "rejected.jsonl", (asdict(row) for row in rejected))
     _write_lines(new / "report.json", [report_to_json(final)])
+    _flush_folder(new)
     _replace(folder, new)
 
 
@@ -100,7 +101,11 @@ def _replace(folder: Path, new: Path) -> None:
         shutil.rmtree(old)
     else:
         new.rename(folder)
-    descriptor = os.open(folder.parent, os.O_RDONLY)
+    _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

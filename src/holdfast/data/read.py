@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections import Counter
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.data.formats import convert
-from holdfast.data.rejected import Rejected, RowError
+from holdfast.data.rejected import Rejected, RowError, visible
 from holdfast.data.tables import dataset_rows, parquet_rows
 from holdfast.data.text_files import csv_rows, json_rows, jsonl_rows
 from holdfast.errors import DataError
@@ -65,10 +66,13 @@ def read(
     maps Holdfast's column names to the source's (`{"label": "sentiment"}`). Rows without an answer
     are rejected unless `need_demonstration` is False. Raises `DataError` if nothing can be read.
     """
-    place, count = _split_count(source)
+    named, count = _split_count(source)
     notes: list[str] = []
     found = _Found()
-    for row in _rows(place, notes):
+    place = _file_in(named, notes) if os.path.isdir(named) else named
+    rows = _rows(place, notes)
+    place = visible(place)
+    for row in rows:
         _take(row, place, columns or {}, found, need_demonstration=need_demonstration)
     _check_columns(place, columns or {}, found)
     num_rows = len(found.examples) + len(found.rejected)
@@ -77,7 +81,7 @@ def read(
     names = [name for name, _ in found.formats.most_common()]
     notes = [_said(place, found, num_rows), *notes]
     if found.unused:
-        notes.append("not used: " + ", ".join(f"{name} ({n})" for name, n in sorted(found.unused.items())))
+        notes.append(visible("not used: " + ", ".join(f"{name} ({n})" for name, n in sorted(found.unused.items()))))
     examples = found.examples
     if count is not None:
         examples = _draw(examples, count, seed, notes)
@@ -93,20 +97,32 @@ def read(
 
 def _split_count(source: str) -> tuple[str, int | None]:
     match = _SAMPLE.match(source)
-    if match is None or Path(source).exists():
-        return source, None
+    if match is None or os.path.exists(source):
+        return os.path.expanduser(source), None
     count = int(match["count"][:18])
     if count == 0:
         raise DataError(f"{source}: #0 asks for no rows. Ask for at least one, or leave it out.", param="training_file")
-    return match["source"], count
+    return os.path.expanduser(match["source"]), count
+
+
+def _file_in(folder: str, notes: list[str]) -> str:
+    """The data file that a folder means: its only one, or its `train` file; else the folder as a data set."""
+    files = sorted(item for item in Path(folder).iterdir() if item.name.lower().removesuffix(".gz").endswith(_SUFFIXES))
+    train = [item for item in files if item.name.split(".")[0] == "train"]
+    chosen = train if len(train) == 1 else files
+    if len(chosen) != 1:
+        return folder
+    others = ", ".join(item.name for item in files if item != chosen[0])
+    notes.append(f"of the folder, {chosen[0].name} was read" + (f" (not read: {others})" if others else ""))
+    return str(chosen[0])
 
 
 def _rows(place: str, notes: list[str]) -> Iterator[RawRow]:
-    path = Path(place).expanduser()
+    path = Path(place)
     name = path.name.lower().removesuffix(".gz")
-    if path.is_dir():
-        return dataset_rows(str(path), notes)
-    if path.is_file():
+    if os.path.isdir(place):
+        return dataset_rows(place, notes)
+    if os.path.isfile(place):  # unlike Path.is_file, it answers for names that are too long to be one
         if name.endswith((".jsonl", ".ndjson")):
             return jsonl_rows(path, notes)
         if name.endswith(".json"):
@@ -126,11 +142,11 @@ def _rows(place: str, notes: list[str]) -> Iterator[RawRow]:
 
 def _near(path: Path) -> str:
     folder = path.parent
-    names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
+    names = os.listdir(folder) if os.path.isdir(folder) else []
     close = get_close_matches(path.name, names, n=1)
     if close:
         return f" Did you mean {folder / close[0]}?"
-    return "" if folder.is_dir() else f" There is no folder {folder} either."
+    return "" if os.path.isdir(folder) else f" There is no folder {folder} either."
 
 
 def _take(row: RawRow, place: str, columns: Mapping[str, str], found: _Found, *, need_demonstration: bool) -> None:

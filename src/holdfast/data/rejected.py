@@ -27,5 +27,10 @@ class RowError(Exception):
     def __init__(self, kind: str, reason: str, raw: str = "") -> None:
         super().__init__(reason)
         self.kind = kind
-        self.reason = reason
+        self.reason = visible(reason)
         self.raw = raw
+
+
+def visible(text: str) -> str:
+    """Returns `text` with everything that UTF-8 cannot hold (half surrogate pairs) written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()

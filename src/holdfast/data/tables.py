@@ -25,26 +25,28 @@ def parquet_rows(path: Path) -> Iterator[RawRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    number = 0
     try:
         file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: this is not a readable Parquet file ({error}).") from error
-    names = _class_names(file.schema_arrow.metadata or {})
-    number = 0
-    for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-        for row in _batch_rows(batch):
-            number += 1
-            yield _raw_row(number, row, names)
+        names = _class_names(file.schema_arrow.metadata or {})
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+            for row in _batch_rows(batch):
+                number += 1
+                yield _raw_row(number, row, names)
+    except (pa.ArrowException, OSError) as error:
+        where = f"after row {number}" if number else "from the start"
+        raise DataError(f"{path}: this Parquet file cannot be read {where} ({error}). Write it again.") from error
 
 
 def dataset_rows(name: str, notes: list[str]) -> Iterator[RawRow]:
     """Yields the rows of a data set: a hub id (`NAME`, `NAME:SPLIT`, `NAME:CONFIG:SPLIT`) or a local folder."""
     import datasets
+    from datasets.exceptions import DatasetsError
 
     path, config, split = _parts(name)
     try:
         loaded = datasets.load_dataset(path, config, split=split)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         raise DataError(
             f"{name}: there is no such file here, and the Hugging Face data set could not be loaded "
             f"({type(error).__name__}: {error}). Check the name; a split or a configuration is given "

@@ -188,6 +188,32 @@ def test_a_sample_is_random_repeatable_and_said_aloud(write):
         read(path + "#0")
 
 
+def test_a_folder_means_its_only_file_or_its_train_file(write, tmp_path):
+    write("train.jsonl", GOOD + "\nbroken")
+    result = read(str(tmp_path))
+    assert result.examples[0].source == str(tmp_path / "train.jsonl:1")
+    assert len(result.rejected) == 1
+    write("test.jsonl", GOOD)
+    assert any("train.jsonl was read (not read: test.jsonl)" in note for note in read(str(tmp_path)).notes)
+
+
+def test_reasons_and_notes_can_always_be_stored(write):
+    lines = [
+        '{"\\ud800": 1}',
+        '{"\\ud800": 1, "\\ud800": 2}',
+        '{"prompt": "a", "completion": "\\udfff"}',
+        GOOD[:-1] + ', "\\ud800": 1}',
+        '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant",'
+        ' "tool_calls": [{"name": "\\ud800", "arguments": "{"}]}]}',
+    ]
+    result = read(write("a.jsonl", "\n".join(lines)))
+    assert len(result.rejected) == 4
+    for text in [*result.notes, *(row.reason + row.raw for row in result.rejected)]:
+        text.encode()
+    result = read(write("a.csv", b"text,label,bad \xff\na,b,c\n"))
+    "".join(result.notes).encode()
+
+
 def test_a_file_whose_name_ends_like_a_sample_is_a_file(write):
     assert len(read(write("a#1.jsonl", GOOD)).examples) == 1
 
@@ -209,8 +235,9 @@ def test_files_that_cannot_be_read_are_errors_that_say_what_to_do(write, tmp_pat
         read(str(tmp_path / "refund.jsonl"))
     with pytest.raises(DataError, match="There is no folder"):
         read(str(tmp_path / "nowhere" / "x.jsonl"))
-    with pytest.raises(DataError, match="no such file"):
-        read("what is this")
+    for nonsense in ("what is this", "x" * 5000 + ".jsonl", "x" * 5000 + "/y", "a\0b.jsonl", "~nobody-here/x.jsonl"):
+        with pytest.raises(DataError, match="no such file"):
+            read(nonsense)
 
 
 @settings(deadline=None, max_examples=60)

@@ -50,7 +50,7 @@ def test_text_that_is_not_utf8_is_one_bad_row(tmp_path):
 
 def test_a_file_that_is_no_parquet_is_an_error(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(DataError, match="not a readable Parquet file"):
+    with pytest.raises(DataError, match="Parquet file cannot be read from the start"):
         read(str(tmp_path / "a.parquet"))
 
 
@@ -113,8 +113,12 @@ def test_a_local_folder_is_a_data_set(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     folder = tmp_path / "tweets"
     folder.mkdir()
-    parquet(folder / "train.parquet", {"text": ["a", "b"], "label": ["x", "y"]})
-    assert [example.label for example in read(str(folder)).examples] == ["x", "y"]
+    parquet(folder / "train-00000-of-00002.parquet", {"text": ["a", "b"], "label": ["x", "y"]})
+    parquet(folder / "train-00001-of-00002.parquet", {"text": ["c"], "label": ["z"]})
+    assert [example.label for example in read(str(folder)).examples] == ["x", "y", "z"]
+    (folder / "train-00001-of-00002.parquet").write_bytes(b"broken")
+    with pytest.raises(DataError, match="could not be loaded"):
+        read(str(folder))
 
 
 def test_reading_text_files_needs_no_heavy_library():
