@@ -1,0 +1,407 @@
+"""One SDFT step of Holdfast beside one of TRL's SDFTTrainer: seconds a step and peak memory, as ratios.
+
+Both sides train the same weights on the same prompts towards the same objective: forward KL to the frozen
+base that reads the demonstration, full vocabulary, one sample a prompt at temperature 1, the first three
+tokens without loss, AdamW, float32, clip 1.0. Each measurement is a fresh process; the arms alternate, and
+a ratio compares neighbours in time. Run it on an otherwise idle machine.
+
+    python bench/sdft_vs_trl.py                          every setting, three repeats
+    python bench/sdft_vs_trl.py --settings wide-lora     one setting
+    python bench/sdft_vs_trl.py --write docs/performance.md
+
+Settings: `embedded-*` is the embedded base on 24 tickets of examples/routing.jsonl; `wide-*` is a small
+Llama with random weights and a vocabulary of 151,936 tokens, which never ends a completion by itself.
+Arms: `holdfast`; `trl`, the whole batch in one micro-batch and no activation checkpointing (its fastest);
+`trl-lean`, micro-batches of one sequence and activation checkpointing on (its leanest).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TEMPLATE = (
+    "\n{prompt}\n\nThis is an example for a response to the question:\n{privileged_context}\n\n"
+    "Now answer with a response of your own, including the thinking process.\n"
+)
+LEARNING_RATE = 1e-5  # small enough that the weights, and with them the completions' lengths, hardly move
+ARMS = ("holdfast", "trl", "trl-lean")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One model, batch and way of training."""
+
+    model: str
+    lora: bool
+    batch: int
+    max_new_tokens: int
+    steps: int
+
+
+SETTINGS = {
+    "embedded-full": Setting("embedded", lora=False, batch=24, max_new_tokens=64, steps=6),
+    "embedded-lora": Setting("embedded", lora=True, batch=24, max_new_tokens=64, steps=6),
+    "wide-full": Setting("wide", lora=False, batch=8, max_new_tokens=64, steps=3),
+    "wide-lora": Setting("wide", lora=True, batch=8, max_new_tokens=64, steps=3),
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question and the demonstration that only the teacher reads."""
+
+    question: str
+    demonstration: str
+
+
+# ---------------------------------------------------------------- one measurement, in its own process
+
+
+class Meter:
+    """Wall and processor seconds a step, and the memory that training adds to the loaded model."""
+
+    def __init__(self):
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+        self.before = 0.0
+        self._marks = (0.0, 0.0)
+
+    def start(self):
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak, so that imports do not count
+        self.before = memory("VmRSS")
+        self._marks = (time.perf_counter(), time.process_time())
+
+    def step(self):
+        now = (time.perf_counter(), time.process_time())
+        self.wall.append(now[0] - self._marks[0])
+        self.cpu.append(now[1] - self._marks[1])
+        self._marks = now
+
+    def report(self, **more):
+        return {
+            "wall": statistics.median(self.wall[1:]),  # the first step warms caches up
+            "cpu": statistics.median(self.cpu[1:]),
+            "peak_mib": memory("VmHWM"),
+            "added_mib": memory("VmHWM") - self.before,
+            **more,
+        }
+
+
+def memory(field):
+    """Returns a field of /proc/self/status in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"/proc/self/status has no {field}: this benchmark needs Linux.")
+
+
+def measure_holdfast(setting, folder, pairs):
+    from holdfast.models.learner import Learner
+    from holdfast.models.load import load
+    from holdfast.training.config import Recipe
+    from holdfast.training.loop import Run
+    from holdfast.training.methods.sdft import Sdft
+    from holdfast.types import Example, Message
+
+    recipe = Recipe.from_mapping(
+        {
+            "base": folder,
+            "method": {"type": "sdft", "max_new_tokens": setting.max_new_tokens},
+            "adapter": {"rank": 16, "alpha": 32} if setting.lora else "none",
+            "batch": {"examples": setting.batch},
+            "rehearsal": {"enabled": False},
+            "guards": {"min_end_rate": 0.0, "max_repetition": 1.0, "min_kl": 0.0},
+            "optimizer": {"learning_rate": LEARNING_RATE, "warmup_steps": 0, "schedule": "constant"},
+            "steps": setting.steps + 1,
+        }
+    )
+    examples = [
+        Example(str(index), (Message("user", pair.question), Message("assistant", pair.demonstration)))
+        for index, pair in enumerate(pairs)
+    ]
+    adapter = recipe.adapter if setting.lora else None
+    learner = Learner.create(load(folder, dtype="float32", device="cpu"), adapter)
+    method = Sdft(recipe.method)
+    run = Run(learner, method, examples, recipe)
+    lengths = watch(method)
+    meter = Meter()
+    meter.start()
+    losses = []
+    for step in run:
+        meter.step()
+        losses.append(step.loss)
+    return meter.report(loss=statistics.mean(losses[1:]), **token_counts(lengths[1:]))
+
+
+def watch(method):
+    """Notes the lengths of every batch that the method makes."""
+    seen, make = [], method.make_batch
+
+    def make_and_note(learner, examples, seed):
+        rows = make(learner, examples, seed)
+        written = [len(row.input_ids) - row.completion_start for row in rows]
+        read = [len(row.teacher_ids) - count for row, count in zip(rows, written, strict=True)]
+        seen.append((sum(row.completion_start for row in rows), sum(read), sum(written)))
+        return rows
+
+    method.make_batch = make_and_note
+    return seen
+
+
+def token_counts(lengths):
+    prompts, teachers, completions = (statistics.mean(column) for column in zip(*lengths, strict=True))
+    return {"prompt_tokens": prompts, "teacher_tokens": teachers, "completion_tokens": completions}
+
+
+def measure_trl(setting, folder, pairs, *, lean):
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import TrainerCallback
+    from trl.experimental.sdft import SDFTConfig, SDFTTrainer
+
+    meter, lengths, losses = Meter(), [], []
+
+    class Watch(TrainerCallback):
+        def on_train_begin(self, *args, **kwargs):
+            meter.start()
+
+        def on_step_end(self, *args, **kwargs):
+            meter.step()
+
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            if logs and "sdft/distillation_loss" in logs:
+                losses.append(float(logs["loss"]))  # the mean over sequences, which is what is minimised
+
+        def on_self_distillation_batch_prepared(self, *, prompt_ids, completion_ids, teacher_input_ids, **kwargs):
+            pad = kwargs["processing_class"].pad_token_id
+            written = int((completion_ids != pad).sum())
+            read = int((teacher_input_ids != pad).sum())
+            lengths.append((int((prompt_ids != pad).sum()), read - written, written))
+
+    rows = [
+        {"prompt": [{"role": "user", "content": pair.question}], "privileged_context": pair.demonstration}
+        for pair in pairs
+    ]
+    config = SDFTConfig(
+        output_dir=tempfile.mkdtemp(),
+        model_init_kwargs={"dtype": "float32"},
+        distillation_mode="full_logits",
+        distillation_alpha=0.0,
+        num_loss_tokens_to_skip=3,
+        teacher_model_kind="base",
+        teacher_prompt_template=TEMPLATE,
+        num_generations=1,
+        max_prompt_length=None,
+        max_completion_length=setting.max_new_tokens,
+        shuffle_dataset=False,
+        per_device_train_batch_size=1 if lean else setting.batch,
+        gradient_accumulation_steps=setting.batch if lean else 1,
+        gradient_checkpointing=lean,
+        max_steps=setting.steps + 1,
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
+        max_grad_norm=1.0,
+        bf16=False,
+        use_cpu=True,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )
+    trainer = SDFTTrainer(
+        folder,
+        args=config,
+        train_dataset=Dataset.from_list(rows * (setting.steps + 1)),
+        callbacks=[Watch()],
+        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+        if setting.lora
+        else None,
+    )
+    trainer.train()
+    return meter.report(loss=statistics.mean(losses[1:]), **token_counts(lengths[1:]))
+
+
+def measure(arm, name, folder):
+    """Runs one arm in this process; the result is the last line it prints."""
+    setting = SETTINGS[name]
+    pairs = embedded_pairs(setting.batch) if setting.model == "embedded" else wide_pairs(setting.batch)
+    if arm == "holdfast":
+        return measure_holdfast(setting, folder, pairs)
+    return measure_trl(setting, folder, pairs, lean=arm == "trl-lean")
+
+
+# ---------------------------------------------------------------- models and data
+
+
+def embedded_pairs(count):
+    lines = (REPOSITORY / "examples" / "routing.jsonl").read_text().splitlines()[:count]
+    return [Pair(row["prompt"], row["completion"]) for row in map(json.loads, lines)]
+
+
+def wide_pairs(count):
+    words = random.Random(0)
+
+    def text(length):
+        return " ".join(f"w{words.randrange(1, 150_000)}" for _ in range(length))
+
+    return [Pair(text(words.randrange(30, 60)), text(words.randrange(50, 90))) for _ in range(count)]
+
+
+def make_wide_model(folder):
+    """Writes a random Llama with 151,936 tokens, and a word tokenizer with a chat template."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    vocabulary = {f"w{index}": index for index in range(151_936 - 3)}
+    for special in ("<|im_start|>", "<|im_end|>", "<|pad|>"):
+        vocabulary[special] = len(vocabulary)
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        unk_token="w0",
+        eos_token="<|im_end|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=["<|im_start|>"],
+    )
+    tokenizer.chat_template = (
+        "{% for message in messages %}<|im_start|> {{ message.role }} {{ message.content }} <|im_end|> {% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|> assistant {% endif %}"
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=256,
+            intermediate_size=704,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            eos_token_id=vocabulary["<|im_end|>"],
+            bos_token_id=vocabulary["<|im_start|>"],
+            pad_token_id=vocabulary["<|pad|>"],
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def embedded_folder():
+    from holdfast.models.load import TINY_FOLDER
+
+    return str(TINY_FOLDER)
+
+
+# ---------------------------------------------------------------- many measurements, and the table
+
+
+def spawn(arm, name, folder, threads):
+    environment = os.environ | {
+        "OMP_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRL_EXPERIMENTAL_SILENCE": "1",
+    }
+    command = [sys.executable, __file__, "--measure", arm, name, folder]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{arm} on {name} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def collect(names, arms, repeats, threads, base):
+    results = {name: {arm: [] for arm in arms} for name in names}
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {"embedded": base or embedded_folder(), "wide": scratch}
+        if any(SETTINGS[name].model == "wide" for name in names):
+            make_wide_model(scratch)
+        for name in names:
+            for repeat in range(repeats):
+                for arm in arms:
+                    result = spawn(arm, name, folders[SETTINGS[name].model], threads)
+                    results[name][arm].append(result)
+                    shown = ", ".join(f"{key} {value:.4g}" for key, value in result.items())
+                    print(f"{name}, repeat {repeat + 1}, {arm}: {shown}", flush=True)
+    return results
+
+
+def spread(values, form):
+    low, high = min(values), max(values)
+    return f"{statistics.median(values):{form}} ({low:{form}} to {high:{form}})"
+
+
+def table(results):
+    """Returns two Markdown tables: ratios to Holdfast, and what was measured."""
+    lines = [
+        "| setting | against | time, wall | time, processor | peak memory of the process | memory added by training |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, arms in results.items():
+        for arm in [arm for arm in arms if arm != "holdfast"]:
+            ratios = [
+                spread([t[key] / h[key] for h, t in zip(arms["holdfast"], arms[arm], strict=True)], ".2f")
+                for key in ("wall", "cpu", "peak_mib", "added_mib")
+            ]
+            lines.append(f"| {name} | {arm} | " + " | ".join(ratios) + " |")
+    lines += [
+        "",
+        "| setting | arm | seconds a step | processor seconds | peak MiB | added MiB | loss, nats "
+        "| tokens a step: prompt, teacher's prompt, completion |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, arms in results.items():
+        for arm, runs in arms.items():
+            cells = [spread([run[key] for run in runs], ".2f") for key in ("wall", "cpu")]
+            cells += [spread([run[key] for run in runs], ".0f") for key in ("peak_mib", "added_mib")]
+            cells.append(spread([run["loss"] for run in runs], ".3f"))
+            tokens = ("prompt_tokens", "teacher_tokens", "completion_tokens")
+            cells.append(", ".join(f"{statistics.median([run[key] for run in runs]):.0f}" for key in tokens))
+            lines.append(f"| {name} | {arm} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_between_markers(path, text):
+    start, end = "<!-- bench-sdft: measured -->", "<!-- bench-sdft: end -->"
+    page = path.read_text()
+    before, rest = page.split(start)
+    path.write_text(f"{before}{start}\n\n{text}\n\n{end}{rest.split(end)[1]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--base", default="", help="folder of a model to use in place of the embedded base")
+    parser.add_argument("--write", type=Path, help="page whose measured block is replaced")
+    parser.add_argument("--measure", nargs=3, metavar=("ARM", "SETTING", "FOLDER"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(*given.measure)))
+        return
+    text = table(collect(given.settings, given.arms, given.repeats, given.threads, given.base))
+    print(text)
+    if given.write:
+        write_between_markers(given.write, text)
+
+
+if __name__ == "__main__":
+    main()
