@@ -109,3 +109,19 @@ def test_every_test_that_is_named_exists_and_is_about_its_key(behaviour, reposit
         elif key.rsplit(".", 1)[-1] not in text and key.rsplit(".", 1)[-1] != "type":
             wrong.append(f"{key}: {where} does not mention it")
     assert not wrong, "\n".join(wrong)
+
+
+def names_read(sources):
+    """Every attribute name that the given sources read."""
+    return {node.attr for text in sources for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)}
+
+
+def test_every_key_is_read_by_code_outside_the_settings_themselves(sources):
+    texts = [path.read_text() for path in sources if path.name not in ("config.py", "adapter_config.py")]
+    read = names_read(texts)
+    unread = [key for key in LEAVES if key.rsplit(".", 1)[-1] not in read]
+    assert not unread, f"nothing reads {unread}"
+
+
+def test_the_check_of_reading_sees_attributes_and_not_assignments_of_names():
+    assert names_read(["x = recipe.gate.margin\nconfidence = 1\n"]) == {"gate", "margin"}
