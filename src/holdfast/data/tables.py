@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, cast
 
 from holdfast.data.rejected import RowError
@@ -76,15 +77,10 @@ def dataset_rows(name: str, notes: list[str]) -> Iterator[RawRow]:
 
 
 def _parts(name: str) -> tuple[str, str | None, str | None]:
-    match name.split(":"):
-        case [path]:
-            return path, None, None
-        case [path, split]:
-            return path, None, split
-        case [path, config, split]:
-            return path, config, split
-        case _:
-            raise DataError(f"{name}: write a data set as NAME, NAME:SPLIT or NAME:CONFIG:SPLIT.")
+    if os.path.isdir(name):
+        return name, None, None
+    path, *rest = name.split(":")
+    return path, rest[0] if len(rest) > 1 else None, rest[-1] if rest else None
 
 
 def _batch_rows(batch: RecordBatch | Table) -> Iterator[dict[str, object] | RowError]:

@@ -81,6 +81,11 @@ def test_the_legacy_function_call_is_a_tool_call():
     assert example_of({"messages": [ASKED, said]}).messages[1].tool_calls == (ToolCall("f", "{}"),)
 
 
+def test_llama_calls_its_arguments_parameters():
+    said = {"role": "assistant", "tool_calls": [{"name": "f", "parameters": {"a": "ب"}}]}
+    assert example_of({"messages": [ASKED, said]}).messages[1].tool_calls == (ToolCall("f", '{"a": "ب"}'),)
+
+
 def test_sharegpt_with_calls_observations_and_a_system_column():
     example = example_of(
         {

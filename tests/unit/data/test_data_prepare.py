@@ -140,8 +140,12 @@ def test_the_models_check_rejects_with_its_reason_and_the_report_quotes_it():
 def test_examples_built_in_code_are_checked_too():
     broken = Example("", (Message("user", "\ud800"), Message("assistant", "x")))
     endless = Example("", (Message("user", "q"),), tools=({"x": float("nan")},))
-    done = prepare([broken, endless])
-    assert [(row.kind, row.line) for row in done.rejected] == [("encoding", 0), ("json", 0)]
+    deep = {}
+    for _ in range(5000):
+        deep = {"x": deep}
+    done = prepare([broken, endless, Example("", (), tools=(deep,))])
+    assert [(row.kind, row.line) for row in done.rejected] == [("encoding", 0), ("json", 0), ("json", 0)]
+    assert done.rejected[2].raw.startswith("(cannot be written")
     assert "\\ud800" in done.rejected[0].raw
 
 

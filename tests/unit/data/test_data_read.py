@@ -225,6 +225,16 @@ def test_an_empty_file_is_an_error(write, name, content):
         read(write(name, content))
 
 
+def test_a_file_without_permission_is_an_error(write, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    path = write("a.jsonl", GOOD)
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+        read(path)
+
+
 def test_files_that_cannot_be_read_are_errors_that_say_what_to_do(write, tmp_path):
     with pytest.raises(DataError, match="UTF-16"):
         read(write("a.jsonl", GOOD.encode("utf-16")))

@@ -48,6 +48,16 @@ def test_text_that_is_not_utf8_is_one_bad_row(tmp_path):
     assert "bad \\\\xff" in row.raw
 
 
+def test_nested_text_that_is_not_utf8_is_one_bad_row_too(tmp_path):
+    raw = pa.array([b"good", b"bad \xff"], pa.binary())
+    text = pa.Array.from_buffers(pa.string(), 2, raw.buffers())
+    inner = pa.StructArray.from_arrays([pa.array(["user", "user"]), text], ["role", "content"])
+    pq.write_table(pa.table({"messages": pa.ListArray.from_arrays([0, 1, 2], inner)}), tmp_path / "a.parquet")
+    result = read(str(tmp_path / "a.parquet"), need_demonstration=False)
+    assert len(result.examples) == 1
+    assert result.rejected[0].reason == "the text in messages is not UTF-8"
+
+
 def test_a_file_that_is_no_parquet_is_an_error(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(DataError, match="Parquet file cannot be read from the start"):
@@ -111,7 +121,7 @@ def test_a_data_set_that_cannot_be_loaded_is_one_clear_error(monkeypatch):
 
 def test_a_local_folder_is_a_data_set(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    folder = tmp_path / "tweets"
+    folder = tmp_path / "tweets:v1"
     folder.mkdir()
     parquet(folder / "train-00000-of-00002.parquet", {"text": ["a", "b"], "label": ["x", "y"]})
     parquet(folder / "train-00001-of-00002.parquet", {"text": ["c"], "label": ["z"]})
