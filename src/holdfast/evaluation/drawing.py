@@ -159,7 +159,7 @@ def _ticks(low: float, high: float) -> list[float]:
     """Returns round numbers, three to seven of them, that span low to high.
 
     >>> _ticks(0.0, 2.3)
-    [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    [0.0, 1.0, 2.0, 3.0]
     """
     if high <= low:
         high = low + 1.0

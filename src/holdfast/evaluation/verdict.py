@@ -74,7 +74,8 @@ def finding_words(finding: Finding) -> str:
     say = _earlier_words if finding.role == "earlier" else _new_words
     parts = [change, say(finding)]
     if finding.ungraded:
-        parts.append(f"{finding.ungraded} further items could not be graded; each bound counts them at their worst.")
+        items = "item" if finding.ungraded == 1 else "items"
+        parts.append(f"{finding.ungraded} {items} more could not be graded; each bound counts that at its worst.")
     return " ".join(parts)
 
 

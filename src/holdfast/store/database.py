@@ -10,6 +10,7 @@ Choices made here
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -175,8 +176,10 @@ def _statements(script: str) -> list[str]:
 def _copy(connection: sqlite3.Connection, target: Path) -> None:
     if target.exists():
         return
-    copy = sqlite3.connect(target)
+    beside = target.with_name(f"{target.name}.{os.getpid()}")
+    copy = sqlite3.connect(beside)
     try:
         connection.backup(copy)
     finally:
         copy.close()
+    os.replace(beside, target)

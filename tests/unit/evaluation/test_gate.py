@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.errors import ConfigError, DataError
-from holdfast.evaluation.bound import p_value
+from holdfast.evaluation.bound import lower_bound, p_value
 from holdfast.evaluation.gate import Pair, decide, pair
 
 RANK = {"accept": 0, "inconclusive": 1, "reject": 2}
@@ -138,7 +138,19 @@ def test_an_answer_without_a_grade_counts_at_its_worst_in_both_bounds():
     assert (clean.decision, one.decision) == ("accept", "inconclusive")
     finding = one.per_skill["s"]
     assert finding.lower < clean.per_skill["s"].lower < 0 < clean.per_skill["s"].upper < finding.upper
-    assert "1 further items could not be graded" in finding.words
+    assert "1 item more could not be graded" in finding.words
+
+
+def test_a_skill_that_got_better_for_sure_is_said_not_to_have_got_worse():
+    verdict = decide({"add": changed(0, 30, 120), "sort": changed(0, 0, 150)}, {})
+    assert verdict.words == "Accepted: add and sort kept."
+    assert "with 95 % confidence it did not get worse" in verdict.per_skill["add"].words
+
+
+def test_at_even_odds_the_bound_never_passes_the_mean():
+    skewed = [-1.0] + [0.1] * 60
+    assert lower_bound(skewed, 0.5) <= sum(skewed) / len(skewed)
+    assert lower_bound([-1.0] * 5, 0.5) == -1.0
 
 
 def test_intervals_for_reading_stand_beside_the_bound():
