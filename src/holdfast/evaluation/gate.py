@@ -23,10 +23,10 @@ Choices made here
 - The bounds speak about new items of the same kind, so they need test items drawn as the skill's users draw them.
 
 What it does not control
-- Each candidate is judged at full confidence. When k candidates in a row are tried on the same items, as the remedies do,
-  a harmful one passes with a chance of at most k * (1 - confidence).
-- A candidate is compared with `current`, not with the best version ever: losses below the margin can add up over stages.
-  The accuracy matrix shows the sum; `forgetting` measures it.
+- Each candidate is judged at full confidence. When k candidates in a row are tried on the same items, as the remedies
+  do, a harmful one passes with a chance of at most k * (1 - confidence).
+- A candidate is compared with `current`, not with the best version ever: losses below the margin can add up over
+  stages. The accuracy matrix shows the sum; `forgetting` measures it.
 """
 
 from __future__ import annotations
