@@ -45,7 +45,7 @@ def attach(model: PreTrainedModel, config: AdapterConfig, *, start: Path | None,
     if start is not None:
         _load(model, start)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(requires_grad=f".{CANDIDATE}." in name)
+        parameter.requires_grad = f".{CANDIDATE}." in name
         if f".{CANDIDATE}." in name or f".{CURRENT}." in name:
             parameter.data = parameter.data.float()
     named = dict(model.named_parameters())
@@ -80,7 +80,7 @@ def read_config(folder: Path) -> AdapterConfig:
         rank=saved["r"],
         alpha=saved["lora_alpha"],
         dropout=saved["lora_dropout"],
-        target_modules=targets if isinstance(targets, str) else sorted(targets),
+        target_modules="all-linear" if targets == "all-linear" else sorted(targets),
     )
 
 
@@ -122,7 +122,7 @@ def frozen_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _targets(model: PreTrainedModel, config: AdapterConfig) -> list[str]:
-    if config.target_modules != "all-linear":
+    if not isinstance(config.target_modules, str):
         return list(config.target_modules)
     head = model.get_output_embeddings()
     kinds = (torch.nn.Linear, Conv1D)

@@ -94,7 +94,8 @@ class _Batch:
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self.tokenizer, self.sampling, self.progress = tokenizer, sampling, progress
-        self.decoder, self.head = model.get_decoder(), model.get_output_embeddings()
+        self.decoder = model.get_decoder()
+        self.head = cast("torch.nn.Linear", model.get_output_embeddings())
         self.device = model.device
         self.mask = mask_maker(model)
         self.context = _check_room(model, prompts)
@@ -118,7 +119,7 @@ class _Batch:
         self.longest_offset = 0
         self.done: dict[tuple[int, ...], dict[int, Completion]] = {ids: {} for ids in prompts}
         self.num_done = 0
-        vocab_size = int(cast("Tensor", self.head.weight).shape[0])
+        vocab_size = int(self.head.weight.shape[0])
         self.ends = torch.zeros(vocab_size, dtype=torch.bool, device=self.device)
         self.ends[[i for i in end_ids(model, tokenizer, sampling) if i < vocab_size]] = True
 
@@ -187,7 +188,9 @@ class _Batch:
             last = torch.tensor([len(prompt.ids) - 1 for prompt in group], device=self.device)
             logits = self._logits(output.last_hidden_state[torch.arange(len(group), device=self.device), last])
             for index, prompt in enumerate(group):
-                prompt.state = [(layer.keys[index], layer.values[index]) for layer in cache.layers]
+                prompt.state = [
+                    (cast("Tensor", keys)[index], cast("Tensor", values)[index]) for keys, values, _ in cache
+                ]
                 prompt.logits = logits[index]
 
     def _decode(self) -> None:
@@ -307,17 +310,17 @@ def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sampling
     ids = {*sampling.stop_token_ids, *end_of_turn(tokenizer)}
     config = model.generation_config
     for given in (tokenizer.eos_token_id, config.eos_token_id if config is not None else None):
-        ids.update(given if isinstance(given, list) else [given] if given is not None else [])
+        ids.update(cast("list[int]", given if isinstance(given, list) else [given] if given is not None else []))
     return ids
 
 
 def rows_that_fit(model: PreTrainedModel, num_tokens: int) -> int:
-    """Returns how many sequences of `num_tokens` to run at once: a quarter of the free memory, 64 on a CPU at most."""
+    """Returns how many sequences of `num_tokens` to run at once: a quarter of the free memory, 128 on a CPU at most."""
     config = model.config.get_text_config()
     heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
     width = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
     row_bytes = 2 * int(config.num_hidden_layers) * heads * width * model.dtype.itemsize * num_tokens
-    most = 64 if model.device.type == "cpu" else 256
+    most = 128 if model.device.type == "cpu" else 256
     return max(1, min(most, free_bytes(model.device) // 4 // row_bytes))
 
 

@@ -32,14 +32,28 @@ class _Places:
         self.num_rows = 0
         self.length = 0
         self.positions = torch.zeros(0, dtype=torch.long)
+        self._targets: dict[int, Tensor] = {}
+
+    def set(self, positions: Tensor, length: int) -> None:
+        """Notes the place of the next token of each of the first rows, and how many places are in use."""
+        self.num_rows, self.length, self.positions = len(positions), length, positions
+        self._targets.clear()
+
+    def target(self, heads: int, capacity: int) -> Tensor:
+        """Returns the index of each row's and head's next place in the flattened store; made once a step."""
+        target = self._targets.get(heads)
+        if target is None:
+            first = torch.arange(self.num_rows * heads, device=self.positions.device).view(-1, heads) * capacity
+            target = self._targets[heads] = (first + self.positions[:, None]).flatten()
+        return target
 
 
 class _Rows(CacheLayerMixin):
-    """One layer: keys and values [rows, heads, places, width]."""
+    """One layer: `stores` are keys and values [rows, heads, places, width]."""
 
     def __init__(self, keys: Tensor, values: Tensor, places: _Places) -> None:
         super().__init__()
-        self.keys, self.values, self.places = keys, values, places
+        self.stores, self.places = [keys, values], places
         self.is_initialized = True
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
@@ -49,15 +63,13 @@ class _Rows(CacheLayerMixin):
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         """Writes one token's keys and values per row and returns those of all places in use."""
-        places = self.places
-        kept = []
-        for store, new in ((self.keys, key_states), (self.values, value_states)):
-            heads, capacity, width = store.shape[1:]
-            flat = (torch.arange(places.num_rows * heads, device=store.device) * capacity).view(-1, heads)
-            flat = (flat + places.positions[:, None]).flatten()
-            store.view(-1, width).index_copy_(0, flat, new.reshape(-1, width).to(store.dtype))
-            kept.append(store[: places.num_rows, :, : places.length])
-        return kept[0], kept[1]
+        heads, capacity = self.stores[0].shape[1:3]
+        target = self.places.target(heads, capacity)
+        for store, new in zip(self.stores, (key_states, value_states), strict=True):
+            width = store.shape[-1]
+            store.view(-1, width).index_copy_(0, target, new.reshape(-1, width).to(store.dtype))
+        rows, length = self.places.num_rows, self.places.length
+        return self.stores[0][:rows, :, :length], self.stores[1][:rows, :, :length]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Returns the number of places in use, and no offset."""
@@ -78,40 +90,37 @@ class RowCache(Cache):
     def __init__(self, num_rows: int, capacity: int, prompt: Sequence[tuple[Tensor, Tensor]]) -> None:
         self.places = _Places()
         self.capacity = round_up(capacity, STEP)
-        layers = [
+        self.rows = [
             _Rows(self._empty(num_rows, keys), self._empty(num_rows, values), self.places) for keys, values in prompt
         ]
-        super().__init__(layers=layers)
+        super().__init__(layers=list(self.rows))
 
     def _empty(self, num_rows: int, like: Tensor) -> Tensor:
         return like.new_zeros(num_rows, like.shape[-3], self.capacity, like.shape[-1])
 
     def put(self, rows: Sequence[int], prompt: Sequence[tuple[Tensor, Tensor]], length: int) -> None:
         """Copies one prompt's keys and values [heads, >= length, width] into each of `rows`."""
-        for layer, (keys, values) in zip(self.layers, prompt, strict=True):
-            for row in rows:
-                layer.keys[row, :, :length] = keys[:, :length]
-                layer.values[row, :, :length] = values[:, :length]
+        index = torch.tensor(rows, device=prompt[0][0].device)
+        for layer, states in zip(self.rows, prompt, strict=True):
+            for store, state in zip(layer.stores, states, strict=True):
+                store[index, :, :length] = state[:, :length].to(store.dtype)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copies row `source` over row `target`."""
-        for layer in self.layers:
-            layer.keys[target, :, :length] = layer.keys[source, :, :length]
-            layer.values[target, :, :length] = layer.values[source, :, :length]
+        for layer in self.rows:
+            for store in layer.stores:
+                store[target, :, :length] = store[source, :, :length]
 
     def at(self, positions: Tensor, longest: int) -> None:
         """Says where the next token of each of the first rows goes; `longest` is the largest place."""
         if longest >= self.capacity:
             self._grow(longest + 1)
-        self.places.num_rows = len(positions)
-        self.places.positions = positions
-        self.places.length = round_up(longest + 1, STEP)
+        self.places.set(positions, round_up(longest + 1, STEP))
 
     def _grow(self, needed: int) -> None:
         old, self.capacity = self.capacity, round_up(max(needed, self.capacity * 3 // 2), STEP)
-        for layer in self.layers:
-            for name in ("keys", "values"):
-                store = getattr(layer, name)
+        for layer in self.rows:
+            for index, store in enumerate(layer.stores):
                 larger = self._empty(store.shape[0], store)
                 larger[:, :, :old] = store
-                setattr(layer, name, larger)
+                layer.stores[index] = larger

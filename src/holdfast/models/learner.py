@@ -72,7 +72,7 @@ class Learner:
         self.reasons = reasons
         self.device: torch.device = candidate.device
         self.context_length = int(getattr(candidate.config, "max_position_embeddings", 0)) or 1 << 30
-        self.vocab_size = int(cast("Tensor", candidate.get_output_embeddings().weight).shape[0])
+        self.vocab_size = int(_head_layer(candidate).weight.shape[0])
         self.gradient_checkpointing = False
         self._started_from_weights = started
         self._autocast = adapter is None and loaded.model.dtype == torch.bfloat16
@@ -146,8 +146,8 @@ class Learner:
 
     def head(self, which: Which) -> Head:
         """Returns the output projection of `which`."""
-        layer = self._model(which).get_output_embeddings()
-        return Head(weight=cast("Tensor", layer.weight), bias=cast("Tensor | None", getattr(layer, "bias", None)))
+        layer = _head_layer(self._model(which))
+        return Head(weight=layer.weight, bias=layer.bias)
 
     def trainable(self) -> list[tuple[str, Parameter]]:
         """Returns the candidate's trained parameters by name, in a fixed order."""
@@ -272,6 +272,10 @@ class Learner:
             yield
         finally:
             adapters.switch(self._layers, before)
+
+
+def _head_layer(model: PreTrainedModel) -> torch.nn.Linear:
+    return cast("torch.nn.Linear", model.get_output_embeddings())
 
 
 def _padded_layout(rows: Sequence[TokenRow], context_length: int, device: torch.device) -> tuple[Tensor, None, Tensor]:

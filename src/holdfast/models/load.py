@@ -57,7 +57,8 @@ def load(
     if dropped := _without_dropout(config):
         reasons.append(f"dropout of the base set to 0 ({', '.join(dropped)}): it is compared with its frozen self")
     model = _load_weights(name, where, config, torch_dtype)
-    model.to(torch.device(device_name)).eval()
+    cast("torch.nn.Module", model).to(device_name).eval()
+    _require_plain_head(name, model)
     return Loaded(model=model, tokenizer=tokenizer, name=name, reasons=reasons)
 
 
@@ -145,6 +146,24 @@ def _load_weights(name: str, where: str, config: PretrainedConfig, dtype: torch.
             f"{name}: its weights cannot be loaded ({_first_line(error)}). {NO_DOWNLOAD_HELP}", param="base"
         ) from error
     return cast("PreTrainedModel", model)
+
+
+def _require_plain_head(name: str, model: PreTrainedModel) -> None:
+    """Refuses a model whose logits are more than a projection of its last hidden states (a soft cap, a scale).
+
+    Losses and generation project hidden states themselves, so that no [tokens, vocabulary] tensor lives whole.
+    """
+    ids = torch.tensor([[0, 1, 2]], device=model.device)
+    with torch.no_grad():
+        hidden = model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        ours = cast("torch.nn.Linear", model.get_output_embeddings())(hidden)
+        theirs = model(input_ids=ids, use_cache=False).logits
+    if not torch.allclose(ours.float(), theirs.float(), rtol=1e-2, atol=1e-3):
+        raise ModelError(
+            f"{name}: its logits are not a plain projection of its hidden states (a soft cap or a scale, "
+            "as in Gemma 2), which is not supported. Use another base.",
+            param="base",
+        )
 
 
 def _without_dropout(config: PretrainedConfig) -> list[str]:

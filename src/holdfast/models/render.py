@@ -8,14 +8,15 @@ be the exact beginning of the other. Nothing is ever truncated here.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import TemplateError
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from holdfast.errors import ContextLengthError, DataError, HoldfastError, ModelError
+from holdfast.errors import ConfigError, ContextLengthError, DataError, HoldfastError, ModelError
 from holdfast.types import Message
 
 if TYPE_CHECKING:
@@ -96,11 +97,17 @@ def teacher_messages(example: Example, *, template: str = TEACHER_TEMPLATE) -> t
     if example.document is not None:
         question = f"{example.document}\n\n{question}"
     if shown:
-        before, _, rest = template.partition("{question}")
-        middle, _, after = rest.partition("{demonstration}")
-        question = f"{before}{question}{middle}{shown}{after}"
+        question = _fill(template, question=question, demonstration=shown)
     turns[last] = replace(turns[last], content=question)
     return tuple(turns)
+
+
+def _fill(template: str, *, question: str, demonstration: str) -> str:
+    """Returns the template with both texts put in, once and unread: braces in them stay braces."""
+    texts = {"{question}": question, "{demonstration}": demonstration}
+    if missing := [name for name in texts if name not in template]:
+        raise ConfigError(f"the teacher's template has no {missing[0]}, so the teacher would not see it.")
+    return re.sub(r"\{(?:question|demonstration)\}", lambda found: texts[found.group()], template)
 
 
 def demonstration_text(message: Message) -> str:
@@ -121,8 +128,10 @@ def problem_of(tokenizer: PreTrainedTokenizerBase, example: Example, max_tokens:
     if not any(rendered.completion_mask):
         return "no trainable token: no assistant turn with text and a weight above 0"
     ends = set(end_of_turn(tokenizer))
+    if not ends:
+        return "the chat template ends the assistant's turn with no special token, so the model would not learn to stop"
     trained = [i for i, kept in zip(rendered.input_ids, rendered.completion_mask, strict=True) if kept]
-    if ends and not ends.intersection(trained):
+    if not ends.intersection(trained):
         names = ", ".join(repr(tokenizer.convert_ids_to_tokens(i)) for i in sorted(ends))
         return f"the end of the turn ({names}) is not trained, so the model would not learn to stop"
     return None
@@ -181,14 +190,7 @@ def _text_and_spans(tokenizer: PreTrainedTokenizerBase, example: Example) -> tup
     template = _template(tokenizer, example.tools)
     if "endgeneration" not in template:
         return _spans_by_prefix(tokenizer, example)
-    rendered = render_jinja_template(
-        [_as_dicts(example.messages)],
-        tools=[dict(tool) for tool in example.tools] or None,
-        chat_template=template,
-        return_assistant_tokens_mask=True,
-        **tokenizer.special_tokens_map,
-    )
-    text, spans = rendered[0][0], [(start, end) for start, end in rendered[1][0]]
+    text, spans = _render(tokenizer, example.messages, example.tools, marks=True)
     if len(spans) != len(spoken):
         raise ModelError(
             f"{example.source or example.id}: the chat template marks {len(spans)} generated parts "
@@ -249,17 +251,49 @@ def _text(
     open_turn: bool,
 ) -> str:
     """Returns the template's text, with the opening of the assistant's turn if asked."""
+    return _render(tokenizer, messages, tools, open_turn=open_turn)[0]
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[Mapping[str, JSONValue]],
+    *,
+    open_turn: bool = False,
+    marks: bool = False,
+) -> tuple[str, list[tuple[int, int]]]:
+    """Returns the template's text and, with `marks`, where its generation markers stand."""
     try:
-        rendered = render_jinja_template(
-            [_as_dicts(messages)],
-            tools=[dict(tool) for tool in tools] or None,
-            chat_template=_template(tokenizer, tools),
-            add_generation_prompt=open_turn,
-            **tokenizer.special_tokens_map,
+        texts, spans = cast(
+            "tuple[list[str], list[list[tuple[int, int]]]]",
+            render_jinja_template(
+                [_as_dicts(messages)],
+                tools=[dict(tool) for tool in tools] or None,
+                chat_template=_template(tokenizer, tools),
+                return_assistant_tokens_mask=marks,
+                add_generation_prompt=open_turn,
+                **cast("dict[str, Any]", tokenizer.special_tokens_map),
+            ),
         )
     except (TemplateError, TypeError) as error:
         raise ModelError(f"the chat template cannot write this conversation: {error}") from error
-    return cast("str", rendered[0][0])
+    _require_shown(texts[0], messages, tools)
+    return texts[0], spans[0] if marks else []
+
+
+def _require_shown(text: str, messages: Sequence[Message], tools: Sequence[Mapping[str, JSONValue]]) -> None:
+    """Refuses a template that silently leaves out tools or tool calls."""
+    names = [(call.name, "tool calls") for message in messages for call in message.tool_calls]
+    for tool in tools:
+        function = tool.get("function", tool)
+        names.append((str(function.get("name", "")) if isinstance(function, dict) else "", "tools"))
+    for name, kind in names:
+        if name not in text:
+            raise ModelError(
+                f"the chat template does not write {kind} ({name!r} is missing from the rendered text). "
+                "Use a model or a chat_template that does, or put them into the messages' text.",
+                param="chat_template",
+            )
 
 
 def _template(tokenizer: PreTrainedTokenizerBase, tools: Sequence[Mapping[str, JSONValue]]) -> str:
