@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from typing import Any
 
 import typer
@@ -11,6 +12,7 @@ from typer.core import TyperGroup
 
 from holdfast.errors import HoldfastError
 from holdfast.jobs.interrupt import StopRequested
+from holdfast.jobs.words import resume_hint
 
 DONE, ERROR, USAGE, REFUSED = 0, 1, 2, 3
 """The exit codes; a run stopped by a signal ends with 128 + its number, as every program does."""
@@ -37,6 +39,7 @@ class Door(TyperGroup):
             tell(error.message, code=error.code, param=error.param, as_json=ctx.meta["holdfast.json"])
             raise typer.Exit(error.exit_code) from None
         except StopRequested as stop:
+            typer.echo(resume_hint(sys.argv[1:]), err=True)
             raise typer.Exit(stop.exit_code) from None
         except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
             raise

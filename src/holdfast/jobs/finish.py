@@ -32,6 +32,8 @@ def finish(
         workspace.update_run(job.run_id, details={"version": version.id})  # before: a crash in between is recognised
         if skill.kind == "chat":
             workspace.promote(version.id, expect=_expected(job, version))
+        else:
+            workspace.accept(version.id)  # a classifier serves beside the chat versions and is never current
     _refuse_others(job, tried, keep=version.id if accepted else "")
     outcome: dict[str, JSONValue] = {
         "version": version.id,

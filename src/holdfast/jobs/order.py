@@ -63,7 +63,7 @@ def open_job(workspace: Workspace, order: Order, *, progress: Reporter, stop: St
     if run is not None:
         promoted = run.details.get("version") == current.id
         if resume and (run.details.get("parent") == current.id or promoted):
-            progress.say(f"Taking up {run.id}, which stopped while it was {run.state.replace('_', ' ')}.")
+            progress.say(f"Taking up {run.id}, which {_stop_words(run.state)}.")
         else:
             why = "a new start was asked for" if not resume else f"the current version is {current.id} by now"
             workspace.finish_run(run.id, "cancelled", error=why)
@@ -79,3 +79,9 @@ def open_job(workspace: Workspace, order: Order, *, progress: Reporter, stop: St
     job = Job(workspace, order.skill, order.recipe, parent, run.id, folder, progress, stop)
     workspace.update_run(run.id, state=job.stage)
     return job
+
+
+def _stop_words(state: str) -> str:
+    """Returns how a run in this state came to stand still."""
+    known = {"cancelled": "was stopped", "failed": "failed"}
+    return known.get(state, f"was cut off while it was {state.replace('_', ' ')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, cast
 
 from holdfast.jobs.remedies import listed
@@ -70,7 +71,7 @@ def outcome_text(result: LearnResult) -> str:
     return "\n".join(lines)
 
 
-def resume_hint(words: Sequence[str]) -> str:
-    """Returns how to go on after a stop; `words` is the command line as it was given."""
-    command = " ".join(words)
+def resume_hint(arguments: Sequence[str]) -> str:
+    """Returns how to go on after a stop; `arguments` is the command line as it was given."""
+    command = shlex.join(["holdfast", *arguments])
     return f"Stopped; everything finished so far is kept. To go on, run the same command again: {command}"

@@ -66,6 +66,13 @@ class VersionTree(Part):
         with self._database.read() as connection:
             return from_text(str(_existing(connection, version_id)._mapping["facts"]))
 
+    def accept(self, version_id: str) -> None:
+        """Marks a candidate as accepted without making it current: for what serves beside it, such as a classifier."""
+        with self._database.write() as connection:
+            if _existing(connection, version_id)._mapping["status"] == "refused":
+                raise StoreError(f"Version {version_id!r} was refused by the gate, so it cannot be accepted.")
+            _set_status(connection, version_id, "accepted")
+
     def refuse(self, version_id: str) -> None:
         """Marks a candidate as refused: it is kept, and never becomes current."""
         with self._database.write() as connection:

@@ -1,0 +1,216 @@
+"""The whole order in one process: learn, be refused, try remedies, roll back, classify, look, export."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from holdfast.errors import ConfigError, DataError, NothingToLearnError
+from holdfast.jobs.interrupt import StopRequested, StopSwitch
+from holdfast.jobs.learn import learn
+from holdfast.jobs.progress import Silent
+from holdfast.jobs.workspace import recipe_for
+
+
+def teach(workspace, source, skill, settings, **more):
+    recipe = recipe_for(workspace, None, list(settings))
+    progress = more.pop("progress", Silent())
+    return learn(workspace, source, skill=skill, recipe=recipe, progress=progress, **more)
+
+
+@pytest.fixture
+def taught(workspace, lesson, quick):
+    """A workspace that was taught one skill."""
+    data, test = lesson("red.jsonl", "red", "ok", 40), lesson("red.test.jsonl", "red", "ok", 160, start=500)
+    return workspace, teach(workspace, data, "red", quick, test_source=test)
+
+
+def test_a_skill_is_learned_accepted_and_reported(taught):
+    workspace, result = taught
+    assert result.status == "accepted"
+    assert workspace.current().id == result.version.id == "v2"
+    assert result.parent.scores["red"] == 0.0
+    assert result.version.scores["red"] == 1.0
+    assert result.words[0] == "red 0.0% before, 100.0% after on 160 items."
+    page = result.report_path.read_text()
+    assert "<svg" in page
+    assert "red: accepted" in page
+    run = workspace.run(result.run_id)
+    assert run.state == "succeeded"
+    assert len(workspace.steps(result.run_id)) == 48
+    assert not list(result.report_path.parent.glob("training-*")), "checkpoints of a finished run are deleted"
+
+
+def test_the_same_order_again_does_nothing_and_says_so(taught, lesson, quick):
+    workspace, result = taught
+    data, test = lesson("other-name.jsonl", "red", "ok", 40), lesson("red.test.jsonl", "red", "ok", 160, start=500)
+    assert data.endswith("other-name.jsonl")
+    source = data.replace("other-name", "red")
+    repeated = teach(workspace, source, "red", quick, test_source=test)
+    assert repeated.already
+    assert repeated.version.id == result.version.id
+    assert len(workspace.runs()) == 1
+
+
+def test_a_skill_that_destroys_an_earlier_one_is_refused_after_remedies_and_kept(taught, lesson, quick):
+    workspace, first = taught
+    data, test = lesson("blue.jsonl", "red", "no", 40), lesson("blue.test.jsonl", "red", "no", 160, start=900)
+    settings = [*quick, 'rehearsal={"enabled": false}', "gate.remedy_budget=3"]
+    result = teach(workspace, data, "blue", settings, test_source=test)
+    assert result.status == "refused"
+    assert [attempt["kind"] for attempt in result.attempts] == [
+        "trained",
+        "earlier_checkpoint",
+        "interpolation",
+        "rehearsal",
+    ]
+    assert all("red" in attempt["scores"] for attempt in result.attempts)
+    assert workspace.current().id == first.version.id
+    assert {workspace.version(a["version"]).status for a in result.attempts} <= {"refused", "candidate"}
+    assert workspace.version(result.attempts[0]["version"]).status == "refused"
+    assert "stays the current version" in " ".join(result.words)
+    again = teach(workspace, data, "blue", settings, test_source=test)
+    assert again.already
+    assert again.status == "refused"
+
+
+def test_registered_prompts_of_earlier_skills_become_reminders(taught, lesson, quick):
+    workspace, _ = taught
+    data, test = lesson("sky.jsonl", "sky", "up", 40), lesson("sky.test.jsonl", "sky", "up", 30, start=500)
+    progress = Silent()
+    result = teach(workspace, data, "sky", quick, test_source=test, progress=progress)
+    assert any("12 registered" in said for said in progress.said)
+    assert any("only answer 'inconclusive'" in warned for warned in progress.warned)
+    assert set(result.version.scores) == {"red", "sky"}
+
+
+def test_without_a_test_file_a_share_is_held_out_and_said(workspace, lesson, quick):
+    progress = Silent()
+    result = teach(workspace, lesson("red.jsonl", "red", "ok", 50), "red", quick, progress=progress)
+    assert any("10 of 50 examples are held out as the test" in said for said in progress.said)
+    assert len(workspace.scores(result.version.id, "red")) == 10
+
+
+def test_rows_that_cannot_be_used_are_named_and_kept(workspace, lesson, quick, tmp_path):
+    path = tmp_path / "mixed.jsonl"
+    good = Path(lesson("red.jsonl", "red", "ok", 50)).read_text()
+    too_long = json.dumps({"prompt": "red " * 400, "completion": "y"})
+    path.write_text(good + '{"prompt": "x", "completion": ""}\n{broken\n' + too_long)
+    progress = Silent()
+    result = teach(workspace, str(path), "red", quick, progress=progress)
+    warning = next(warned for warned in progress.warned if "rows are not used" in warned)
+    assert "3 rows" in warning
+    assert "mixed.jsonl:51" in warning
+    rejected = (result.report_path.parent / "prepared" / "rejected.jsonl").read_text().splitlines()
+    assert sorted(json.loads(row)["line"] for row in rejected) == [51, 52, 53]
+
+
+def test_a_stopped_order_is_taken_up_and_ends_with_the_same_weights(workspace, lesson, quick, small_base, tmp_path):
+    from holdfast.jobs.workspace import create, find
+
+    data, test = lesson("red.jsonl", "red", "ok", 40), lesson("red.test.jsonl", "red", "ok", 20, start=500)
+    stop = StopSwitch()
+
+    class Impatient(Silent):
+        def bar(self, title, total, *, unit, done=0):
+            manager = super().bar(title, total, unit=unit, done=done)
+            if title == "training":
+                return Nosy(stop)
+            return manager
+
+    with pytest.raises(StopRequested):
+        teach(workspace, data, "red", quick, test_source=test, stop=stop, progress=Impatient())
+    assert workspace.runs()[0].state == "cancelled"
+    progress = Silent()
+    resumed = teach(workspace, data, "red", quick, test_source=test, progress=progress)
+    assert any("Resuming at step 9 of 48" in said for said in progress.said)
+    create(tmp_path / "whole", base=str(small_base))
+    with find(tmp_path / "whole") as other:
+        whole = teach(other, data, "red", quick, test_source=test)
+    assert resumed.version.weights_hash == whole.version.weights_hash
+
+
+class Nosy:
+    """A bar that asks for a stop after nine steps."""
+
+    def __init__(self, stop):
+        self.stop = stop
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def update(self, done, total=None, note=""):
+        if done == 9:
+            self.stop.turn()
+
+
+def test_an_adapter_is_inherited_and_cannot_be_changed_on_the_way(workspace, lesson, quick, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from holdfast.jobs.export import export
+
+    data, test = lesson("red.jsonl", "red", "ok", 40), lesson("red.test.jsonl", "red", "ok", 20, start=500)
+    settings = [*quick, 'adapter={"rank": 8}', "optimizer.learning_rate=0.03"]
+    first = teach(workspace, data, "red", settings, test_source=test)
+    assert first.status == "accepted"
+    with pytest.raises(ConfigError, match="has a LoRA adapter of rank 8"):
+        teach(workspace, lesson("sky.jsonl", "sky", "up", 40), "sky", [*quick, "adapter=none"])
+    done = export(workspace, tmp_path / "adapter")
+    base = AutoModelForCausalLM.from_pretrained(workspace.current().base)
+    with_adapter = PeftModel.from_pretrained(base, done.folder)
+    ids = with_adapter.dummy_inputs["input_ids"] % 50
+    expected = with_adapter(ids).logits
+    export(workspace, tmp_path / "merged", merge=True)
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")(ids).logits
+    assert (merged - expected).abs().max() < 1e-4
+    assert json.loads((tmp_path / "merged" / "holdfast.json").read_text())["version"] == "v2"
+
+
+def test_a_classifier_is_a_version_of_its_own_and_leaves_the_chat_weights_alone(workspace, quick, tmp_path):
+    from transformers import AutoModelForSequenceClassification
+
+    from holdfast.jobs.chat import open_conversation
+    from holdfast.jobs.evaluate import evaluate_version
+    from holdfast.jobs.export import export
+
+    kinds = [("good", "yes") if number % 3 else ("bad", "no") for number in range(120)]
+    path = tmp_path / "opinions.csv"
+    path.write_text("text,label\n" + "\n".join(f"{word} thing {n},{label}" for n, (word, label) in enumerate(kinds)))
+    settings = [each for each in quick if not each.startswith(("method", "rehearsal"))]
+    progress = Silent()
+    result = teach(workspace, str(path), "mood", [*settings, "method=classify"], progress=progress)
+    assert result.status == "accepted"
+    assert workspace.current().id == "v1"
+    assert workspace.version(result.version.id).status == "accepted"
+    assert any("chat weights are not touched" in said for said in progress.said)
+    row = evaluate_version(workspace, progress=Silent()).rows[0]
+    assert (row.kind, row.total, row.macro_f1) == ("classify", 24, 1.0)
+    talk = open_conversation(workspace, version=result.version.id, system=None, temperature=0.0, max_tokens=4, seed=0)
+    assert talk.ask("bad thing 7").text == "no"
+    export(workspace, tmp_path / "stock", version=result.version.id)
+    stock = AutoModelForSequenceClassification.from_pretrained(tmp_path / "stock")
+    assert stock.config.id2label == {0: "no", 1: "yes"}
+    with pytest.raises(ConfigError, match="is a skill of kind classify"):
+        teach(workspace, _chat_file(tmp_path), "mood", quick)
+
+
+def _chat_file(folder):
+    path = folder / "chat.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"q{n}", "completion": "a"}) + "\n" for n in range(10)))
+    return str(path)
+
+
+def test_an_order_that_cannot_be_carried_out_says_why(workspace, lesson, quick, tmp_path):
+    empty = tmp_path / "bad.jsonl"
+    empty.write_text('{"prompt": "x", "completion": ""}\n')
+    with pytest.raises(NothingToLearnError, match=r"bad\.jsonl: no row could be used"):
+        teach(workspace, str(empty), "red", quick)
+    with pytest.raises(ConfigError, match="1 to 80 printable characters"):
+        teach(workspace, lesson("red.jsonl", "red", "ok", 5), " ", quick)
+    with pytest.raises(DataError, match="No item is left to test on"):
+        teach(workspace, lesson("one.jsonl", "red", "ok", 1), "red", quick)
+    assert [run.state for run in workspace.runs()] == ["failed"]
