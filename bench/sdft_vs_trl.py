@@ -50,8 +50,8 @@ class Setting:
 
 
 SETTINGS = {
-    "embedded-full": Setting("embedded", lora=False, batch=24, max_new_tokens=64, steps=6),
-    "embedded-lora": Setting("embedded", lora=True, batch=24, max_new_tokens=64, steps=6),
+    "embedded-full": Setting("embedded", lora=False, batch=24, max_new_tokens=64, steps=5),
+    "embedded-lora": Setting("embedded", lora=True, batch=24, max_new_tokens=64, steps=5),
     "wide-full": Setting("wide", lora=False, batch=8, max_new_tokens=64, steps=3),
     "wide-lora": Setting("wide", lora=True, batch=8, max_new_tokens=64, steps=3),
 }
