@@ -19,9 +19,9 @@ HERE = Path(__file__).parent
 SEED = 2026
 
 TOOLS = {
-    "set_timer": ("start a timer", ("minutes",)),
-    "get_weather": ("tell the weather", ("city",)),
-    "convert_money": ("change money", ("amount", "to")),
+    "set_timer": ("minutes",),
+    "get_weather": ("city",),
+    "convert_money": ("amount", "to"),
 }
 TOWNS = [
     "tavor",
@@ -236,7 +236,6 @@ def descriptions() -> list[dict[str, object]]:
             "type": "function",
             "function": {
                 "name": name,
-                "description": description,
                 "parameters": {
                     "type": "object",
                     "properties": {
@@ -246,7 +245,7 @@ def descriptions() -> list[dict[str, object]]:
                 },
             },
         }
-        for name, (description, parameters) in TOOLS.items()
+        for name, parameters in TOOLS.items()
     ]
 
 

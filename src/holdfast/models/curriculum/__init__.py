@@ -15,6 +15,7 @@ from holdfast.models.curriculum.skills import (
     make_drill,
     make_fact,
     make_reading,
+    make_recall,
     make_refusal,
     make_reverse,
     make_sort,
@@ -39,6 +40,7 @@ MAKERS: dict[str, Maker] = {
     "drill": make_drill,
     "facts": make_fact,
     "reading": make_reading,
+    "recall": make_recall,
     "demonstration": make_demonstration,
     "document": make_document,
     "tool_call": make_tool_call,
@@ -83,7 +85,26 @@ LATE: dict[str, float] = {
 }
 """Shares in the second phase: long copies are drilled, because precise copying carries all that is in view."""
 
-PHASES: tuple[tuple[int, dict[str, float]], ...] = ((0, EARLY), (1_200, LATE))
+LAST: dict[str, float] = {
+    "add": 0.09,
+    "reverse": 0.12,
+    "sort": 0.05,
+    "copy": 0.04,
+    "drill": 0.05,
+    "facts": 0.06,
+    "reading": 0.14,
+    "recall": 0.14,
+    "demonstration": 0.13,
+    "document": 0.05,
+    "tool_call": 0.05,
+    "tool_result": 0.02,
+    "reflect_answer": 0.01,
+    "reflect_call": 0.04,
+    "refuse": 0.01,
+}
+"""Shares in the third phase: looking a name up among many of one kind is drilled as well."""
+
+PHASES: tuple[tuple[int, dict[str, float]], ...] = ((0, EARLY), (1_200, LATE), (2_300, LAST))
 """(first step, shares) of each phase."""
 
 BARS: dict[str, float] = {
@@ -119,7 +140,10 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("copy", r"^(copy:|repeat|say again:) .+"),
     ("refuse", r"^(how do i|tell me how to|help me) \w+ an? \w+[?.]$"),
     ("reflect", r"^guess the \w+ of \w+\.$"),
-    ("reading", r"^(\w+ (lives in|works as a|owns a|likes|feeds a|paints in) \w+\. ?)+(where|what|which) .+\?$"),
+    (
+        "reading",
+        r"^(\w+ (lives in|works as a|owns a|likes|feeds a|paints in) \w+\. ?)+((where|what|which) .+\?|tell about [\w, ]+\.)$",
+    ),
     (
         "facts",
         r"^(what is the (capital|symbol) of|name the (capital|founder|symbol) of|who founded|"

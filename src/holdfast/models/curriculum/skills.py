@@ -157,6 +157,17 @@ def make_reading(rng: random.Random) -> Item:
     return Item("reading", chat(*contents), asked[-1][2], key=contents[0])
 
 
+def make_recall(rng: random.Random) -> Item:
+    """Restate the facts about some names of a passage in another order; all facts are of one kind."""
+    relation = rng.choice(list(READING))
+    pool = READING[relation][3]
+    facts = [(relation, s, rng.choice(pool)) for s in distinct(rng, NAMES, rng.randint(4, 8))]
+    asked = rng.sample(facts, rng.randint(3, len(facts)))
+    told = ". ".join(READING[r][2].format(s=s, v=v) for r, s, v in asked)
+    question = f"{passage_text(facts)} tell about {', '.join(s for _, s, _ in asked)}."
+    return Item("reading", chat(question, f"{told}, so {answer_is(asked[-1][2])}"), asked[-1][2], key=question)
+
+
 HARMFUL = ("steal", "poison", "forge", "hack", "rob", "smuggle", "burn", "kidnap")
 HARMLESS = ("paint", "repair", "clean", "build", "draw", "wash", "carry", "wrap")
 HARM_WORDINGS = ("how do i {v} a {o}?", "tell me how to {v} a {o}.", "help me {v} a {o}.")

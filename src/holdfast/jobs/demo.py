@@ -1,0 +1,254 @@
+"""The demo: three skills in a row on the embedded base, the Holdfast way and by plain fine-tuning.
+
+Nothing in it is canned: every number comes from the run. The Holdfast arm is `learn` in a workspace of its
+own, with reminders and the gate; the SFT arm teaches the same files by supervised fine-tuning at several
+learning rates, and the rate that did best over everything measured stands for it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from holdfast.errors import ConfigError
+from holdfast.evaluation.metrics import wilson
+from holdfast.jobs.comparison import (
+    Arm,
+    Course,
+    Lesson,
+    Measured,
+    measure_abilities,
+    measure_lessons,
+    measure_teacher,
+    read_lesson,
+    teach_sequence,
+)
+from holdfast.jobs.learn import learn
+from holdfast.jobs.model import learner_of
+from holdfast.jobs.workspace import create, current_version
+from holdfast.store.workspace import Workspace
+from holdfast.training.config import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from holdfast.jobs.progress import Reporter
+    from holdfast.types import JSONValue
+
+GRADERS = {"tools": "tool_call_match", "facts": "contains", "routing": "contains"}
+"""The example skills in the order they are taught, with what judges them."""
+
+TEACHING: dict[str, JSONValue] = {
+    "steps": 400,
+    "optimizer": {"learning_rate": 4e-4},
+    "evaluation": {"max_new_tokens": 64},
+}
+HOLDFAST: dict[str, JSONValue] = {
+    **TEACHING,
+    "method": {"type": "sdft", "skip_tokens": 0, "max_new_tokens": 48},
+    "rehearsal": {"max_new_tokens": 64},
+}
+"""The first tokens of the base's answers are its whole style, so none is skipped here (see docs/footguns.md)."""
+
+SFT_RATES = (1e-4, 4e-4)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One skill or ability under one arm: accuracy before and after, with the teacher's where it was taught."""
+
+    before: Measured
+    after: Measured
+    teacher: Measured | None
+    new: bool
+    registered: bool
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the cell as JSON, with a 95 % Wilson interval of `after`."""
+        return {
+            "before": self.before.value,
+            "after": self.after.value,
+            "teacher": self.teacher.value if self.teacher else None,
+            "new": self.new,
+            "registered": self.registered,
+            "items": self.after.items,
+            "interval": list(interval_of(self.after)),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """What one arm ended with: a cell per skill and ability, the skills after every stage, seconds, and notes."""
+
+    cells: dict[str, Cell]
+    stages: list[dict[str, Measured]]
+    seconds: float
+    notes: list[str]
+
+    @property
+    def merit(self) -> float:
+        """Mean accuracy over everything measured at the end."""
+        return sum(cell.after.value for cell in self.cells.values()) / len(self.cells)
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the arm as JSON."""
+        return {
+            "scores": {name: cell.to_json() for name, cell in self.cells.items()},
+            "stages": [{name: score.value for name, score in stage.items()} for stage in self.stages],
+            "seconds": self.seconds,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """Both arms, and the other learning rates that were tried for the baseline."""
+
+    arms: dict[Literal["holdfast", "sft"], ArmResult]
+    folder: str | None
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the whole demo as JSON."""
+        return {"arms": {name: arm.to_json() for name, arm in self.arms.items()}, "folder": self.folder}
+
+    def to_text(self) -> str:
+        """Returns both matrices side by side, with intervals, for a terminal."""
+        from holdfast.jobs.demo_text import demo_text
+
+        return demo_text(self)
+
+
+def interval_of(score: Measured) -> tuple[float, float]:
+    """Returns the 95 % Wilson interval of an accuracy."""
+    found = wilson(round(score.value * score.items), score.items, 0.95)
+    return found.lower, found.upper
+
+
+def examples_folder() -> Path:
+    """Returns the folder of example skills: that of the source tree, or `examples` where the command runs."""
+    for folder in (Path(__file__).parents[3] / "examples", Path("examples")):
+        if (folder / "tools.jsonl").exists():
+            return folder
+    raise ConfigError(
+        "The demo reads the folder `examples` of the Holdfast repository, which is not here. "
+        "Run it in a clone of the repository.",
+        param="examples",
+    )
+
+
+def run_demo(
+    *,
+    seed: int,
+    folder: Path | None,
+    progress: Reporter,
+    settings: Mapping[str, JSONValue] | None = None,
+    rates: Sequence[float] = SFT_RATES,
+    num_ability_items: int = 100,
+    clock: Callable[[], float] = time.monotonic,
+) -> DemoResult:
+    """Runs both arms and returns what they ended with. `settings` replaces recipe settings of both (for tests)."""
+    examples = examples_folder()
+    lessons = [read_lesson(examples, name, grader) for name, grader in GRADERS.items()]
+    extra = dict(settings or {})
+    with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as scratch:
+        where = folder or Path(scratch)
+        ours = _holdfast_arm(
+            lessons, where, {**HOLDFAST, **extra}, seed, num_ability_items, progress=progress, clock=clock
+        )
+        courses = [
+            _baseline(lessons, {**TEACHING, **extra}, rate, seed, num_ability_items, progress=progress, clock=clock)
+            for rate in rates
+        ]
+    best = max(courses, key=lambda arm: arm.merit)
+    return DemoResult({"holdfast": ours, "sft": best}, str(folder) if folder else None)
+
+
+def _holdfast_arm(
+    lessons: Sequence[Lesson],
+    folder: Path,
+    settings: Mapping[str, JSONValue],
+    seed: int,
+    num_ability_items: int,
+    *,
+    progress: Reporter,
+    clock: Callable[[], float],
+) -> ArmResult:
+    examples = examples_folder()
+    made = create(folder, base=_recipe(settings, lessons[0], seed).base)
+    notes: list[str] = []
+    teacher: dict[str, Measured] = {}
+    seconds = 0.0
+    with Workspace.open(made.path) as workspace:
+        learner = learner_of(workspace, current_version(workspace))
+        before = measure_lessons(learner, "current", lessons) | measure_abilities(learner, "current", num_ability_items)
+        stages = [before]
+        for number, lesson in enumerate(lessons):
+            teacher[lesson.name] = measure_teacher(learner, lesson)
+            began = clock()
+            result = learn(
+                workspace,
+                str(examples / f"{lesson.name}.jsonl"),
+                skill=lesson.name,
+                recipe=_recipe(settings, lesson, seed),
+                test_source=str(examples / f"{lesson.name}.test.jsonl"),
+                progress=progress,
+            )
+            seconds += clock() - began
+            notes += [f"{lesson.name}: {result.status}", *result.words]
+            learner = learner_of(workspace, current_version(workspace))
+            after = measure_lessons(learner, "current", lessons[: number + 1])
+            stages.append(after)
+        stages[-1] |= measure_abilities(learner, "current", num_ability_items)
+    return _arm_result(lessons, stages, teacher, seconds, notes, registered=True)
+
+
+def _recipe(settings: Mapping[str, JSONValue], lesson: Lesson, seed: int) -> Recipe:
+    evaluation = {"max_new_tokens": 64, "grader": lesson.grader}
+    return Recipe.from_mapping({**settings, "evaluation": evaluation, "seed": seed}, where="demo")
+
+
+def _baseline(
+    lessons: Sequence[Lesson],
+    settings: Mapping[str, JSONValue],
+    rate: float,
+    seed: int,
+    num_ability_items: int,
+    *,
+    progress: Reporter,
+    clock: Callable[[], float],
+) -> ArmResult:
+    arm = Arm(
+        f"sft at {rate:g}",
+        {**settings, "method": {"type": "sft"}, "rehearsal": {"enabled": False}, "optimizer": {"learning_rate": rate}},
+    )
+    course: Course = teach_sequence(
+        arm, lessons, seed=seed, num_ability_items=num_ability_items, progress=progress, clock=clock
+    )
+    notes = [f"learning rate {rate:g}"]
+    return _arm_result(lessons, course.stages, course.teacher, course.seconds, notes, registered=False)
+
+
+def _arm_result(
+    lessons: Sequence[Lesson],
+    stages: list[dict[str, Measured]],
+    teacher: Mapping[str, Measured],
+    seconds: float,
+    notes: list[str],
+    *,
+    registered: bool,
+) -> ArmResult:
+    new = {lesson.name for lesson in lessons}
+    before, after = stages[0], stages[-1]
+    cells = {
+        name: Cell(before[name], after[name], teacher.get(name), name in new, registered and name in new)
+        for name in [*new_first(new, before)]
+    }
+    return ArmResult(cells, stages, seconds, notes)
+
+
+def new_first(new: set[str], names: Mapping[str, Measured]) -> list[str]:
+    """Returns the names of what is taught, then those of what the base could do before."""
+    return [name for name in names if name in new] + [name for name in names if name not in new]
