@@ -23,7 +23,7 @@ from holdfast.training.defaults import choose_learning_rate, count_steps
 from holdfast.training.method import Loss, token_rows
 from holdfast.training.mixing import ReminderMix
 from holdfast.training.monitors import Monitors
-from holdfast.training.packing import pack, token_budget_batches
+from holdfast.training.packing import least_padding_batches, pack
 from holdfast.training.schedule import warmup_cosine
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from holdfast.training.method import Method, Row
     from holdfast.training.rehearsal import Reminder
     from holdfast.types import Example
+
+
+CALL_COST_CPU, CALL_COST_GPU = 128, 4096
+"""What one more pass forward and back costs, in tokens: the price of a micro-batch against that of padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +214,10 @@ class Run:
     def _micro_batches(self, rows: Sequence[Row]) -> list[list[int]]:
         budget = self.recipe.batch.micro_batch_tokens
         lengths = [max(len(row.input_ids), len(row.teacher_ids or ())) for row in rows]
-        return pack(lengths, max(budget, *lengths)) if self.method.packed else token_budget_batches(lengths, budget)
+        if self.method.packed:
+            return pack(lengths, max(budget, *lengths))
+        call_cost = CALL_COST_CPU if self.learner.device.type == "cpu" else CALL_COST_GPU
+        return least_padding_batches(lengths, budget, call_cost)
 
     def _rate_factor(self, index: int) -> float:
         settings = self.recipe.optimizer

@@ -1,11 +1,13 @@
 """Batches and packs hold every sequence once, within the budget."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import ConfigError
-from holdfast.training.packing import pack, token_budget_batches
+from holdfast.training.packing import least_padding_batches, pack, token_budget_batches
 
 LENGTHS = st.lists(st.integers(1, 100), max_size=60)
 
@@ -59,3 +61,22 @@ def test_an_empty_sequence_is_refused_and_no_sequences_make_no_batch(make):
 def test_a_budget_of_nothing_is_refused():
     with pytest.raises(ConfigError, match="at least 1"):
         token_budget_batches([1], 0)
+
+
+def test_padding_is_traded_against_calls_exactly_as_the_cheapest_of_all_cuts():
+    lengths, call_cost = [9, 8, 3, 3, 1], 4
+    # Sorted longest first; every way to cut five sequences into runs, by hand from the bits of 0..15.
+    cheapest = min(
+        sum(lengths[start] * (end - start) + call_cost for start, end in itertools.pairwise(cuts))
+        for bits in range(16)
+        for cuts in [[0, *[i + 1 for i in range(4) if bits >> i & 1], 5]]
+    )
+    found = least_padding_batches(lengths, 1000, call_cost)
+    assert sum(max(lengths[i] for i in batch) * len(batch) + call_cost for batch in found) == cheapest == 35
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=30), st.integers(1, 200), st.integers(0, 100))
+def test_least_padding_keeps_every_sequence_once_and_within_the_budget(lengths, budget, call_cost):
+    batches = least_padding_batches(lengths, budget, call_cost)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert all(len(b) == 1 or max(lengths[i] for i in b) * len(b) <= budget for b in batches)
