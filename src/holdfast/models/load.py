@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -141,7 +142,7 @@ def _load_weights(name: str, where: str, config: PretrainedConfig, dtype: torch.
         model = AutoModelForCausalLM.from_pretrained(
             where, config=config, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise ModelError(
             f"{name}: its weights cannot be loaded ({_first_line(error)}). {NO_DOWNLOAD_HELP}", param="base"
         ) from error

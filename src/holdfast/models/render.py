@@ -209,10 +209,18 @@ def _spans_by_prefix(tokenizer: PreTrainedTokenizerBase, example: Example) -> tu
             continue
         before = _text(tokenizer, turns[:index], tools, open_turn=True)
         through = _text(tokenizer, turns[: index + 1], tools, open_turn=False)
-        if not (through.startswith(before) and text.startswith(through)):
+        where = f"{example.source or example.id}: turn {index + 1}"
+        if not through.startswith(before):
             raise ModelError(
-                f"{example.source or example.id}: this chat template writes turn {index + 1} otherwise inside a longer "
-                "conversation than at its end, so the trained tokens would not be those the model meets in use. "
+                f"{where}: this chat template opens an assistant's turn in a prompt otherwise than it writes one in a "
+                "conversation, so the trained tokens would not follow the prompt that the model meets in use. "
+                "Give another chat_template.",
+                param="chat_template",
+            )
+        if not text.startswith(through):
+            raise ModelError(
+                f"{where}: this chat template writes the turn otherwise inside a longer conversation than at its end, "
+                "so the trained tokens would not be those that the model meets in use. "
                 "Give the turn weight 0, or split the conversation there."
             )
         spans.append((len(before), len(through)))

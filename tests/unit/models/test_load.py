@@ -149,7 +149,7 @@ def test_logits_that_are_not_a_plain_projection_are_refused(folder):
 
 def test_the_trained_llama_of_the_shared_data_writes_what_its_authors_did(shared_data):
     folder = shared_data / "models/stories260K"
-    golden = json.loads((folder / "golden_greedy.json").read_text())["token_ids"]
+    golden = json.loads((folder / "golden_greedy.json").read_text())["token_ids"][:80]
     loaded = load(str(folder / "hf"), chat_template="{{ messages[0].content }}", device="cpu")
     sampling = Sampling(temperature=0.0, max_new_tokens=len(golden) - 1)
     ((story,),) = generate(loaded.model, loaded.tokenizer, [golden[:1]], sampling)

@@ -49,10 +49,10 @@ TOOLS = Example(
     ),
     (WEATHER,),
 )
-FAMILIES = ["ours", "qwen2.5", "smollm2", "minimind_6400", "gpt2 with chatml", "qwen2.5 with llama3"]
+FAMILIES = ["ours", "qwen2.5", "smollm2", "minimind_6400", "gpt2 with chatml", "minimind_6400 with llama3"]
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=FAMILIES, scope="module")
 def any_tokenizer(request, tokenizer):
     if request.param == "ours":
         return tokenizer
@@ -130,7 +130,7 @@ def test_a_template_that_leaves_tools_out_is_refused(real_tokenizer):
 
 def test_every_collected_template_is_rendered_right_or_refused_with_a_reason(shared_data, real_tokenizer, llama3):
     specials = ("</s>", "<|end|>", "<end_of_turn>", "<|end_of_turn|>", "<|im_end|>", "<end_message>", "<|EOT|>")
-    chosen = llama3(real_tokenizer("qwen2.5"), specials)
+    chosen = llama3(real_tokenizer("minimind_6400"), specials)
     rendered, refused = set(), {}
     packed = (shared_data / "chat_templates" / "ollama_templates.jsonl.gz").read_bytes()
     for line in gzip.decompress(packed).splitlines():
@@ -147,8 +147,10 @@ def test_every_collected_template_is_rendered_right_or_refused_with_a_reason(sha
             assert [a in text for a, text in zip(answers, found, strict=True)] == [True] * len(answers)
             assert not any(m.content in text for m in example.messages if m.role == "user" for text in found)
     assert rendered >= {"chatml", "zephyr", "llama3-instruct", "llama2-chat", "gemma-instruct", "phi-3", "alpaca"}
-    assert set(refused) - rendered == {"granite-instruct", "solar-instruct", "falcon-instruct"}
-    assert all("no special token" in refused[name] for name in set(refused) - rendered)
+    reasons = {name: refused[name] for name in set(refused) - rendered}
+    assert "opens an assistant's turn in a prompt otherwise" in reasons.pop("codellama-70b-instruct")
+    assert set(reasons) == {"granite-instruct", "solar-instruct", "falcon-instruct"}
+    assert all("ends the assistant's turn with no special token" in reason for reason in reasons.values())
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=4))
@@ -191,15 +193,15 @@ def test_markers_that_leave_out_the_end_of_the_turn_are_found(tokenizer):
 
 def test_an_answer_that_would_begin_inside_a_token_is_refused(real_tokenizer):
     example = Example("n", (CHAT.messages[0], Message("assistant", "\nfirst a new line")))
-    assert "begins inside the token" in problem_of(real_tokenizer("smollm2"), example, 999)
+    assert "begins inside the token" in problem_of(real_tokenizer("qwen2.5"), example, 999)
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused(real_tokenizer, chatml):
     forgetful = chatml(real_tokenizer("gpt2"))
     forgetful.chat_template = forgetful.chat_template.replace(
-        "message['content']", "(message['content'] if loop.last else '-')"
+        "message['content']", "('-' if message['role'] == 'assistant' and not loop.last else message['content'])"
     )
-    assert "writes turn 3 otherwise" in problem_of(forgetful, LONG, 999)
+    assert "turn 3: this chat template writes the turn otherwise inside" in problem_of(forgetful, LONG, 999)
     last_only = [Message(m.role, m.content, weight=float(i == 4)) for i, m in enumerate(LONG.messages)]
     assert problem_of(forgetful, Example("q", tuple(last_only)), 999) is None
 

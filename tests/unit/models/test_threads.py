@@ -48,7 +48,7 @@ def test_the_fastest_number_wins_if_it_wins_by_a_tenth(seconds, wanted):
 
 def test_one_slow_round_does_not_decide():
     model = FakeModel({1: 1.0, 2: 0.5})
-    delays = itertools.chain([50.0], itertools.repeat(0.0))
+    delays = itertools.chain([0.0, 0.0, 0.0, 50.0], itertools.repeat(0.0))
     choice = choose_threads(model, most=2, clock=lambda: model.clock() + next(delays))
     assert choice.threads == 2
 
