@@ -93,7 +93,7 @@ QUICK = (
 """Settings with which the small base learns a constant answer in a second."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick():
     """The settings of a lesson on the small base, as `--set` takes them."""
     return QUICK

@@ -154,10 +154,10 @@ def test_an_adapter_is_inherited_and_cannot_be_changed_on_the_way(workspace, les
     from holdfast.jobs.export import export
 
     data, test = lesson("red.jsonl", "red", "ok", 40), lesson("red.test.jsonl", "red", "ok", 20, start=500)
-    settings = [*quick, 'adapter={"rank": 8}', "optimizer.learning_rate=0.03"]
+    settings = [*quick, 'adapter={"rank": 16}']
     first = teach(workspace, data, "red", settings, test_source=test)
     assert first.status == "accepted"
-    with pytest.raises(ConfigError, match="has a LoRA adapter of rank 8"):
+    with pytest.raises(ConfigError, match="has a LoRA adapter of rank 16"):
         teach(workspace, lesson("sky.jsonl", "sky", "up", 40), "sky", [*quick, "adapter=none"])
     done = export(workspace, tmp_path / "adapter")
     base = AutoModelForCausalLM.from_pretrained(workspace.current().base)

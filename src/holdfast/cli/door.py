@@ -43,6 +43,11 @@ class Door(TyperGroup):
             raise typer.Exit(stop.exit_code) from None
         except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
             raise
+        except OSError as error:  # a full disk, a file without permission: not a defect
+            if ctx.meta["holdfast.debug"]:
+                raise
+            tell(str(error), code="os_error", param=None, as_json=ctx.meta["holdfast.json"])
+            raise typer.Exit(ERROR) from None
         except Exception as error:
             if ctx.meta["holdfast.debug"] or _is_usage(error):
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from holdfast.errors import DataError
 from holdfast.evaluation.run import ItemResult, evaluate
 from holdfast.graders import grader
 from holdfast.jobs.progress import counting
+from holdfast.training.config import EvaluationConfig, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from holdfast.jobs.progress import Reporter
     from holdfast.models.learner import Learner, Which
     from holdfast.store.workspace import Workspace
-    from holdfast.training.config import EvaluationConfig
     from holdfast.types import Completion, Example, Skill
 
 TOO_LONG = "context_length_exceeded"
@@ -47,14 +48,27 @@ def scored(
     """Returns the results of `version`, whose weights are `which`, on a skill's test; stored ones are read back."""
     items = items_of(workspace.files.path_of(skill.test_hash))
     items = items[: settings.max_items] if settings.max_items is not None else items
-    if not anew:
+    name = f"scored {version} {skill.name} {skill.test_hash}"
+    how = json.dumps({"grader": skill.grader, "max_new_tokens": settings.max_new_tokens})
+    as_now = workspace.recall(name) == hashlib.sha256(how.encode()).hexdigest()
+    if as_now and not anew:
         known = {result.item_id: ItemResult(**asdict(result)) for result in workspace.scores(version, skill.name)}
         if all(item.id in known for item in items):
             return [known[item.id] for item in items]
     title = f"testing {skill.name}" + (" (before)" if which == "current" else "")
     results = ask_all(learner, which, items, skill, settings, title=title, progress=progress, stop=stop)
     workspace.save_scores(version, skill.name, results)
+    # Scores measured with another grader or answer length must never be compared with these.
+    workspace.remember(name, workspace.files.put_bytes(how.encode()), kind="evaluation settings")
     return results
+
+
+def settings_of(workspace: Workspace, skill: Skill) -> EvaluationConfig:
+    """Returns the evaluation settings with which a skill was last taught, so that it is always tested alike."""
+    taught = [version for version in workspace.versions() if version.skill == skill.name and version.recipe]
+    if not taught:
+        return EvaluationConfig()
+    return Recipe.from_mapping(taught[-1].recipe, where=f"version {taught[-1].id}").evaluation
 
 
 def ask_all(

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import NotFoundError
 from holdfast.evaluation.metrics import macro_f1, wilson
-from holdfast.jobs.answers import items_of, scored
+from holdfast.jobs.answers import items_of, scored, settings_of
 from holdfast.jobs.classify import classify_all, is_classifier, stored_classifier
 from holdfast.jobs.interrupt import StopSwitch
 from holdfast.jobs.model import learner_of
 from holdfast.jobs.workspace import chosen_version
-from holdfast.training.config import EvaluationConfig, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,14 +79,13 @@ def evaluate_version(
             continue
         if learner is None:
             learner = learner_of(workspace, chosen)
-        settings = Recipe.from_mapping(chosen.recipe).evaluation if chosen.recipe else EvaluationConfig()
         results = scored(
             workspace,
             learner,
             "candidate",
             chosen.id,
             skill,
-            settings,
+            settings_of(workspace, skill),
             progress=progress,
             stop=stop or StopSwitch(),
             anew=anew,

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from holdfast.errors import DataError
-from holdfast.graders import GRADERS
+from holdfast.graders import grader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,7 @@ _CALL = re.compile(r'^\s*(<tool_call>)?\s*\{\s*"name"\s*:')
 def choose_grader(name: str, examples: Sequence[Example]) -> tuple[str, str]:
     """Returns the grader's name and the reason; `name` is a grader or "auto"."""
     if name != "auto":
-        if name not in GRADERS:
-            raise DataError(f"No grader is called '{name}'. There are: {', '.join(sorted(GRADERS))}.", param="grader")
+        grader(name)  # raises ConfigError with the nearest name when there is none
         return name, "as asked"
     answers = [turn for turn in (example.demonstration for example in examples) if turn is not None]
     if all(example.label is not None for example in examples):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.evaluation.gate import Pair, decide, pair
-from holdfast.jobs.answers import scored
+from holdfast.jobs.answers import scored, settings_of
 from holdfast.jobs.overview import lineage
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def judge(job: Job, learner: Learner, version: Version, skill: Skill) -> Verdict
 
 
 def _scored(job: Job, learner: Learner, which: Which, version: Version, skill: Skill) -> list[ItemResult]:
-    settings = job.recipe.evaluation
+    settings = job.recipe.evaluation if skill.name == job.skill else settings_of(job.workspace, skill)
     return scored(job.workspace, learner, which, version.id, skill, settings, progress=job.progress, stop=job.stop)
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
-from holdfast.errors import ConfigError, HoldfastError
+from holdfast.errors import ConfigError, HoldfastError, TrainingError
+from holdfast.graders import grader
 from holdfast.jobs.candidates import Candidates
 from holdfast.jobs.checks import run_checks
 from holdfast.jobs.finish import finish, recorded
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
     from holdfast.training.rehearsal import Reminder
     from holdfast.types import Example, JSONValue, Skill, Version
 
+OUT_OF_MEMORY = (
+    "The model and a micro-batch do not fit the memory. Lower batch.micro_batch_tokens (it changes no result), "
+    "use an adapter, or precision = bfloat16. What was finished is kept."
+)
+
 
 def learn(
     workspace: Workspace,
@@ -63,6 +69,8 @@ def learn(
         HoldfastError: the order cannot be carried out; the run can be taken up again.
     """
     _check_name(skill)
+    if recipe.evaluation.grader != "auto":
+        grader(recipe.evaluation.grader)
     with workspace.exclusively("learn"):
         raw = read_all(source, test_source, recipe, progress)
         order = Order(skill, raw.key, recipe)
@@ -78,6 +86,8 @@ def learn(
         except (HoldfastError, OSError, RuntimeError) as error:
             job.mark("failed")
             workspace.add_event(job.run_id, str(error), level="error")
+            if "out of memory" in str(error):
+                raise TrainingError(OUT_OF_MEMORY, param="batch.micro_batch_tokens") from error
             raise
 
 

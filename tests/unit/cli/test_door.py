@@ -60,6 +60,12 @@ def test_a_defect_is_called_one_and_says_how_to_see_more(run):
     assert "Traceback" not in result.stderr
 
 
+def test_a_full_disk_is_not_called_a_defect(run):
+    result = run(OSError(28, "No space left on device"))
+    assert result.exit_code == 1
+    assert result.stderr == "error: [Errno 28] No space left on device\n"
+
+
 def test_debug_lets_the_error_through_with_its_traceback_wherever_the_flag_stands(run):
     result = run(DataError("a bad line"), "--debug")
     assert isinstance(result.exception, DataError)

@@ -1,4 +1,4 @@
-"""Parts of a run are there whole or not at all, and only one process works in a workspace."""
+"""Parts of a run are there whole or not at all."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from holdfast.errors import StoreError
-from holdfast.jobs.folder import RunFolder, alone, write_atomically
+from holdfast.jobs.folder import RunFolder, write_atomically
 
 
 def test_a_part_is_made_once_and_read_back_afterwards(tmp_path):
@@ -53,21 +53,3 @@ def test_a_damaged_part_is_named_with_what_to_do(tmp_path):
     (tmp_path / "facts.json").write_text("{")
     with pytest.raises(StoreError, match=r"facts\.json is damaged .* Delete the run's folder"):
         RunFolder(tmp_path).read("facts")
-
-
-def test_a_second_process_is_told_that_one_is_working(tmp_path):
-    code = f"""
-        import pathlib
-        from holdfast.errors import StoreError
-        from holdfast.jobs.folder import alone
-        try:
-            with alone(pathlib.Path({str(tmp_path / "lock")!r})):
-                raise SystemExit(5)
-        except StoreError as error:
-            print(error)
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    with alone(tmp_path / "lock"):
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "Another `holdfast learn` is running" in result.stdout
-    assert subprocess.run(command, check=False).returncode == 5
