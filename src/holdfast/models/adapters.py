@@ -42,6 +42,7 @@ def attach(model: PreTrainedModel, config: AdapterConfig, *, start: Path | None,
                 inject_adapter_in_model(settings, model, adapter_name=name)
             except ValueError as error:
                 raise ModelError(f"the adapter does not fit this model: {error}", param="adapter") from error
+    model.eval()  # peft's modules are born in training mode, and dropout must not touch what is generated or taught
     if start is not None:
         _load(model, start)
     for name, parameter in model.named_parameters():
