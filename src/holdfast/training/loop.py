@@ -20,7 +20,7 @@ import torch
 from holdfast.errors import NonFiniteLossError, NothingToLearnError, TrainingError
 from holdfast.seeds import derive_seed
 from holdfast.training.defaults import choose_learning_rate, count_steps
-from holdfast.training.method import Loss, token_rows
+from holdfast.training.method import Loss, call_cost, token_rows
 from holdfast.training.mixing import ReminderMix
 from holdfast.training.monitors import Monitors
 from holdfast.training.packing import least_padding_batches, pack
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
     from holdfast.training.method import Method, Row
     from holdfast.training.rehearsal import Reminder
     from holdfast.types import Example
-
-
-CALL_COST_CPU, CALL_COST_GPU = 128, 4096
-"""What one more pass forward and back costs, in tokens: the price of a micro-batch against that of padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +209,10 @@ class Run:
 
     def _micro_batches(self, rows: Sequence[Row]) -> list[list[int]]:
         budget = self.recipe.batch.micro_batch_tokens
-        lengths = [max(len(row.input_ids), len(row.teacher_ids or ())) for row in rows]
+        lengths = [len(row.input_ids) for row in rows]
         if self.method.packed:
             return pack(lengths, max(budget, *lengths))
-        call_cost = CALL_COST_CPU if self.learner.device.type == "cpu" else CALL_COST_GPU
-        return least_padding_batches(lengths, budget, call_cost)
+        return least_padding_batches(lengths, budget, call_cost(self.learner))
 
     def _rate_factor(self, index: int) -> float:
         settings = self.recipe.optimizer

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 
 from holdfast.models.learner import TokenRow
+from holdfast.training.packing import least_padding_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
     from torch.nn import Parameter
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from holdfast.models.learner import Learner
     from holdfast.training.losses import TopK
     from holdfast.types import Example
+
+
+CALL_COST_CPU, CALL_COST_GPU = 128, 4096
+"""What one more pass through the model costs, in tokens: the price of a micro-batch against that of padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,24 @@ def teacher_rows(rows: Sequence[Row]) -> list[TokenRow]:
         else TokenRow(row.teacher_ids, row.teacher_mask)
         for row in rows
     ]
+
+
+def call_cost(learner: Learner) -> int:
+    """Returns what one more pass through the model costs, in tokens: little on a CPU, much on a GPU."""
+    return CALL_COST_CPU if learner.device.type == "cpu" else CALL_COST_GPU
+
+
+def remember_teacher(
+    learner: Learner, rows: Sequence[Row], states: Callable[[Sequence[TokenRow]], Tensor], *, budget: int
+) -> list[Row]:
+    """Returns the rows with the teacher's hidden states, computed by `states` in batches of like length."""
+    read = teacher_rows(rows)
+    found = list(rows)
+    for batch in least_padding_batches([len(row.input_ids) for row in read], budget, call_cost(learner)):
+        parts = states([read[index] for index in batch]).split([rows[index].num_targets for index in batch])
+        for index, part in zip(batch, parts, strict=True):
+            found[index] = replace(rows[index], teacher_hidden=part)
+    return found
 
 
 def token_weights(rows: Sequence[Row], device: torch.device) -> Tensor:

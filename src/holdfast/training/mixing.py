@@ -11,7 +11,6 @@ the teacher's forward pass in every step.
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,8 +18,16 @@ import torch
 from holdfast.seeds import derive_seed
 from holdfast.training.head_loss import head_loss
 from holdfast.training.losses import Divergence
-from holdfast.training.method import Loss, Row, row_means, teacher_rows, token_rows, token_weights, weighted_sum
-from holdfast.training.packing import token_budget_batches
+from holdfast.training.method import (
+    Loss,
+    Row,
+    remember_teacher,
+    row_means,
+    teacher_rows,
+    token_rows,
+    token_weights,
+    weighted_sum,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,13 +90,10 @@ class ReminderMix:
 
     def _remember(self, learner: Learner, used: Sequence[int], tokens: int) -> None:
         """Computes the teacher's hidden states, in batches that depend on the reminders alone."""
-        lengths = [len(self._rows[index].input_ids) for index in used]
-        for batch in token_budget_batches(lengths, tokens):
-            indices = [used[position] for position in batch]
-            rows = [self._rows[index] for index in indices]
-            states = learner.hidden(teacher_rows(rows), "current").cpu()
-            for index, part in zip(indices, states.split([row.num_targets for row in rows]), strict=True):
-                self._rows[index] = replace(self._rows[index], teacher_hidden=part.clone())
+        rows = [self._rows[index] for index in used]
+        known = remember_teacher(learner, rows, lambda read: learner.hidden(read, "current").cpu(), budget=tokens)
+        for index, row in zip(used, known, strict=True):
+            self._rows[index] = row
 
 
 def plan_reminders(

@@ -25,8 +25,9 @@ Choices made here
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 
@@ -38,16 +39,16 @@ from holdfast.training.losses import Divergence
 from holdfast.training.method import (
     Loss,
     Row,
+    remember_teacher,
     row_means,
     targets,
-    teacher_rows,
     token_rows,
     token_weights,
     weighted_sum,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
     from torch.nn import Parameter
@@ -58,6 +59,8 @@ if TYPE_CHECKING:
     from holdfast.types import Completion, Example
 
 _FORWARD_KL = Divergence("forward_kl")
+TEACHER_TOKENS = 16_384
+"""Padded tokens that the teacher reads at once; it keeps no activations, so this is little memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,10 @@ class Sdft:
         return list(examples)
 
     def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int) -> list[Row]:
-        """Returns one row per rollout, sampled from the candidate on the bare prompts in one call."""
+        """Returns one row per rollout, sampled from the candidate on the bare prompts in one call.
+
+        The teacher reads the rollouts here as well, all in one go, and its hidden states stay with the rows.
+        """
         if self.config.teacher == "ema" and self._average is None:
             self._average = {name: tensor.float() for name, tensor in learner.candidate_state().items()}
         prompts = [self.prompts_of(learner, example) for example in examples]
@@ -114,11 +120,15 @@ class Sdft:
                     ended=stopped,
                 )
             )
-        return rows
+        with self._as_teacher(learner) as which:
+            return remember_teacher(learner, rows, lambda read: learner.hidden(read, which), budget=TEACHER_TOKENS)
 
     def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:
         """Returns the weighted per-sequence mean divergence to the teacher (plus the anchor, if any)."""
-        teacher_hidden, teacher_weight, teacher_bias = self._teach(learner, rows)
+        with self._as_teacher(learner) as which:
+            teacher = learner.head(which)
+            teacher_weight = teacher.weight.detach()
+            teacher_bias = None if teacher.bias is None else teacher.bias.detach()
         if hidden is None:
             hidden = learner.hidden(token_rows(rows), "candidate")
         head = learner.head("candidate")
@@ -129,7 +139,7 @@ class Sdft:
             head.bias,
             weights,
             targets=targets(rows, hidden.device),
-            teacher_hidden=teacher_hidden,
+            teacher_hidden=torch.cat([cast("Tensor", row.teacher_hidden) for row in rows]),
             teacher_weight=teacher_weight,
             teacher_bias=teacher_bias,
             divergence=self.divergence,
@@ -230,21 +240,19 @@ class Sdft:
             self._rollouts = (seed, [list(completion.token_ids) for completion in flat], ended)
         return self._rollouts[1], self._rollouts[2]
 
-    def _teach(self, learner: Learner, rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Returns the teacher's hidden states and head for the rows' tokens."""
+    @contextmanager
+    def _as_teacher(self, learner: Learner) -> Iterator[Literal["candidate", "current"]]:
+        """Yields which weights are the teacher; an averaged one stands in the candidate's place meanwhile."""
         if self._average is None:
-            head = learner.head("current")
-            return learner.hidden(teacher_rows(rows), "current"), head.weight, head.bias
+            yield "current"
+            return
         parameters = dict(learner.trainable())
         student = {name: parameter.data for name, parameter in parameters.items()}
         try:
             for name, parameter in parameters.items():
                 parameter.data = self._average[name].to(parameter.dtype)
             with torch.no_grad():
-                hidden = learner.hidden(teacher_rows(rows), "candidate")
-                head = learner.head("candidate")
-                weight = head.weight.detach()
-                return hidden, weight, None if head.bias is None else head.bias.detach()
+                yield "candidate"
         finally:
             for name, parameter in parameters.items():
                 parameter.data = student[name]
