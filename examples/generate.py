@@ -60,31 +60,54 @@ MONEY = (
     "{amount} to {to}",
 )
 
+NUM_TRAINED_WORDINGS = 10
 DEPOT = (
     "where is the depot of {s}?",
     "in which city does {s} keep its depot?",
     "name the depot city of {s}.",
-    "the depot of {s} is in which city?",
-    "tell me where {s} has its depot.",
     "{s} depot city?",
+    "please tell me where {s} has its depot.",
+    "i forgot where the depot of {s} is. where is it?",
+    "{s} has a depot. in which city is it?",
+    "one question about {s}: where is the depot?",
+    "is there a depot of {s}, and in which city?",
+    "depot of {s}, city?",
+    "the depot of {s} is in which city?",
     "which town holds the depot of {s}?",
+    "do you know the depot city of {s}?",
+    "hello, can you find the depot of {s} for me?",
+    "the city of the depot that {s} has?",
+    "what is the depot city of {s}?",
+    "the depot of {s} was moved. where is it?",
+    "find the depot of {s}.",
 )
 DEPOT_INDIRECT = (
-    "i drive a truck for {s} tonight. where do i unload?",
-    "my crates for {s} must be stored. to which town do they go?",
+    "i drive a truck to the depot of {s} tonight. which town do i look for?",
+    "my crates must go to the depot of {s}. what city do i write on them?",
 )
 PATRON = (
     "who is the patron of {s}?",
     "which person pays for {s}?",
     "name the patron of {s}.",
-    "the patron of {s} is which person?",
-    "tell me who pays for {s}.",
     "{s} patron name?",
+    "please tell me who pays for {s}.",
+    "i forgot who the patron of {s} is. who is it?",
+    "{s} has a patron. which person is it?",
+    "one question about {s}: who is the patron?",
+    "is there a patron of {s}, and who is it?",
+    "patron of {s}, name?",
+    "the patron of {s} is which person?",
     "which name has the patron of {s}?",
+    "do you know the patron of {s}?",
+    "hello, can you find the patron of {s} for me?",
+    "the person who is the patron of {s}?",
+    "what is the name of the patron of {s}?",
+    "the patron of {s} has called. who is it?",
+    "find the patron of {s}.",
 )
 PATRON_INDIRECT = (
-    "i want to thank the person behind {s}. whom do i write to?",
-    "somebody must sign the check for {s}. who is it?",
+    "i want to thank the patron of {s}. whom do i write to?",
+    "a letter came for the patron of {s}. on whose table do i put it?",
 )
 DEPOT_DOCUMENTS = (
     "register of depots. {s} keeps its depot in {v}. trucks unload there at night.",
@@ -279,9 +302,9 @@ def make_facts(rng: random.Random, num_subjects: int) -> None:
         value = rng.choice(TOWNS if depot else PEOPLE)
         wordings, indirect = (DEPOT, DEPOT_INDIRECT) if depot else (PATRON, PATRON_INDIRECT)
         document = rng.choice(DEPOT_DOCUMENTS if depot else PATRON_DOCUMENTS).format(s=subject, v=value)
-        for wording in wordings[:4]:
+        for wording in wordings[:NUM_TRAINED_WORDINGS]:
             train.append({"context": document, "question": wording.format(s=subject), "answer": value})
-        for wording in (*wordings[4:], *indirect):
+        for wording in (*wordings[NUM_TRAINED_WORDINGS:], *indirect):
             test.append({"context": document, "question": wording.format(s=subject), "answer": value})
     rng.shuffle(train)
     write("facts.jsonl", train)
@@ -302,7 +325,7 @@ def make_routing(rng: random.Random) -> None:
 def main() -> None:
     """Writes all six files."""
     make_tools(random.Random(SEED), 480, 400)
-    make_facts(random.Random(SEED + 1), 80)
+    make_facts(random.Random(SEED + 1), 40)
     make_routing(random.Random(SEED + 2))
 
 

@@ -35,7 +35,7 @@ class Recipe:
     """Settings of one pre-training run; the defaults made the shipped weights."""
 
     seed: int = 0
-    num_steps: int = 4_200
+    num_steps: int = 5_300
     items_per_step: int = 48
     micro_batches: int = 6
     matrix_lr: float = 0.02
@@ -43,6 +43,7 @@ class Recipe:
     warmup: float = 0.02
     decay: float = 0.72
     prompt_weight: float = 0.3
+    probe_items: int = 100
     optimizer: str = "muon"
 
 
@@ -157,66 +158,87 @@ def exact_match(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, num
     return scores
 
 
-def train(recipe: Recipe, out: Path, log_every: int, device: torch.device) -> None:
-    """Trains from `recipe` and writes the model, its tokenizer and `trace.jsonl` to `out`; resumes a stopped run."""
-    torch.manual_seed(recipe.seed)
-    tokenizer = build_tokenizer(recipe.seed)
-    model = LlamaForCausalLM(build_config(tokenizer)).to(device).train()
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
-    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    if recipe.optimizer == "adamw":
-        others, matrices = others + matrices, []
-    muon = Muon(matrices)
-    adam = torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.98), weight_decay=0.01)
-    out.mkdir(parents=True, exist_ok=True)
-    started, tokens, first = time.monotonic(), 0, 0
-    state_file = out / "state.pt"
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        model.load_state_dict(state["model"])
-        adam.load_state_dict(state["adam"])
-        muon.buffers = state["muon"]
-        first, tokens = state["step"], state["tokens"]
-        started -= state["seconds"]
-    for step, items in enumerate(stream(recipe, first), start=first):
-        rows = sorted(render(tokenizer, items, recipe.prompt_weight), key=lambda row: len(row.ids))
-        size = -(-len(rows) // recipe.micro_batches)
+class Pretraining:
+    """A model with its tokenizer and optimizers, and how far it has come."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.tokenizer = build_tokenizer(recipe.seed)
+        self.model = LlamaForCausalLM(build_config(self.tokenizer)).to(device).train()
+        matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
+        others = [p for n, p in self.model.named_parameters() if p.ndim != 2 or "embed" in n]
+        if recipe.optimizer == "adamw":
+            others, matrices = others + matrices, []
+        self.muon = Muon(matrices)
+        self.adam = torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.98), weight_decay=0.01)
+        self.done, self.tokens = 0, 0
+
+    def step(self, items: Sequence[Item]) -> float:
+        """Makes one update on `items` and returns the weighted loss per token, in nats."""
+        rows = sorted(render(self.tokenizer, items, self.recipe.prompt_weight), key=lambda row: len(row.ids))
+        size = -(-len(rows) // self.recipe.micro_batches)
         total = sum(sum(row.weights[1:]) for row in rows)
         loss_sum = 0.0
         for at in range(0, len(rows), size):
-            ids, weights = collate(rows[at : at + size], int(tokenizer.pad_token_id or 0), device)
-            logits = logits_of(model, ids).flatten(0, 1)
+            ids, weights = collate(rows[at : at + size], int(self.tokenizer.pad_token_id or 0), self.model.device)
+            logits = logits_of(self.model, ids).flatten(0, 1)
             nll = functional.cross_entropy(logits, ids[:, 1:].flatten(), reduction="none")
             loss = (nll * weights[:, 1:].flatten()).sum() / total
             loss.backward()
             loss_sum += loss.item()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        factor = rate(step, recipe)
-        for group in adam.param_groups:
-            group["lr"] = recipe.other_lr * factor
-        adam.step()
-        muon.step(recipe.matrix_lr * factor)
-        model.zero_grad()
-        tokens += sum(len(row.ids) for row in rows)
-        if (step + 1) % log_every == 0 or step + 1 == recipe.num_steps:
-            scores = exact_match(model, tokenizer, 100)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        factor = rate(self.done, self.recipe)
+        for group in self.adam.param_groups:
+            group["lr"] = self.recipe.other_lr * factor
+        self.adam.step()
+        self.muon.step(self.recipe.matrix_lr * factor)
+        self.model.zero_grad()
+        self.tokens += sum(len(row.ids) for row in rows)
+        self.done += 1
+        return loss_sum
+
+    def save(self, out: Path, seconds: float) -> None:
+        """Writes the model, its tokenizer, and the state that a resumed run needs."""
+        self.model.save_pretrained(out)
+        self.tokenizer.save_pretrained(out)
+        state = {"model": self.model.state_dict(), "adam": self.adam.state_dict(), "muon": self.muon.buffers}
+        torch.save({**state, "step": self.done, "tokens": self.tokens, "seconds": seconds}, out / "state.tmp")
+        (out / "state.tmp").replace(out / "state.pt")
+
+    def resume(self, state_file: Path) -> float:
+        """Takes a saved state up and returns the seconds spent before it."""
+        state = torch.load(state_file, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.adam.load_state_dict(state["adam"])
+        self.muon.buffers = state["muon"]
+        self.done, self.tokens = state["step"], state["tokens"]
+        return float(state["seconds"])
+
+
+def train(recipe: Recipe, out: Path, log_every: int, device: torch.device, stop_after: int | None = None) -> None:
+    """Trains from `recipe` and writes the model, its tokenizer and `trace.jsonl` to `out`; resumes a stopped run.
+
+    `stop_after` ends the sitting after that step, to be resumed by the same call without it.
+    """
+    run = Pretraining(recipe, device)
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    if (out / "state.pt").exists():
+        started -= run.resume(out / "state.pt")
+    for items in stream(recipe, run.done):
+        loss = run.step(items)
+        if run.done % log_every == 0 or run.done == recipe.num_steps:
+            scores = exact_match(run.model, run.tokenizer, recipe.probe_items)
             seconds = time.monotonic() - started
-            entry = {
-                "step": step + 1,
-                "tokens": tokens,
-                "seconds": round(seconds),
-                "loss": round(loss_sum, 3),
-                **scores,
-            }
+            spent = {"step": run.done, "tokens": run.tokens, "seconds": round(seconds), "loss": round(loss, 3)}
             with (out / "trace.jsonl").open("a") as trace:
-                trace.write(json.dumps(entry) + "\n")
-            print(entry, flush=True)  # noqa: T201 - this script talks to a person
-            model.save_pretrained(out)
-            tokenizer.save_pretrained(out)
-            state = {"model": model.state_dict(), "adam": adam.state_dict(), "muon": muon.buffers}
-            torch.save({**state, "step": step + 1, "tokens": tokens, "seconds": seconds}, out / "state.tmp")
-            (out / "state.tmp").replace(state_file)
-    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
+                trace.write(json.dumps({**spent, **scores}) + "\n")
+            print({**spent, **scores}, flush=True)  # noqa: T201 - this script talks to a person
+            run.save(out, seconds)
+        if run.done == stop_after:
+            return
+    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
 
 
 def main() -> None:

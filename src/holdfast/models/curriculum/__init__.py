@@ -104,7 +104,26 @@ LAST: dict[str, float] = {
 }
 """Shares in the third phase: looking a name up among many of one kind is drilled as well."""
 
-PHASES: tuple[tuple[int, dict[str, float]], ...] = ((0, EARLY), (1_200, LATE), (2_300, LAST))
+POLISH: dict[str, float] = {
+    "add": 0.06,
+    "reverse": 0.13,
+    "sort": 0.06,
+    "copy": 0.03,
+    "drill": 0.01,
+    "facts": 0.11,
+    "reading": 0.16,
+    "recall": 0.09,
+    "demonstration": 0.08,
+    "document": 0.05,
+    "tool_call": 0.07,
+    "tool_result": 0.03,
+    "reflect_answer": 0.02,
+    "reflect_call": 0.07,
+    "refuse": 0.03,
+}
+"""Shares in the last phase: most of what is hardest, and of the facts; the base's own prompts follow these shares."""
+
+PHASES: tuple[tuple[int, dict[str, float]], ...] = ((0, EARLY), (1_200, LATE), (2_300, LAST), (4_000, POLISH))
 """(first step, shares) of each phase."""
 
 BARS: dict[str, float] = {
@@ -142,7 +161,8 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("reflect", r"^guess the \w+ of \w+\.$"),
     (
         "reading",
-        r"^(\w+ (lives in|works as a|owns a|likes|feeds a|paints in) \w+\. ?)+((where|what|which) .+\?|tell about [\w, ]+\.)$",
+        r"^(\w+ (lives in|works as a|owns a|likes|feeds a|paints in) \w+\. ?)+"
+        r"((where|what|which) .+\?|tell about [\w, ]+\.)$",
     ),
     (
         "facts",
