@@ -130,6 +130,24 @@ def test_a_stopped_order_is_taken_up_and_ends_with_the_same_weights(workspace, l
     assert resumed.version.weights_hash == whole.version.weights_hash
 
 
+def test_a_method_left_open_is_chosen_and_a_teacher_that_is_no_better_is_not_learned_from(workspace, lesson, quick):
+    progress = Silent()
+    settings = [each for each in quick if not each.startswith("method")]
+    result = teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", [*settings, "steps=4"], progress=progress)
+    assert any(said.startswith("method sdft: ") for said in progress.said)
+    assert any("trained by sft instead of sdft" in said for said in progress.said)
+    assert result.version.recipe["method"]["type"] == "sft"
+
+
+def test_sdft_is_carried_out_when_it_is_asked_for(workspace, lesson, quick):
+    settings = [*quick, "method.type=sdft", "method.max_new_tokens=4", "guards.teacher_check=warn", "steps=4"]
+    progress = Silent()
+    result = teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", settings, progress=progress)
+    assert any("does not make the teacher better" in warned for warned in progress.warned)
+    assert all("kl" in step.metrics for step in workspace.steps(result.run_id))
+    assert "KL to the teacher" in result.report_path.read_text()
+
+
 class Nosy:
     """A bar that asks for a stop after nine steps."""
 

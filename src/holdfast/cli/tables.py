@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -19,7 +20,11 @@ OPEN, CLOSE = "⟦", "⟧"
 
 
 def _console() -> Console:
-    return Console(highlight=False, emoji=False)
+    """Returns a console on stdout; in a pipe it is wide, so that programs find one record on one line."""
+    console = Console(highlight=False, emoji=False)
+    return (
+        console if console.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, emoji=False, width=200)
+    )
 
 
 def percent(value: float | None) -> str:

@@ -36,12 +36,13 @@ def demo(
     """
     from holdfast.cli.bars import reporter
     from holdfast.jobs.demo import run_demo
+    from holdfast.jobs.demo_text import demo_text
 
     result = run_demo(seed=seed, folder=folder, progress=reporter())
     if as_json:
         door.put_json(result.to_json())
     else:
-        typer.echo(result.to_text())
+        typer.echo(demo_text(result))
 
 
 def init(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast.data.folder import LoadedData
+    from holdfast.data.prepare import Prepared
     from holdfast.data.read import ReadResult
     from holdfast.data.rejected import Rejected
     from holdfast.jobs.progress import Reporter
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 ENOUGH_TEST_ITEMS = 149
 """With fewer, not even a test without any difference shows at 95 % that a skill lost at most 2 points."""
 NAMED_REJECTIONS = 5
+MANY_EXAMPLES = 2000
+"""So many take long enough to check that a person wants to see how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def prepare_all(
     progress: Reporter,
 ) -> LoadedData:
     """Checks, deduplicates and splits what was read, keeps it in `folder`, and says what was left out and why."""
-    train = prepare(raw.train.examples, check=check, rejected=raw.train.rejected)
+    train = _checked(raw.train, check, "checking examples", progress)
     rejected = list(train.rejected)
     notes = [*raw.train.notes, *train.report.notes]
     if raw.test is None:
@@ -84,7 +87,7 @@ def prepare_all(
         notes.append(f"no test file was given: {len(test)} of {len(train.kept)} examples are held out as the test")
         progress.say(notes[-1] + ".")
     else:
-        tested = prepare(raw.test.examples, check=check_test, rejected=raw.test.rejected)
+        tested = _checked(raw.test, check_test, "checking test items", progress)
         disjoint = without_overlap(train.kept, tested.kept)
         rejected += [*tested.rejected, *disjoint.rejected]
         notes += [*raw.test.notes, *tested.report.notes]
@@ -101,6 +104,14 @@ def prepare_all(
     report = data_report([*kept, *test], rejected, format=raw.train.format, notes=list(dict.fromkeys(notes)))
     write_prepared(folder, kept, test, rejected, report)
     return load_prepared(folder)
+
+
+def _checked(found: ReadResult, check: Callable[[Example], str | None], title: str, progress: Reporter) -> Prepared:
+    """Returns what can be used of one source; only a long check gets a bar."""
+    if len(found.examples) < MANY_EXAMPLES:
+        return prepare(found.examples, check=check, rejected=found.rejected)
+    with progress.bar(title, len(found.examples), unit="examples") as bar:
+        return prepare(found.examples, check=check, rejected=found.rejected, progress=bar.update)
 
 
 def judge_test_size(num_items: int, recipe: Recipe, progress: Reporter) -> None:
