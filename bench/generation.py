@@ -9,6 +9,7 @@ disturb little; the arms run in turn) and one of abilities, each tried rather th
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import time
 import warnings
@@ -18,7 +19,7 @@ import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig
 from transformers.utils import logging
 
-from holdfast.models.curriculum import SHARES, draw
+from holdfast.models.curriculum import MAKERS, draw
 from holdfast.models.generate import Sampling, generate
 from holdfast.models.load import load
 from holdfast.models.render import render_prompt
@@ -30,12 +31,10 @@ NEW_TOKENS = 64
 
 def make_prompts(tokenizer, num, seed=0, at_least=0):
     """Rendered prompts of the base's own curriculum, of mixed kinds and lengths."""
-    import random
-
     rng = random.Random(f"bench {seed}")
     prompts = []
     while len(prompts) < num:
-        item = draw(rng.choices(list(SHARES), list(SHARES.values()))[0], rng)
+        item = draw(rng.choice(list(MAKERS)), rng)
         turns = [Message(turn["role"], turn["content"]) for turn in item.prompt]
         ids = render_prompt(tokenizer, turns, item.tools)
         if len(ids) >= at_least:

@@ -100,13 +100,15 @@ def switch(layers: Sequence[LoraLayer], which: Literal["candidate", "current", "
     """Makes every layer compute `which`.
 
     peft's own `set_adapter` walks the whole model and touches requires_grad, which at this place would
-    cost more than a forward pass of a small model; the two attributes it ends up setting are set here.
+    cost more than a forward pass of a small model; the two attributes it ends up setting are set here,
+    past torch's slow attribute setter, and only on a change: the layers always agree.
     """
+    if active(layers) == which:
+        return
     off = which == "base"
-    chosen = [CANDIDATE if off else which]
+    state = {"_disable_adapters": off, "_active_adapter": [CANDIDATE if off else which]}
     for layer in layers:
-        layer._disable_adapters = off
-        layer._active_adapter = chosen
+        vars(layer).update(state)
 
 
 def active(layers: Sequence[LoraLayer]) -> Literal["candidate", "current", "base"]:

@@ -15,6 +15,7 @@ import torch
 from transformers import DynamicCache
 
 from holdfast.errors import ContextLengthError, ModelError
+from holdfast.models import packed_attention
 from holdfast.models.kv_cache import STEP, RowCache, round_up
 from holdfast.models.memory import free_bytes
 from holdfast.models.render import end_of_turn
@@ -334,7 +335,11 @@ def mask_maker(model: PreTrainedModel) -> Callable[[Tensor, int], object]:
     kinds = set(getattr(config, "layer_types", None) or [])
     window = getattr(config, "sliding_window", None)
     implementation = config._attn_implementation
-    if kinds - {"full_attention", "sliding_attention"} or implementation not in ("sdpa", "eager"):
+    if kinds - {"full_attention", "sliding_attention"} or implementation not in (
+        "sdpa",
+        packed_attention.NAME,
+        "eager",
+    ):
         odd = sorted(kinds - {"full_attention", "sliding_attention"}) or [implementation]
         raise ModelError(f"generation supports full and sliding attention under sdpa or eager, not {', '.join(odd)}.")
 
@@ -348,7 +353,7 @@ def mask_maker(model: PreTrainedModel) -> Callable[[Tensor, int], object]:
 
     def as_needed(seen: Tensor) -> Tensor:
         seen = seen[:, None, None]
-        if implementation == "sdpa":
+        if implementation != "eager":
             return seen
         lowest = torch.finfo(model.dtype).min
         return torch.zeros(seen.shape, dtype=model.dtype, device=seen.device).masked_fill(~seen, lowest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import torch
 
@@ -14,6 +14,7 @@ from holdfast.models import adapters, weights_io
 from holdfast.models.generate import generate
 from holdfast.models.load import load
 from holdfast.models.memory import choose_checkpointing
+from holdfast.models.packed_attention import RowLengths, can_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,6 +80,8 @@ class Learner:
         self._candidate = candidate
         self._current = current
         self._base: PreTrainedModel | None = None
+        packs = [can_pack(model) for model in (candidate, current) if model is not None]
+        self._can_pack = all(packs)
         self._layers = adapters.adapter_layers(candidate) if adapter else []
         self._dropouts = adapters.dropouts(self._layers)
 
@@ -134,15 +137,17 @@ class Learner:
         Raises:
             ContextLengthError: a row is longer than the model's context.
         """
-        layout = _packed_layout if packed else _padded_layout
-        input_ids, position_ids, select = layout(rows, self.context_length, self.device)
-        trains = which == "candidate" and torch.is_grad_enabled()
+        if packed and not self._can_pack:
+            raise ModelError(f"{self.name}: this model's attention cannot be replaced. Set packing = false.")
         model = self._model(which)
+        layout = _packed_layout if packed else _padded_layout
+        batch = layout(rows, self.context_length, self.device)
+        trains = which == "candidate" and torch.is_grad_enabled()
         with self._training_mode() if trains else torch.no_grad(), self._precision(which):
-            output = model.get_decoder()(
-                input_ids=input_ids, attention_mask=None, position_ids=position_ids, use_cache=False
-            )
-        return output.last_hidden_state.flatten(0, 1).index_select(0, select)
+            output = model.get_decoder()(**batch.inputs, use_cache=False)
+        if packed and not batch.inputs["row_lengths"].seen:
+            raise ModelError(f"{self.name}: this model's attention cannot keep packed rows apart. Set packing = false.")
+        return output.last_hidden_state.flatten(0, 1).index_select(0, batch.select)
 
     def head(self, which: Which) -> Head:
         """Returns the output projection of `which`."""
@@ -235,6 +240,7 @@ class Learner:
             dtype = "bfloat16" if cast("PreTrainedModel", self._current).dtype == torch.bfloat16 else "float32"
             device = "cuda" if self.device.type == "cuda" else "cpu"
             self._base = load(self.name, dtype=dtype, device=device).model
+            can_pack(self._base)
         return self._base
 
     def _precision(self, which: Which) -> AbstractContextManager[object]:
@@ -278,8 +284,16 @@ def _head_layer(model: PreTrainedModel) -> torch.nn.Linear:
     return cast("torch.nn.Linear", model.get_output_embeddings())
 
 
-def _padded_layout(rows: Sequence[TokenRow], context_length: int, device: torch.device) -> tuple[Tensor, None, Tensor]:
-    """Returns ids [B, T] padded on the right and the flat positions that predict the masked tokens.
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What the decoder is called with, and the flat positions that predict the masked tokens."""
+
+    inputs: dict[str, Any]
+    select: Tensor
+
+
+def _padded_layout(rows: Sequence[TokenRow], context_length: int, device: torch.device) -> _Batch:
+    """Returns the rows as ids [B, T], padded on the right.
 
     No attention mask is needed: a causal model's real tokens never see what stands to their right. The
     tokens from a row's last predicted one on are left out, since nothing is predicted from them.
@@ -292,30 +306,34 @@ def _padded_layout(rows: Sequence[TokenRow], context_length: int, device: torch.
         input_ids[index, :length] = torch.tensor(row.input_ids[:length], dtype=torch.long)
         start = index * width - 1
         select.extend(start + t for t, predicted in enumerate(row.mask) if predicted)
-    return input_ids.to(device), None, torch.tensor(select, dtype=torch.long, device=device)
+    inputs = {"input_ids": input_ids.to(device), "attention_mask": None}
+    return _Batch(inputs, torch.tensor(select, dtype=torch.long, device=device))
 
 
-def _packed_layout(
-    rows: Sequence[TokenRow], context_length: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns ids and restarting positions [1, sum of lengths], and the positions that predict the masked tokens.
+def _packed_layout(rows: Sequence[TokenRow], context_length: int, device: torch.device) -> _Batch:
+    """Returns the rows end to end as ids [1, sum of lengths], with positions that restart at each row.
 
-    transformers sees the restarts and keeps attention inside each row.
+    The mask is not read: `packed_attention` keeps the rows apart. It is there because transformers
+    makes none of its own where it is handed one of four dimensions.
     """
     ids: list[int] = []
     positions: list[int] = []
     select: list[int] = []
+    lengths = RowLengths()
     for row in rows:
         length = _used_length(row, context_length)
         start = len(ids) - 1
         select.extend(start + t for t, predicted in enumerate(row.mask) if predicted)
         ids.extend(row.input_ids[:length])
         positions.extend(range(length))
-    return (
-        torch.tensor([ids], dtype=torch.long, device=device),
-        torch.tensor([positions], dtype=torch.long, device=device),
-        torch.tensor(select, dtype=torch.long, device=device),
-    )
+        lengths.append(length)
+    inputs = {
+        "input_ids": torch.tensor([ids], dtype=torch.long, device=device),
+        "position_ids": torch.tensor([positions], dtype=torch.long, device=device),
+        "attention_mask": torch.ones((1, 1, 1, 1), dtype=torch.bool, device=device),
+        "row_lengths": lengths,
+    }
+    return _Batch(inputs, torch.tensor(select, dtype=torch.long, device=device))
 
 
 def _used_length(row: TokenRow, context_length: int) -> int:
