@@ -42,10 +42,8 @@ def num_items(workspace, result):
 
 
 def test_test_share_says_how_many_examples_are_held_out(workspace, order):
-    few, _ = order("evaluation.test_share=0.25", name="few", test_source=None)
-    many, _ = order("evaluation.test_share=0.5", name="many", test_source=None)
-    assert num_items(workspace, few) == 3
-    assert num_items(workspace, many) == 6
+    result, _ = order("evaluation.test_share=0.5", test_source=None)
+    assert num_items(workspace, result) == 6
 
 
 def test_max_items_bounds_the_test(workspace, order):
@@ -54,11 +52,8 @@ def test_max_items_bounds_the_test(workspace, order):
 
 
 def test_max_new_tokens_bounds_an_answer_in_a_test(workspace, order):
-    def longest(n):
-        result, _ = order(f"evaluation.max_new_tokens={n}", name=f"skill{n}")
-        return max(len(each.completion) for each in workspace.scores(result.version.id, result.skill))
-
-    assert longest(1) <= 1 < longest(6)
+    result, _ = order("evaluation.max_new_tokens=1")
+    assert max(len(each.completion) for each in workspace.scores(result.version.id, "red")) <= 1
 
 
 def test_the_grader_that_is_named_judges(workspace, order):
@@ -74,47 +69,23 @@ def test_checkpoint_every_says_how_often_the_run_is_saved(order, monkeypatch):
     saved = []
     save = checkpoints.save_checkpoint
     monkeypatch.setattr(
-        checkpoints, "save_checkpoint", lambda folder, state: saved.append(folder) or save(folder, state)
+        checkpoints, "save_checkpoint", lambda at, state: saved.append(state["step"]) or save(at, state)
     )
-    order("steps=6", "checkpoint_every=1")
-    often = len(saved)
-    order("steps=6", "checkpoint_every=6", name="other")
-    assert often == 6
-    assert len(saved) - often < 6
+    order("steps=6", "checkpoint_every=4")
+    assert set(saved) == {2, 3, 4, 6}, "a remedy may look at 2 and 3, and 6 is the last"
 
 
-def test_margin_and_confidence_decide_whether_a_difference_counts(order, monkeypatch):
+def test_the_gate_and_the_remedies_follow_the_recipe(order, monkeypatch):
     import holdfast.jobs.judge as judging
+    import holdfast.jobs.learn as learning
 
-    asked = []
-    decide = judging.decide
+    asked, planned = [], []
+    decide, attempts = judging.decide, learning.attempts
     monkeypatch.setattr(judging, "decide", lambda *a, **k: asked.append(k) or decide(*a, **k))
-    order()
-    order("gate.margin=0.3", "gate.confidence=0.8", name="other")
-    assert [(k["margin"], k["confidence"]) for k in asked] == [(0.02, 0.95), (0.3, 0.8)]
-
-
-def test_remedies_and_remedy_budget_say_what_is_tried_after_a_refusal(workspace, order, lesson):
-    order("steps=48", "optimizer.learning_rate=0.01", test_source=lesson("t.jsonl", "red", "ok", 160, start=500))
-
-    def tried(name, *settings):
-        harm = lesson("harm.jsonl", "red", "no", 12)
-        spoil = ("steps=48", "optimizer.learning_rate=0.01", "rehearsal.enabled=false")
-        unset = [f"rehearsal.{key}={value}" for key, value in UNSET.items()]
-        result, _ = order(*spoil, *unset, *settings, name=name, source=harm, test_source=None)
-        return [attempt["how"] for attempt in result.attempts]
-
-    assert len(tried("a", "gate.remedy_budget=0")) == 1
-    once = tried("b", "gate.remedy_budget=1", 'gate.remedies=["interpolation"]')
-    other = tried("c", "gate.remedy_budget=1", 'gate.remedies=["earlier_checkpoint"]')
-    assert "interpolation" in once[1]
-    assert "checkpoint" in other[1]
-
-
-UNSET = {
-    name: RehearsalConfig.model_fields[name].default
-    for name in ("num_reminders", "per_step", "max_new_tokens", "max_prompt_tokens")
-}
+    monkeypatch.setattr(learning, "attempts", lambda *given: planned.append(given) or attempts(*given))
+    order("gate.margin=0.3", "gate.confidence=0.8", 'gate.remedies=["interpolation"]', "gate.remedy_budget=1")
+    assert (asked[0]["margin"], asked[0]["confidence"]) == (0.3, 0.8)
+    assert planned == [(("interpolation",), 1)]
 
 
 def test_the_base_of_a_recipe_must_be_the_workspaces(workspace):
@@ -125,19 +96,15 @@ def test_the_base_of_a_recipe_must_be_the_workspaces(workspace):
         recipe_for(workspace, None, ["base=another/model"])
 
 
-def test_precision_and_device_say_how_the_base_is_loaded(order):
-    result, said = order("precision=bfloat16", "device=cpu")
+def test_precision_device_and_adapter_say_how_the_base_is_loaded_and_trained(order):
+    result, said = order("precision=bfloat16", "device=cpu", "adapter.rank=3")
     assert result.version.recipe["precision"] == "bfloat16"
+    assert result.version.recipe["adapter"]["rank"] == 3
     assert any("bfloat16: as asked" in sentence for sentence in said.said)
     assert any("device cpu: as asked" in sentence for sentence in said.said)
     if not torch.cuda.is_available():
         with pytest.raises(ModelError, match="no GPU"):
             order("device=cuda", name="other")
-
-
-def test_an_adapter_is_trained_where_the_recipe_asks_for_one(order):
-    full, _ = order("adapter=none")
-    assert full.version.recipe["adapter"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -177,40 +144,31 @@ def test_the_recipe_chooses_between_an_adapter_and_all_weights():
 SDFT = ("method.type=sdft", "method.max_new_tokens=6")
 
 
-def test_teacher_check_refuses_warns_or_does_not_look(order, monkeypatch):
+def test_the_checks_before_a_run_follow_the_recipe(order, monkeypatch):
     import holdfast.training.guards as guards
 
-    looked = []
+    looked, aligned = [], []
 
     def never_better(learner, examples, *, num_examples, **others):
         looked.append(num_examples)
         return guards.TeacherReport(num_examples, 1.0, 2.0, None, None, better=False, words="worse with the context")
 
     monkeypatch.setattr(guards, "check_teacher", never_better)
+    monkeypatch.setattr(guards, "check_alignment", lambda *a, **k: aligned.append(True) or 1.0)
     with pytest.raises(TeacherNotBetterError):
         order(*SDFT)
     _, said = order(*SDFT, "guards.teacher_check=warn", "guards.teacher_check_examples=7", name="warned")
     assert any("does not make the teacher better" in sentence for sentence in said.warned)
-    assert looked == [32, 7]
-    order(*SDFT, "guards.teacher_check=off", name="unlooked")
-    assert len(looked) == 2
-
-
-def test_alignment_check_can_be_turned_off(order):
-    def checked(*settings, name):
-        return any("Alignment" in sentence for sentence in order(*settings, name=name)[1].said)
-
-    assert checked(name="on")
-    assert not checked("guards.alignment_check=false", name="off")
+    assert (looked, len(aligned)) == ([32, 7], 2)
+    order(*SDFT, "guards.teacher_check=off", "guards.alignment_check=false", name="unlooked")
+    assert (looked, len(aligned)) == ([32, 7], 2)
 
 
 def test_a_prompts_file_becomes_reminders(order, tmp_path):
     path = tmp_path / "prompts.jsonl"
     path.write_text("".join(json.dumps({"prompt": f"green {number}"}) + "\n" for number in range(20)))
-    _, without = order()
-    _, given = order(f"rehearsal.prompts_file={path}", name="other")
-    assert not any("given" in sentence for sentence in without.said)
-    assert any("given" in sentence for sentence in given.said)
+    _, said = order(f"rehearsal.prompts_file={path}")
+    assert any("given" in sentence for sentence in said.said)
 
 
 @pytest.fixture(scope="module")

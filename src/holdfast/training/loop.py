@@ -233,10 +233,19 @@ class Run:
 def make_accelerator(learner: Learner, recipe: Recipe) -> Accelerator:
     """Returns the accelerator that fits the learner's device and the recipe's precision."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
+    # accelerate keeps one state a process and refuses another precision; a process may do run after run.
+    AcceleratorState._reset_state(reset_partial_state=True)
     cpu = learner.device.type == "cpu"
     half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and not cpu)
-    return Accelerator(cpu=cpu, mixed_precision="bf16" if half else "no")
+    wanted = "bf16" if half else "no"
+    # accelerate keeps one state a process and refuses a second precision or device; a process may do run after run.
+    if AcceleratorState._shared_state:
+        state = AcceleratorState()
+        if (state.mixed_precision, state.device.type) != (wanted, learner.device.type):
+            AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=cpu, mixed_precision=wanted)
 
 
 def make_optimizer(
