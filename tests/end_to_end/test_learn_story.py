@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.errors import ConfigError, DataError, NothingToLearnError
+from holdfast.errors import ConfigError, DataError, NothingToLearnError, TeacherNotBetterError
 from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.learn import learn
 from holdfast.jobs.progress import Silent
@@ -130,6 +130,16 @@ def test_a_stopped_order_is_taken_up_and_ends_with_the_same_weights(workspace, l
     assert resumed.version.weights_hash == whole.version.weights_hash
 
 
+@pytest.fixture
+def poor_teacher(monkeypatch):
+    """Lets the check before a run find that the demonstration does not help the teacher."""
+    from holdfast.training import guards
+
+    report = guards.TeacherReport(8, 1.0, 1.5, None, None, False, "the demonstrations cost 1.50 nats with the context")
+    monkeypatch.setattr(guards, "check_teacher", lambda *_, **__: report)
+
+
+@pytest.mark.usefixtures("poor_teacher")
 def test_a_method_left_open_is_chosen_and_a_teacher_that_is_no_better_is_not_learned_from(workspace, lesson, quick):
     progress = Silent()
     settings = [each for each in quick if not each.startswith("method")]
@@ -139,13 +149,34 @@ def test_a_method_left_open_is_chosen_and_a_teacher_that_is_no_better_is_not_lea
     assert result.version.recipe["method"]["type"] == "sft"
 
 
-def test_sdft_is_carried_out_when_it_is_asked_for(workspace, lesson, quick):
-    settings = [*quick, "method.type=sdft", "method.max_new_tokens=4", "guards.teacher_check=warn", "steps=4"]
+@pytest.mark.usefixtures("poor_teacher")
+def test_sdft_that_was_asked_for_is_refused_with_a_poor_teacher_unless_told_otherwise(workspace, lesson, quick):
+    data = lesson("red.jsonl", "red", "ok", 40)
+    settings = [*quick, "method.type=sdft", "method.max_new_tokens=4", "steps=2"]
+    with pytest.raises(TeacherNotBetterError, match="nothing to distil"):
+        teach(workspace, data, "red", settings)
     progress = Silent()
-    result = teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", settings, progress=progress)
-    assert any("does not make the teacher better" in warned for warned in progress.warned)
+    teach(workspace, data, "red", [*settings, "guards.teacher_check=warn"], progress=progress)
+    assert any("does not make the teacher better; going on" in warned for warned in progress.warned)
+
+
+def test_sdft_is_carried_out_when_it_is_asked_for(workspace, lesson, quick):
+    settings = [*quick, "method.type=sdft", "method.max_new_tokens=4", "guards.teacher_check=off", "steps=4"]
+    result = teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", settings)
     assert all("kl" in step.metrics for step in workspace.steps(result.run_id))
     assert "KL to the teacher" in result.report_path.read_text()
+
+
+def test_examples_whose_teacher_would_not_fit_the_model_are_named_or_left_to_sft(workspace, quick, tmp_path):
+    path = tmp_path / "long.jsonl"
+    rows = [{"prompt": f"{'red ' * 60}{n}", "completion": "ok " * 30} for n in range(12)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(NothingToLearnError, match=r"the teacher's prompt has .* tokens; with 128 for the answer"):
+        teach(workspace, str(path), "red", [*quick, "method.type=sdft"])
+    progress = Silent()
+    settings = [each for each in quick if not each.startswith("method")]
+    teach(workspace, str(path), "red", [*settings, "steps=2"], progress=progress)
+    assert any(said.startswith("method sft: the prompt of an SDFT teacher") for said in progress.said)
 
 
 class Nosy:
@@ -172,7 +203,8 @@ def test_an_adapter_is_inherited_and_cannot_be_changed_on_the_way(workspace, les
     from holdfast.jobs.export import export
 
     data, test = lesson("red.jsonl", "red", "ok", 40), lesson("red.test.jsonl", "red", "ok", 20, start=500)
-    settings = [*quick, 'adapter={"rank": 16}']
+    settings = [each for each in quick if not each.startswith("rehearsal")]
+    settings += ['adapter={"rank": 16}', "rehearsal.enabled=false"]
     first = teach(workspace, data, "red", settings, test_source=test)
     assert first.status == "accepted"
     with pytest.raises(ConfigError, match="has a LoRA adapter of rank 16"):
@@ -214,6 +246,19 @@ def test_a_classifier_is_a_version_of_its_own_and_leaves_the_chat_weights_alone(
     assert stock.config.id2label == {0: "no", 1: "yes"}
     with pytest.raises(ConfigError, match="is a skill of kind classify"):
         teach(workspace, _chat_file(tmp_path), "mood", quick)
+
+
+def test_labels_without_answers_are_for_classify_only_and_long_texts_are_named(workspace, quick, tmp_path):
+    path = tmp_path / "opinions.csv"
+    path.write_text(
+        "text,label\n" + "".join(f"thing {n},yes\nitem {n},no\n" for n in range(10)) + "long " * 300 + ",yes"
+    )
+    with pytest.raises(NothingToLearnError, match="use method = classify"):
+        teach(workspace, str(path), "mood", quick)
+    progress = Silent()
+    settings = [each for each in quick if not each.startswith(("method", "rehearsal"))]
+    teach(workspace, str(path), "mood", [*settings, "steps=2"], progress=progress)
+    assert any("its text has 1502 tokens; at most 512 fit" in warned for warned in progress.warned)
 
 
 def _chat_file(folder):

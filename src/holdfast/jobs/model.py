@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from holdfast.models.learner import Learner
     from holdfast.models.load import Loaded
     from holdfast.store.workspace import Workspace
-    from holdfast.types import JSONValue, Version
+    from holdfast.training.config import SdftConfig
+    from holdfast.types import Example, Version
 
 
 def weights_of(workspace: Workspace, version: Version) -> Path | None:
@@ -60,25 +61,27 @@ def learner_of(workspace: Workspace, version: Version, *, recipe: Recipe | None 
     return Learner.create(loaded, adapter_of(version), start=start, gradient_checkpointing=False)
 
 
-def machine_facts(loaded: Loaded) -> dict[str, JSONValue]:
-    """Returns what must not change when a run is resumed: device, precision and number of threads.
-
-    Other numbers of threads add up in another order, so a resumed run would differ in the last bits.
-    """
-    from holdfast.models.threads import choose_threads
-
-    choice = choose_threads(loaded.model)
-    reasons: list[JSONValue] = [*loaded.reasons, choice.reason]
-    precision = "bfloat16" if "bfloat16" in str(loaded.model.dtype) else "float32"
-    return {
-        "device": loaded.model.device.type,
-        "precision": precision,
-        "threads": choice.threads,
-        "reasons": reasons,
-    }
-
-
 def adapter_of_recipe(recipe: Recipe) -> AdapterConfig | None:
     """Returns the adapter settings of a resolved recipe, or None for full fine-tuning."""
     assert recipe.adapter != "auto"
     return None if recipe.adapter == "none" else recipe.adapter
+
+
+def context_of(loaded: Loaded) -> int:
+    """Returns how many tokens the model reads."""
+    return int(getattr(loaded.model.config, "max_position_embeddings", 0)) or 1 << 30
+
+
+def teacher_problem(loaded: Loaded, example: Example, config: SdftConfig) -> str | None:
+    """Returns why the SDFT teacher cannot read an example, or None."""
+    from holdfast.models.render import TEACHER_TEMPLATE, render_teacher_prompt
+
+    template = config.teacher_template or TEACHER_TEMPLATE
+    num_tokens = len(render_teacher_prompt(loaded.tokenizer, example, template=template))
+    context = context_of(loaded)
+    if num_tokens + config.max_new_tokens <= context:
+        return None
+    return (
+        f"the teacher's prompt has {num_tokens} tokens; with {config.max_new_tokens} for the answer it does not fit "
+        f"the {context} that the model reads"
+    )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from holdfast.jobs.grading import choose_grader
-from holdfast.jobs.model import inherited_adapter
-from holdfast.training.config import AutoConfig, Recipe
+from holdfast.jobs.model import inherited_adapter, teacher_problem
+from holdfast.training.config import AutoConfig, Recipe, SdftConfig, SftConfig
 from holdfast.training.defaults import choose_adapter, choose_learning_rate, count_steps
 
 if TYPE_CHECKING:
@@ -50,8 +50,14 @@ def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
     was_auto = isinstance(recipe.method, AutoConfig)
     if was_auto:
         choice = choose(data.train)
-        recipe = recipe.model_copy(update={"method": choice.config})
-        reasons.append(f"method {choice.reason}")
+        config, reason = choice.config, choice.reason
+        if isinstance(config, SdftConfig) and not any(e.privileged_context or e.document for e in data.train):
+            long = sum(teacher_problem(loaded, example, config) is not None for example in data.train)
+            if long:
+                config = SftConfig()
+                reason = f"sft: the prompt of an SDFT teacher does not fit the model for {long} of the examples"
+        recipe = recipe.model_copy(update={"method": config})
+        reasons.append(f"method {reason}")
     num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     adapter = choose_adapter(recipe, num_parameters)
     reasons.append(f"adapter: {adapter.reason}")
