@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -147,11 +147,18 @@ def run_demo(
     settings: Mapping[str, JSONValue] | None = None,
     rates: Sequence[float] = SFT_RATES,
     num_ability_items: int = 100,
+    num_test_items: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> DemoResult:
-    """Runs both arms and returns what they ended with. `settings` replaces recipe settings of both (for tests)."""
+    """Runs both arms and returns what they ended with.
+
+    `settings` replaces recipe settings of both arms and `num_test_items` bounds each skill's test: for trials
+    that are not about learning.
+    """
     examples = examples_folder()
     lessons = [read_lesson(examples, name, grader) for name, grader in GRADERS.items()]
+    if num_test_items is not None:
+        lessons = [replace(lesson, test=lesson.test[:num_test_items]) for lesson in lessons]
     extra = dict(settings or {})
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as scratch:
         where = folder or Path(scratch)
@@ -206,7 +213,7 @@ def _holdfast_arm(
 
 
 def _recipe(settings: Mapping[str, JSONValue], lesson: Lesson, seed: int) -> Recipe:
-    evaluation = {"max_new_tokens": 64, "grader": lesson.grader}
+    evaluation: dict[str, JSONValue] = {"max_new_tokens": 64, "grader": lesson.grader, "max_items": len(lesson.test)}
     return Recipe.from_mapping({**settings, "evaluation": evaluation, "seed": seed}, where="demo")
 
 

@@ -1,0 +1,57 @@
+"""The demo runs both arms to their end and prints what they measured, on a few items and steps."""
+
+import json
+
+import pytest
+
+from holdfast.jobs.demo import GRADERS, run_demo
+from holdfast.jobs.progress import Silent
+
+FEW = {
+    "steps": 2,
+    "batch": {"examples": 2},
+    "rehearsal": {"num_reminders": 8, "per_step": 2, "max_new_tokens": 16},
+    "guards": {"teacher_check": "off", "alignment_check": False},
+    "gate": {"remedies": []},
+}
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    return run_demo(
+        seed=0,
+        folder=folder,
+        progress=Silent(),
+        settings=FEW,
+        rates=(1e-4,),
+        num_ability_items=2,
+        num_test_items=4,
+    )
+
+
+def test_the_demo_measures_every_skill_and_ability_before_and_after_in_both_arms(result):
+    arms = json.loads(json.dumps(result.to_json()))["arms"]
+    assert set(arms) == {"holdfast", "sft"}
+    for name, arm in arms.items():
+        assert arm["seconds"] > 0
+        new = {skill for skill, cell in arm["scores"].items() if cell["new"]}
+        assert new == set(GRADERS)
+        assert len(arm["scores"]) > len(new) + 10
+        for skill, cell in arm["scores"].items():
+            assert 0 <= cell["interval"][0] <= cell["after"] <= cell["interval"][1] <= 1
+            assert (cell["teacher"] is not None) == (skill in new)
+            assert cell["registered"] == (skill in new and name == "holdfast")
+
+
+def test_both_arms_start_from_the_same_base(result):
+    ours, theirs = result.arms["holdfast"].cells, result.arms["sft"].cells
+    assert {name: cell.before for name, cell in ours.items()} == {name: cell.before for name, cell in theirs.items()}
+
+
+def test_the_printed_table_names_every_row_and_both_arms(result):
+    text = result.to_text()
+    for name in result.arms["holdfast"].cells:
+        assert f"  {name}" in text
+    assert "Holdfast" in text
+    assert "SFT" in text
