@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.models.curriculum import MAKERS, ability_of_prompt, draw, is_right
 from holdfast.models.curriculum.tools import informative
+from holdfast.models.tiny import render_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,10 +30,7 @@ def held_out(maker: str, num_items: int) -> list[Item]:
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, item: Item) -> list[int]:
     """Returns the rendered conversation of `item` up to where the assistant answers."""
-    rendered = tokenizer.apply_chat_template(
-        list(item.prompt), tools=list(item.tools) or None, add_generation_prompt=True, return_dict=True
-    )
-    return list(rendered["input_ids"])
+    return render_turns(tokenizer, item.prompt, item.tools, to_answer=True)[0]
 
 
 def accuracy_by_ability(
@@ -57,12 +55,7 @@ def informative_share(
 ) -> float:
     """Returns the share of sampled reflections (T = 1) on failed calls that name something to change."""
     items = held_out("reflect_call", num_items)
-    prompts = []
-    for item in items:
-        rendered = tokenizer.apply_chat_template(
-            list(item.messages[:3]), tools=list(item.tools) or None, add_generation_prompt=True, return_dict=True
-        )
-        prompts.append(list(rendered["input_ids"]))
+    prompts = [render_turns(tokenizer, item.messages[:3], item.tools, to_answer=True)[0] for item in items]
     pattern = re.compile(re.escape(informative("X", "Y")).replace("X", r"\S+").replace("Y", r"\S+"))
     return sum(bool(pattern.fullmatch(text.strip())) for text in generate(prompts, 1.0, 48)) / num_items
 

@@ -15,14 +15,14 @@ import random
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from holdfast.models.curriculum import MAKERS, PHASES, Item, draw
-from holdfast.models.tiny import build_config, build_tokenizer
+from holdfast.models.tiny import PAD_ID, build_config, build_tokenizer, render_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,18 +59,15 @@ def render(tokenizer: PreTrainedTokenizerFast, items: Sequence[Item], prompt_wei
     """Returns the rows of `items`: weight 1 on what the assistant writes, `prompt_weight` elsewhere."""
     out = []
     for item in items:
-        encoded = tokenizer.apply_chat_template(
-            list(item.messages), tools=list(item.tools) or None, return_dict=True, return_assistant_tokens_mask=True
-        )
-        weights = [1.0 if m else prompt_weight for m in encoded["assistant_masks"]]
-        out.append(Row(encoded["input_ids"], weights))
+        ids, said = render_turns(tokenizer, item.messages, item.tools)
+        out.append(Row(ids, [1.0 if spoken else prompt_weight for spoken in said]))
     return out
 
 
-def collate(rows: Sequence[Row], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def collate(rows: Sequence[Row], device: torch.device) -> tuple[Tensor, Tensor]:
     """Returns right-padded ids and weights, both [B, T]; padding and the first token weigh nothing."""
     width = max(len(row.ids) for row in rows)
-    ids = torch.full((len(rows), width), pad)
+    ids = torch.full((len(rows), width), PAD_ID)
     weights = torch.zeros(len(rows), width)
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
@@ -149,7 +146,7 @@ def exact_match(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, num
         rng = random.Random(f"probe {maker}")
         items = [draw(maker, rng, "test") for _ in range(num_items)]
         rows = render(tokenizer, items, 0.0)
-        ids, weights = collate(rows, int(tokenizer.pad_token_id or 0), model.device)
+        ids, weights = collate(rows, model.device)
         right = (logits_of(model, ids).argmax(-1) == ids[:, 1:]) | (weights[:, 1:] == 0)
         last = [len(r.weights) - next(i for i, w in enumerate(reversed(r.weights)) if w == 0.0) for r in rows]
         hits = [bool(right[i, start - 1 :].all()) for i, start in enumerate(last)]
@@ -165,7 +162,8 @@ class Pretraining:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.tokenizer = build_tokenizer(recipe.seed)
-        self.model = LlamaForCausalLM(build_config(self.tokenizer)).to(device).train()
+        self.model = LlamaForCausalLM(build_config(self.tokenizer)).train()
+        cast("torch.nn.Module", self.model).to(device)
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
         others = [p for n, p in self.model.named_parameters() if p.ndim != 2 or "embed" in n]
         if recipe.optimizer == "adamw":
@@ -181,7 +179,7 @@ class Pretraining:
         total = sum(sum(row.weights[1:]) for row in rows)
         loss_sum = 0.0
         for at in range(0, len(rows), size):
-            ids, weights = collate(rows[at : at + size], int(self.tokenizer.pad_token_id or 0), self.model.device)
+            ids, weights = collate(rows[at : at + size], self.model.device)
             logits = logits_of(self.model, ids).flatten(0, 1)
             nll = functional.cross_entropy(logits, ids[:, 1:].flatten(), reduction="none")
             loss = (nll * weights[:, 1:].flatten()).sum() / total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast
@@ -11,7 +11,11 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast
 from holdfast.models.curriculum import EARLY, draw
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+    from holdfast.models.curriculum.item import Turn
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
@@ -40,6 +44,8 @@ CHAT_TEMPLATE = (
 """system, user, assistant and tool turns; tools are listed as name(parameters): description."""
 
 SPECIAL_TOKENS = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
+PAD_ID, BOS_ID, END_ID = 0, 1, 2
+"""Where the first three special tokens stand in the vocabulary."""
 VOCAB_SIZE = 1024
 CONTEXT = 1024
 
@@ -89,10 +95,29 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
         num_attention_heads=5,
         num_key_value_heads=5,
         max_position_embeddings=CONTEXT,
-        rope_theta=10_000.0,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=BOS_ID,
+        eos_token_id=END_ID,
+        pad_token_id=PAD_ID,
         initializer_range=0.04,
     )
+
+
+def render_turns(
+    tokenizer: PreTrainedTokenizerBase,
+    turns: Sequence[Turn],
+    tools: Sequence[Mapping[str, object]],
+    *,
+    to_answer: bool = False,
+) -> tuple[list[int], list[int]]:
+    """Returns the ids of a conversation and a 1 where the assistant speaks; `to_answer` opens its next turn."""
+    rendered = tokenizer.apply_chat_template(
+        list(turns),
+        tools=[dict(tool) for tool in tools] or None,
+        add_generation_prompt=to_answer,
+        return_dict=True,
+        return_assistant_tokens_mask=not to_answer,
+    )
+    fields = cast("Mapping[str, list[int]]", rendered)
+    ids = list(fields["input_ids"])
+    return ids, [0] * len(ids) if to_answer else list(fields["assistant_masks"])
