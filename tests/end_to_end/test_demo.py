@@ -5,6 +5,7 @@ import json
 import pytest
 
 from holdfast.jobs.demo import GRADERS, run_demo
+from holdfast.jobs.demo_text import demo_text
 from holdfast.jobs.progress import Silent
 
 FEW = {
@@ -50,7 +51,7 @@ def test_both_arms_start_from_the_same_base(result):
 
 
 def test_the_printed_table_names_every_row_and_both_arms(result):
-    text = result.to_text()
+    text = demo_text(result)
     for name in result.arms["holdfast"].cells:
         assert f"  {name}" in text
     assert "Holdfast" in text

@@ -114,12 +114,6 @@ class DemoResult:
         """Returns the whole demo as JSON."""
         return {"arms": {name: arm.to_json() for name, arm in self.arms.items()}, "folder": self.folder}
 
-    def to_text(self) -> str:
-        """Returns both matrices side by side, with intervals, for a terminal."""
-        from holdfast.jobs.demo_text import demo_text
-
-        return demo_text(self)
-
 
 def interval_of(score: Measured) -> tuple[float, float]:
     """Returns the 95 % Wilson interval of an accuracy."""
