@@ -258,7 +258,7 @@ def test_labels_without_answers_are_for_classify_only_and_long_texts_are_named(w
     progress = Silent()
     settings = [each for each in quick if not each.startswith(("method", "rehearsal"))]
     teach(workspace, str(path), "mood", [*settings, "steps=2"], progress=progress)
-    assert any("its text has 1502 tokens; at most 512 fit" in warned for warned in progress.warned)
+    assert any("tokens; at most 512 fit, and nothing is truncated" in warned for warned in progress.warned)
 
 
 def _chat_file(folder):
