@@ -91,7 +91,10 @@ class _TerminalBar:
         self._progress, self._task = progress, task
 
     def update(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Moves the bar."""
+        """Moves the bar; a count that falls begins anew, with a rate of its own."""
+        task = self._progress.tasks[0]
+        if done < task.completed:
+            self._progress.reset(self._task, completed=done, total=total, **{**task.fields, "first": done})
         self._progress.update(self._task, completed=done, total=total, note=note)
 
 
@@ -128,7 +131,9 @@ class _LineBar:
         self._start = self._last = clock()
 
     def update(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Counts, and writes a line when the last one is old enough."""
+        """Counts, and writes a line when the last one is old enough; a count that falls begins anew."""
+        if done < self._done:
+            self._first, self._start = done, self._clock()
         self._done, self._note = done, note or self._note
         self._total = total if total is not None else self._total
         if self._clock() - self._last >= LINE_EVERY_SECONDS:

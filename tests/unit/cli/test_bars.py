@@ -52,12 +52,24 @@ def test_steps_done_before_a_resume_do_not_count_as_speed():
     assert lines[0] == "training: 70/100 steps, 1.0 steps/s, 30 s left"
 
 
+def test_a_count_that_falls_begins_a_rate_of_its_own():
+    lines, clock = [], Clock()
+    with LineReporter(lines.append, clock=clock).bar("reminders", 100, unit="texts") as bar:
+        clock.now = 9.0
+        bar.update(100)
+        bar.update(0)
+        clock.now = 19.0
+        bar.update(20)
+    assert lines[0] == "reminders: 20/100 texts, 2.0 texts/s, 40 s left"
+
+
 def test_a_terminal_shows_a_bar_with_rate_and_remaining_time():
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, color_system=None)
     reporter = TerminalReporter(console)
     reporter.warn("few items")
     with reporter.bar("training", 10, unit="steps") as bar:
+        bar.update(8)
         bar.update(5, note="loss 1.25")
     text = screen.getvalue()
     assert "warning: few items" in text
