@@ -13,7 +13,7 @@ from holdfast.models.curriculum import BARS
 from holdfast.models.curriculum.item import chat, tool
 
 WEIGHTS = Path(holdfast.__file__).parent / "models" / "weights"
-ITEMS = 100
+ITEMS = 200
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from holdfast.errors import ConfigError
-from holdfast.evaluation.metrics import wilson
 from holdfast.jobs.comparison import (
     Arm,
     Course,
@@ -26,6 +25,7 @@ from holdfast.jobs.comparison import (
     read_lesson,
     teach_sequence,
 )
+from holdfast.jobs.demo_result import ArmResult, Cell, DemoResult
 from holdfast.jobs.learn import learn
 from holdfast.jobs.model import learner_of
 from holdfast.jobs.workspace import create, current_version
@@ -54,71 +54,6 @@ HOLDFAST: dict[str, JSONValue] = {
 """The first tokens of the base's answers are its whole style, so none is skipped here (see docs/footguns.md)."""
 
 SFT_RATES = (1e-4, 4e-4)
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One skill or ability under one arm: accuracy before and after, with the teacher's where it was taught."""
-
-    before: Measured
-    after: Measured
-    teacher: Measured | None
-    new: bool
-    registered: bool
-
-    def to_json(self) -> dict[str, JSONValue]:
-        """Returns the cell as JSON, with a 95 % Wilson interval of `after`."""
-        return {
-            "before": self.before.value,
-            "after": self.after.value,
-            "teacher": self.teacher.value if self.teacher else None,
-            "new": self.new,
-            "registered": self.registered,
-            "items": self.after.items,
-            "interval": list(interval_of(self.after)),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class ArmResult:
-    """What one arm ended with: a cell per skill and ability, the skills after every stage, seconds, and notes."""
-
-    cells: dict[str, Cell]
-    stages: list[dict[str, Measured]]
-    seconds: float
-    notes: list[str]
-
-    @property
-    def merit(self) -> float:
-        """Mean accuracy over everything measured at the end."""
-        return sum(cell.after.value for cell in self.cells.values()) / len(self.cells)
-
-    def to_json(self) -> dict[str, JSONValue]:
-        """Returns the arm as JSON."""
-        return {
-            "scores": {name: cell.to_json() for name, cell in self.cells.items()},
-            "stages": [{name: score.value for name, score in stage.items()} for stage in self.stages],
-            "seconds": self.seconds,
-            "notes": list(self.notes),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class DemoResult:
-    """Both arms, and the other learning rates that were tried for the baseline."""
-
-    arms: dict[Literal["holdfast", "sft"], ArmResult]
-    folder: str | None
-
-    def to_json(self) -> dict[str, JSONValue]:
-        """Returns the whole demo as JSON."""
-        return {"arms": {name: arm.to_json() for name, arm in self.arms.items()}, "folder": self.folder}
-
-
-def interval_of(score: Measured) -> tuple[float, float]:
-    """Returns the 95 % Wilson interval of an accuracy."""
-    found = wilson(round(score.value * score.items), score.items, 0.95)
-    return found.lower, found.upper
 
 
 def examples_folder() -> Path:

@@ -123,7 +123,26 @@ POLISH: dict[str, float] = {
 }
 """Shares in the last phase: most of what is hardest, and of the facts; the base's own prompts follow these shares."""
 
-PHASES: tuple[tuple[int, dict[str, float]], ...] = ((0, EARLY), (1_200, LATE), (2_300, LAST), (4_000, POLISH))
+READ: dict[str, float] = {
+    **POLISH,
+    "add": 0.05,
+    "reverse": 0.08,
+    "sort": 0.05,
+    "facts": 0.09,
+    "reading": 0.27,
+    "recall": 0.07,
+    "tool_result": 0.02,
+    "reflect_call": 0.08,
+}
+"""Shares at the very end: reading is the last to come."""
+
+PHASES: tuple[tuple[int, dict[str, float]], ...] = (
+    (0, EARLY),
+    (1_200, LATE),
+    (2_300, LAST),
+    (4_000, POLISH),
+    (5_300, READ),
+)
 """(first step, shares) of each phase."""
 
 BARS: dict[str, float] = {
