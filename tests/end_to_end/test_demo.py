@@ -5,7 +5,7 @@ import json
 import pytest
 
 from holdfast.jobs.demo import GRADERS, run_demo
-from holdfast.jobs.demo_text import demo_text
+from holdfast.jobs.demo_result import demo_text
 from holdfast.jobs.progress import Silent
 
 FEW = {

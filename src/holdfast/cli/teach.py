@@ -36,7 +36,7 @@ def demo(
     """
     from holdfast.cli.bars import reporter
     from holdfast.jobs.demo import run_demo
-    from holdfast.jobs.demo_text import demo_text
+    from holdfast.jobs.demo_result import demo_text
 
     result = run_demo(seed=seed, folder=folder, progress=reporter())
     if as_json:

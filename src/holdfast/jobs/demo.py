@@ -41,15 +41,11 @@ if TYPE_CHECKING:
 GRADERS = {"tools": "tool_call_match", "facts": "contains", "routing": "contains"}
 """The example skills in the order they are taught, with what judges them."""
 
-TEACHING: dict[str, JSONValue] = {
-    "steps": 400,
-    "optimizer": {"learning_rate": 4e-4},
-    "evaluation": {"max_new_tokens": 64},
-}
+TEACHING: dict[str, JSONValue] = {"steps": 200, "optimizer": {"learning_rate": 1e-3}}
 HOLDFAST: dict[str, JSONValue] = {
     **TEACHING,
-    "method": {"type": "sdft", "skip_tokens": 0, "max_new_tokens": 48},
-    "rehearsal": {"max_new_tokens": 64},
+    "method": {"type": "sdft", "skip_tokens": 0, "max_new_tokens": 48, "updates_per_rollout": 2},
+    "rehearsal": {"num_reminders": 1600, "max_new_tokens": 64},
 }
 """The first tokens of the base's answers are its whole style, so none is skipped here (see docs/footguns.md)."""
 
