@@ -61,37 +61,28 @@ def trl_step(small_base, tmp_path, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")  # the peer's own
-def test_trls_completions_give_trls_loss_and_gradient(small_base, trl_step):
+def test_trls_completions_give_trls_loss_and_gradient(small_base, trl_step, monkeypatch):
     from holdfast.models.learner import Learner
     from holdfast.models.load import load
-    from holdfast.training.method import Row
-    from holdfast.training.methods.sdft import Sdft, loss_mask
-    from holdfast.types import Example, Message
+    from holdfast.training.methods.sdft import Sdft
+    from holdfast.types import Completion, Example, Message
 
     learner = Learner.create(load(str(small_base), dtype="float32", device="cpu"), None)
     method = Sdft(Recipe.from_mapping({"method": {"type": "sdft", "max_new_tokens": 20}}).method)
     pad = learner.tokenizer.pad_token_id
+    sampled = {
+        name: [[token for token in ids if token != pad] for ids in trl_step[name].tolist()]
+        for name in ("prompts", "completions", "teacher")
+    }
 
-    def unpadded(ids):
-        return [token for token in ids.tolist() if token != pad]
+    def what_trl_sampled(prompts, sampling):
+        assert prompts == sampled["prompts"]
+        return [[Completion("", tuple(ids), (0.0,) * len(ids), "stop")] for ids in sampled["completions"]]
 
-    rows = []
-    for index, (question, demonstration) in enumerate(PAIRS):
-        example = Example(str(index), (Message("user", question), Message("assistant", demonstration)))
-        prompts = method.prompts_of(learner, example)
-        completion = unpadded(trl_step["completions"][index])
-        assert prompts.student == unpadded(trl_step["prompts"][index])
-        assert prompts.teacher + completion == unpadded(trl_step["teacher"][index])
-        used = loss_mask(learner.tokenizer, completion, 3, "</think>")
-        rows.append(
-            Row(
-                prompts.student + completion,
-                [False] * len(prompts.student) + used,
-                1 / len(PAIRS),
-                teacher_ids=prompts.teacher + completion,
-                teacher_mask=[False] * len(prompts.teacher) + used,
-            )
-        )
+    monkeypatch.setattr(learner, "generate", what_trl_sampled)
+    examples = [Example(str(i), (Message("user", q), Message("assistant", d))) for i, (q, d) in enumerate(PAIRS)]
+    rows = method.make_batch(learner, examples, seed=0)
+    assert [row.teacher_ids for row in rows] == sampled["teacher"]
     loss = method.loss(learner, rows)
     loss.value.backward()
     norm = torch.nn.utils.get_total_norm([parameter.grad for _, parameter in learner.trainable()])
