@@ -17,6 +17,11 @@ from pathlib import Path
 HEAVY = (
     "torch",
     "accelerate",
+    "jinja2",
+    "scipy.stats",
+    "sklearn.cluster",
+    "sklearn.feature_extraction.text",
+    "transformers.models.llama.modeling_llama",
     "holdfast.jobs.learn",
     "holdfast.models.learner",
     "holdfast.models.load",

@@ -20,10 +20,15 @@ def test_a_signal_turns_the_switch_and_the_job_stops_at_its_next_check(number):
 
 
 def test_a_second_interrupt_ends_at_once():
-    with StopSwitch().listening():
-        os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
+    # A process that a script put into the background ignores SIGINT, and so would what stands here before.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with StopSwitch().listening():
             os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_former_handlers_are_back_afterwards():

@@ -24,7 +24,7 @@ def gradients(run, rows):
 
 METHODS = {
     "sft": ("method=sft",),
-    "sft, packed": ("method=sft", "method.packing=true"),
+    "sft, padded": ("method=sft", "batch.packing=false"),
     "sdft": ("method=sdft", "method.max_new_tokens=6"),
     "sdft, averaged teacher": ("method=sdft", "method.max_new_tokens=6", "method.teacher=ema", "method.ema_rate=0.3"),
     "sdft, rollouts used twice": ("method=sdft", "method.max_new_tokens=6", "method.updates_per_rollout=2"),
@@ -96,7 +96,7 @@ def test_eight_micro_batches_of_one_give_the_gradient_of_one_of_eight(make_run, 
     rows = [*whole.method.make_batch(whole.learner, whole.batch_of(0), 0), *whole.mix.rows(0)]
     expected = gradients(whole, rows)
     cut = make_run(chat_examples, *settings, "batch.examples=8", "batch.micro_batch_tokens=1", reminders=reminders)
-    if cut.method.packed:  # a pack holds at least the longest row
+    if cut.packed:  # a pack holds at least the longest row
         cut._micro_batches = lambda rows: [[index] for index in range(len(rows))]
     calls = []
     forward = cut.learner.hidden
@@ -122,7 +122,7 @@ def test_the_loss_is_the_mean_over_examples_of_their_mean_over_tokens(make_run, 
 
 
 def test_packing_changes_the_layout_and_not_the_gradient(make_run, chat_examples):
-    plain, packed = make_run(chat_examples), make_run(chat_examples, "method.packing=true")
+    plain, packed = (make_run(chat_examples, f"batch.packing={on}") for on in ("false", "true"))
     rows = plain.method.make_batch(plain.learner, chat_examples[:6], 0)
     for wanted, found in zip(gradients(plain, rows), gradients(packed, rows), strict=True):
         assert torch.allclose(wanted, found, atol=2e-6, rtol=1e-4)
@@ -160,15 +160,12 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(make_run, chat_ex
 def test_the_gradient_is_clipped_to_the_norm(make_run, chat_examples):
     run = make_run(chat_examples, "optimizer.clip_norm=0.5")
     seen = []
-    run.optimizer.register_step_pre_hook(
-        lambda optimizer, *_: seen.append(
-            torch.stack([p.grad.norm() for g in optimizer.param_groups for p in g["params"]]).norm().item()
-        )
-    ) if hasattr(run.optimizer, "register_step_pre_hook") else run.optimizer.optimizer.register_step_pre_hook(
-        lambda optimizer, *_: seen.append(
-            torch.stack([p.grad.norm() for g in optimizer.param_groups for p in g["params"]]).norm().item()
-        )
-    )
+
+    def note(optimizer, *_):
+        grads = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
+        seen.append(torch.stack([grad.norm() for grad in grads]).norm().item())
+
+    run.optimizer.optimizer.register_step_pre_hook(note)
     step = next(iter(run))
     assert step.grad_norm > 0.5
     assert seen == [pytest.approx(0.5, rel=1e-3)]

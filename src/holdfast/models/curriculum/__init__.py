@@ -30,7 +30,19 @@ from holdfast.models.curriculum.tools import (
 if TYPE_CHECKING:
     from holdfast.models.curriculum.item import Maker
 
-__all__ = ["BARS", "EARLY", "MAKERS", "PHASES", "Item", "ability_of_prompt", "draw", "is_right"]
+__all__ = [
+    "BARS",
+    "EARLY",
+    "LAST",
+    "LATE",
+    "MAKERS",
+    "PHASES",
+    "POLISH",
+    "READ",
+    "ability_of_prompt",
+    "draw",
+    "is_right",
+]
 
 MAKERS: dict[str, Maker] = {
     "add": make_add,
