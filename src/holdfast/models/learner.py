@@ -81,7 +81,7 @@ class Learner:
         self._current = current
         self._base: PreTrainedModel | None = None
         packs = [can_pack(model) for model in (candidate, current) if model is not None]
-        self.can_pack = all(packs)
+        self._can_pack = all(packs)
         self._layers = adapters.adapter_layers(candidate) if adapter else []
         self._dropouts = adapters.dropouts(self._layers)
 
@@ -137,8 +137,8 @@ class Learner:
         Raises:
             ContextLengthError: a row is longer than the model's context.
         """
-        if packed and not self.can_pack:
-            raise ModelError(f"{self.name}: this model's attention cannot be replaced. Set batch.packing = false.")
+        if packed and not self._can_pack:
+            raise ModelError(f"{self.name}: this model's attention cannot be replaced. Set packing = false.")
         model = self._model(which)
         layout = _packed_layout if packed else _padded_layout
         batch = layout(rows, self.context_length, self.device)
@@ -146,9 +146,7 @@ class Learner:
         with self._training_mode() if trains else torch.no_grad(), self._precision(which):
             output = model.get_decoder()(**batch.inputs, use_cache=False)
         if packed and not batch.inputs["row_lengths"].seen:
-            raise ModelError(
-                f"{self.name}: this model's attention cannot keep packed rows apart. Set batch.packing = false."
-            )
+            raise ModelError(f"{self.name}: this model's attention cannot keep packed rows apart. Set packing = false.")
         return output.last_hidden_state.flatten(0, 1).index_select(0, batch.select)
 
     def head(self, which: Which) -> Head:

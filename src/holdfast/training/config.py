@@ -48,6 +48,8 @@ class SftConfig(Settings):
     """Supervised fine-tuning: cross-entropy on the demonstrations' own tokens."""
 
     type: Literal["sft"] = "sft"
+    packing: bool = False
+    """Put several examples into one row, each with its own positions and attention; pays off where lengths differ."""
 
 
 class SdftConfig(Settings):
@@ -150,8 +152,6 @@ class BatchConfig(Settings):
     """New examples of an optimizer step."""
     micro_batch_tokens: Count = 16_384
     """Padded tokens that go through the model at once; smaller saves memory and changes no gradient."""
-    packing: Literal["auto"] | bool = "auto"
-    """Lay rows end to end, each with its own positions and attention, instead of padding them; auto = on a CPU."""
     max_tokens: Count | None = None
     """Examples longer than this are rejected by name; none = what the model can read. Nothing is truncated."""
 

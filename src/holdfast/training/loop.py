@@ -20,9 +20,10 @@ import torch
 from holdfast.errors import NonFiniteLossError, NothingToLearnError, TrainingError
 from holdfast.seeds import derive_seed
 from holdfast.training.defaults import choose_learning_rate, count_steps
-from holdfast.training.method import Loss, is_packed, layout, token_rows
+from holdfast.training.method import Loss, call_cost, token_rows
 from holdfast.training.mixing import ReminderMix
 from holdfast.training.monitors import Monitors
+from holdfast.training.packing import least_padding_batches, pack
 from holdfast.training.schedule import warmup_cosine
 
 if TYPE_CHECKING:
@@ -72,7 +73,6 @@ class Run:
         if not self.examples:
             raise NothingToLearnError("there is no example to train on. Look at rejected.jsonl for the reasons.")
         self.num_steps = count_steps(recipe, len(self.examples))
-        self.packed = is_packed(learner, recipe.batch.packing)
         self.parameters = [*learner.trainable(), *method.trainable()]
         self.rate = choose_learning_rate(recipe, learner.num_parameters, full=learner.adapter is None)
         self.mix = ReminderMix(
@@ -196,7 +196,7 @@ class Run:
 
     def _losses(self, rows: Sequence[Row]) -> list[tuple[Loss, Sequence[Row]]]:
         """Returns the method's and the reminders' loss after one forward pass of the student for both."""
-        hidden = self.learner.hidden(token_rows(rows), "candidate", packed=self.packed)
+        hidden = self.learner.hidden(token_rows(rows), "candidate", packed=self.method.packed)
         new = [row for row in rows if row.kind == "new"]
         reminders = rows[len(new) :]
         border = sum(row.num_targets for row in new)
@@ -210,7 +210,9 @@ class Run:
     def _micro_batches(self, rows: Sequence[Row]) -> list[list[int]]:
         budget = self.recipe.batch.micro_batch_tokens
         lengths = [len(row.input_ids) for row in rows]
-        return layout(lengths, budget, self.learner, packed=self.packed)
+        if self.method.packed:
+            return pack(lengths, max(budget, *lengths))
+        return least_padding_batches(lengths, budget, call_cost(self.learner))
 
     def _rate_factor(self, index: int) -> float:
         settings = self.recipe.optimizer

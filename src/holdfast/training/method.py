@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import torch
 
 from holdfast.models.learner import TokenRow
-from holdfast.training.packing import least_padding_batches, pack
+from holdfast.training.packing import least_padding_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
     from torch.nn import Parameter
@@ -73,6 +73,8 @@ class Method(Protocol):
     """A training method; the loop knows nothing else about it."""
 
     name: str
+    packed: bool
+    """Whether the loop may lay several rows end to end in one sequence."""
     steps_per_batch: int
     """How many optimizer steps are taken on one batch before the next is made."""
     stopped: str | None
@@ -126,28 +128,19 @@ def teacher_rows(rows: Sequence[Row]) -> list[TokenRow]:
     ]
 
 
-def is_packed(learner: Learner, packing: Literal["auto"] | bool = "auto") -> bool:
-    """Whether rows are laid end to end: padding costs more than calls on a CPU, and less on a GPU."""
-    return learner.can_pack and learner.device.type == "cpu" if packing == "auto" else packing
-
-
-def layout(lengths: Sequence[int], budget: int, learner: Learner, *, packed: bool) -> list[list[int]]:
-    """Returns which sequences go through the model together, in padded or packed batches within `budget` tokens."""
-    if packed:
-        return pack(lengths, max(budget, *lengths))
-    call_cost = CALL_COST_CPU if learner.device.type == "cpu" else CALL_COST_GPU
-    return least_padding_batches(lengths, budget, call_cost)
+def call_cost(learner: Learner) -> int:
+    """Returns what one more pass through the model costs, in tokens: little on a CPU, much on a GPU."""
+    return CALL_COST_CPU if learner.device.type == "cpu" else CALL_COST_GPU
 
 
 def remember_teacher(
-    learner: Learner, rows: Sequence[Row], which: Literal["candidate", "current"], *, budget: int
+    learner: Learner, rows: Sequence[Row], states: Callable[[Sequence[TokenRow]], Tensor], *, budget: int
 ) -> list[Row]:
-    """Returns the rows with the hidden states of `which`, the teacher, at most `budget` tokens at once."""
+    """Returns the rows with the teacher's hidden states, computed by `states` in batches of like length."""
     read = teacher_rows(rows)
     found = list(rows)
-    for batch in layout([len(row.input_ids) for row in read], budget, learner, packed=is_packed(learner)):
-        states = learner.hidden([read[index] for index in batch], which, packed=is_packed(learner))
-        parts = states.split([rows[index].num_targets for index in batch])
+    for batch in least_padding_batches([len(row.input_ids) for row in read], budget, call_cost(learner)):
+        parts = states([read[index] for index in batch]).split([rows[index].num_targets for index in batch])
         for index, part in zip(batch, parts, strict=True):
             found[index] = replace(rows[index], teacher_hidden=part)
     return found

@@ -11,7 +11,6 @@ the teacher's forward pass in every step.
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -92,10 +91,9 @@ class ReminderMix:
     def _remember(self, learner: Learner, used: Sequence[int], tokens: int) -> None:
         """Computes the teacher's hidden states, in batches that depend on the reminders alone."""
         rows = [self._rows[index] for index in used]
-        known = remember_teacher(learner, rows, "current", budget=tokens)
+        known = remember_teacher(learner, rows, lambda read: learner.hidden(read, "current").cpu(), budget=tokens)
         for index, row in zip(used, known, strict=True):
-            assert row.teacher_hidden is not None
-            self._rows[index] = replace(row, teacher_hidden=row.teacher_hidden.cpu())
+            self._rows[index] = row
 
 
 def plan_reminders(

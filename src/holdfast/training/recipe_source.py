@@ -92,7 +92,7 @@ def known_keys(root: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def _is_branch(part: str) -> bool:
     """Whether a part of a pydantic location names a branch of a union and not a key."""
     return (
-        part in ("auto", "sft", "sdft", "classify", "AdapterConfig", "bool") or "float" in part or part.startswith("literal[")
+        part in ("auto", "sft", "sdft", "classify", "AdapterConfig") or "float" in part or part.startswith("literal[")
     )
 
 

@@ -24,7 +24,7 @@ def gradients(run, rows):
 
 METHODS = {
     "sft": ("method=sft",),
-    "sft, padded": ("method=sft", "batch.packing=false"),
+    "sft, packed": ("method=sft", "method.packing=true"),
     "sdft": ("method=sdft", "method.max_new_tokens=6"),
     "sdft, averaged teacher": ("method=sdft", "method.max_new_tokens=6", "method.teacher=ema", "method.ema_rate=0.3"),
     "sdft, rollouts used twice": ("method=sdft", "method.max_new_tokens=6", "method.updates_per_rollout=2"),
@@ -96,7 +96,7 @@ def test_eight_micro_batches_of_one_give_the_gradient_of_one_of_eight(make_run, 
     rows = [*whole.method.make_batch(whole.learner, whole.batch_of(0), 0), *whole.mix.rows(0)]
     expected = gradients(whole, rows)
     cut = make_run(chat_examples, *settings, "batch.examples=8", "batch.micro_batch_tokens=1", reminders=reminders)
-    if cut.packed:  # a pack holds at least the longest row
+    if cut.method.packed:  # a pack holds at least the longest row
         cut._micro_batches = lambda rows: [[index] for index in range(len(rows))]
     calls = []
     forward = cut.learner.hidden
@@ -122,7 +122,7 @@ def test_the_loss_is_the_mean_over_examples_of_their_mean_over_tokens(make_run, 
 
 
 def test_packing_changes_the_layout_and_not_the_gradient(make_run, chat_examples):
-    plain, packed = (make_run(chat_examples, f"batch.packing={on}") for on in ("false", "true"))
+    plain, packed = make_run(chat_examples), make_run(chat_examples, "method.packing=true")
     rows = plain.method.make_batch(plain.learner, chat_examples[:6], 0)
     for wanted, found in zip(gradients(plain, rows), gradients(packed, rows), strict=True):
         assert torch.allclose(wanted, found, atol=2e-6, rtol=1e-4)

@@ -99,8 +99,8 @@ def test_packing_lays_several_examples_into_one_row(make_run, chat_examples):
         next(iter(run))
         return any(calls)
 
-    assert not longest_call("batch.packing=false")
-    assert longest_call("batch.packing=true")
+    assert not longest_call("method=sft")
+    assert longest_call("method=sft", "method.packing=true")
 
 
 def test_micro_batch_tokens_bounds_what_goes_through_the_model_at_once(make_run, chat_examples):
@@ -112,8 +112,8 @@ def test_micro_batch_tokens_bounds_what_goes_through_the_model_at_once(make_run,
         next(iter(run))
         return found
 
-    assert max(calls("batch.packing=false", "batch.micro_batch_tokens=1")) == 1
-    assert max(calls("batch.packing=false", "batch.micro_batch_tokens=16384")) > 1
+    assert max(calls("batch.micro_batch_tokens=1")) == 1
+    assert max(calls("batch.micro_batch_tokens=16384")) > 1
 
 
 def test_max_tokens_refuses_a_longer_example_by_name(make_run, chat_examples):

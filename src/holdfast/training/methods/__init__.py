@@ -58,7 +58,7 @@ def build(recipe: Recipe, learner: Learner, examples: Sequence[Example]) -> Meth
     """Returns the recipe's method, ready for a run; a method of "auto" must have been chosen before."""
     config = recipe.method
     if isinstance(config, SftConfig):
-        return Sft(max_tokens=recipe.batch.max_tokens)
+        return Sft(config, max_tokens=recipe.batch.max_tokens)
     if isinstance(config, SdftConfig):
         return Sdft(config)
     if isinstance(config, ClassifyConfig):

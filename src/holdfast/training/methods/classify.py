@@ -57,6 +57,7 @@ class Classify:
     """A classification head trained together with the candidate."""
 
     name = "classify"
+    packed = False
     steps_per_batch = 1
 
     def __init__(self, config: ClassifyConfig, learner: Learner, examples: Sequence[Example], *, seed: int = 0) -> None:

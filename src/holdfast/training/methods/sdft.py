@@ -73,6 +73,7 @@ class Sdft:
     """On-policy distillation from the model that reads the demonstration."""
 
     name = "sdft"
+    packed = False
     stopped: str | None = None
 
     def __init__(self, config: SdftConfig) -> None:
@@ -120,7 +121,7 @@ class Sdft:
                 )
             )
         with self._as_teacher(learner) as which:
-            return remember_teacher(learner, rows, which, budget=TEACHER_TOKENS)
+            return remember_teacher(learner, rows, lambda read: learner.hidden(read, which), budget=TEACHER_TOKENS)
 
     def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:
         """Returns the weighted per-sequence mean divergence to the teacher (plus the anchor, if any)."""

@@ -10,7 +10,7 @@ Choices made here
   included; prompts, system and tool turns are read and not predicted.
 - Per-sequence mean, then mean over the batch (TRL and Axolotl take the mean over all tokens of the
   batch, which lets long answers outweigh short ones).
-- Packed rows (`batch.packing`) keep positions and attention inside each example: another layout, the same gradient.
+- Packing keeps positions and attention inside each example; it changes the layout, not the gradient.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
 
     from holdfast.models.learner import Learner
+    from holdfast.training.config import SftConfig
     from holdfast.types import Example
 
 _CROSS_ENTROPY = Divergence("cross_entropy")
@@ -42,7 +43,8 @@ class Sft:
     steps_per_batch = 1
     stopped: str | None = None
 
-    def __init__(self, *, max_tokens: int | None = None) -> None:
+    def __init__(self, config: SftConfig, *, max_tokens: int | None = None) -> None:
+        self.packed = config.packing
         self._max_tokens = max_tokens
         self._rendered: dict[str, tuple[list[int], list[bool]]] = {}
 
@@ -61,7 +63,7 @@ class Sft:
     def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:
         """Returns the weighted per-sequence mean cross-entropy."""
         if hidden is None:
-            hidden = learner.hidden(token_rows(rows), "candidate")
+            hidden = learner.hidden(token_rows(rows), "candidate", packed=self.packed)
         head = learner.head("candidate")
         result = head_loss(
             hidden,
