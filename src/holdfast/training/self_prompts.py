@@ -13,6 +13,7 @@ Choices made here
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ def write_prompts(
         missing = wanted - len(kept)
         if missing <= 0:
             break
-        batch = _write_round(learner, settings, missing, derive_seed(seed, "self prompts", attempt), kept)
+        drawing = math.ceil(missing * min(drawn / len(kept), 4.0)) if kept else missing
+        batch = _write_round(learner, settings, drawing, derive_seed(seed, "self prompts", attempt), kept)
         before = len(kept)
         for conversation, problem in batch:
             drawn += 1
