@@ -13,7 +13,6 @@ Choices made here
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -66,8 +65,7 @@ def write_prompts(
         missing = wanted - len(kept)
         if missing <= 0:
             break
-        drawing = math.ceil(missing * min(drawn / len(kept), 4.0)) if kept else missing
-        batch = _write_round(learner, settings, drawing, derive_seed(seed, "self prompts", attempt), kept)
+        batch = _write_round(learner, settings, missing, derive_seed(seed, "self prompts", attempt), kept)
         before = len(kept)
         for conversation, problem in batch:
             drawn += 1
