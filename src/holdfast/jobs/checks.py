@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
+from holdfast.graders import grader
 from holdfast.seeds import derive_seed
 from holdfast.training.config import SdftConfig, SftConfig
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 ALIGNMENT_PROMPTS = 8
 
 
-def run_checks(job: Job, learner: Learner, examples: Sequence[Example], *, method_was_auto: bool) -> None:
-    """Runs the recipe's checks once per run and tells what they found.
+def run_checks(
+    job: Job, learner: Learner, examples: Sequence[Example], *, grader_name: str, method_was_auto: bool
+) -> None:
+    """Runs the recipe's checks once per run and tells what they found; `grader_name` judges the skill.
 
     When the method was left open and the context does not make the teacher better, plain fine-tuning
     is taken instead of SDFT, and that is said; when SDFT was asked for, the recipe decides.
@@ -28,7 +31,7 @@ def run_checks(job: Job, learner: Learner, examples: Sequence[Example], *, metho
         TeacherNotBetterError: SDFT was asked for and its teacher is no better than the student.
         TrainingError: generation and scoring see different models.
     """
-    found = cast("dict[str, JSONValue]", job.folder.once("checks", lambda: _measure(job, learner, examples)))
+    found = cast("dict[str, JSONValue]", job.folder.once("checks", lambda: _measure(job, learner, examples, grader_name)))
     if "alignment" in found:
         job.note(f"Alignment self-test: {cast('float', found['alignment']):.0%} of greedy tokens are scored as chosen.")
     teacher = cast("dict[str, JSONValue] | None", found.get("teacher"))
@@ -49,7 +52,7 @@ def run_checks(job: Job, learner: Learner, examples: Sequence[Example], *, metho
         job.note("The context does not make the teacher better; going on, as the recipe says.", warning=True)
 
 
-def _measure(job: Job, learner: Learner, examples: Sequence[Example]) -> JSONValue:
+def _measure(job: Job, learner: Learner, examples: Sequence[Example], grader_name: str) -> JSONValue:
     from holdfast.models.render import render_prompt
     from holdfast.training.guards import check_alignment, check_teacher
 
@@ -65,6 +68,8 @@ def _measure(job: Job, learner: Learner, examples: Sequence[Example]) -> JSONVal
             examples,
             num_examples=guards.teacher_check_examples,
             template=method.teacher_template,
+            grade=grader(grader_name),
+            max_new_tokens=job.recipe.evaluation.max_new_tokens,
             seed=job.recipe.seed,
         )
         found["teacher"] = asdict(report)

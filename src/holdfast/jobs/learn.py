@@ -131,7 +131,7 @@ def _teach(
     else:
         job.note("Rehearsal is off: nothing but the method itself protects what the model knows.", warning=True)
     job.enter("guarding")
-    run_checks(job, learner, examples, method_was_auto=method_was_auto)
+    run_checks(job, learner, examples, grader_name=skill.grader, method_was_auto=method_was_auto)
 
     def remind(recipe: Recipe) -> Sequence[Reminder]:
         if recipe.rehearsal == job.recipe.rehearsal:

@@ -44,10 +44,10 @@ def load(
     """Returns the model `name` and its tokenizer, in evaluation mode and with no code from the hub run.
 
     `name` is `holdfast:tiny`, a local folder, or a Hugging Face id. `chat_template` (a Jinja text or the
-    path of a file that holds it) replaces the tokenizer's own, and is required where it has none.
+    path of a file that holds it) replaces the tokenizer's own; without any, the model can classify and not chat.
 
     Raises:
-        ModelError: the model is missing, has no safetensors, needs remote code, or has no chat template.
+        ModelError: the model is missing, has no safetensors, or needs remote code.
     """
     where = _resolve(name)
     device_name, device_reason = choose_device(device)
@@ -64,7 +64,10 @@ def load(
 
 
 def load_tokenizer(name: str, *, chat_template: str | Path | None = None) -> PreTrainedTokenizerBase:
-    """Returns the tokenizer of `name` with a chat template and a padding token, without loading any weights."""
+    """Returns the tokenizer of `name` with a padding token, without loading any weights.
+
+    One without a chat template will do for classification; rendering a conversation with it is an error.
+    """
     where = _resolve(name)
     try:
         tokenizer = cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(where, trust_remote_code=False))
@@ -74,12 +77,6 @@ def load_tokenizer(name: str, *, chat_template: str | Path | None = None) -> Pre
         ) from error
     if chat_template is not None:
         tokenizer.chat_template = _template_text(chat_template)
-    if tokenizer.chat_template is None:
-        raise ModelError(
-            f"{name}: its tokenizer has no chat template, so there is no telling how turns are written. "
-            "Give one with chat_template= (a Jinja text or the path of a file that holds it).",
-            param="chat_template",
-        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

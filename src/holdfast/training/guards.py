@@ -57,8 +57,9 @@ def check_teacher(
 ) -> TeacherReport:
     """Returns whether the context makes `current` better on a sample of the examples.
 
-    With a grader, greedy answers decide; without one, the likelihood of the demonstrations, which is
-    the weaker evidence: a teacher that only copies looks good by it.
+    With a grader, greedy answers decide. Without one, or where it sees no difference, the likelihood of the
+    demonstrations does, which is the weaker evidence: a teacher that only copies looks good by it, and one
+    that restates the content in its own style looks bad.
     """
     chosen = random.Random(derive_seed(seed, "teacher check")).sample(list(examples), min(num_examples, len(examples)))
     shown = [example for example in chosen if example.demonstration is not None]
@@ -72,14 +73,15 @@ def check_teacher(
         full = [_teacher_prompt(learner, example, template) for example in graded]
         student_score = _graded(learner, bare, graded, grade, max_new_tokens)
         teacher_score = _graded(learner, full, graded, grade, max_new_tokens)
-    if student_score is not None and teacher_score is not None:
-        better = teacher_score > student_score
-        words = f"graded answers: {student_score:.0%} bare, {teacher_score:.0%} with the context"
-    elif student_nll is not None and teacher_nll is not None:
+    better, words = True, "not measured: the examples have no demonstration to compare with"
+    if student_nll is not None and teacher_nll is not None:
         better = teacher_nll < student_nll
         words = f"the demonstrations cost {student_nll:.2f} nats a token bare, {teacher_nll:.2f} with the context"
-    else:
-        better, words = True, "not measured: the examples have no demonstration to compare with"
+    if student_score is not None and teacher_score is not None:
+        scores = f"graded answers: {student_score:.0%} bare, {teacher_score:.0%} with the context"
+        words = f"{scores}; {words}"
+        if teacher_score != student_score:
+            better = teacher_score > student_score
     return TeacherReport(
         len(chosen), student_nll, teacher_nll, student_score, teacher_score, better, f"{words} ({len(chosen)} examples)"
     )

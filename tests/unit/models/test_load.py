@@ -8,6 +8,8 @@ from holdfast.errors import ModelError
 from holdfast.models import load as load_module
 from holdfast.models.generate import Sampling, generate
 from holdfast.models.load import TINY, TINY_FOLDER, choose_device, choose_dtype, load, load_tokenizer
+from holdfast.models.render import render_prompt
+from holdfast.types import Message
 
 
 @pytest.fixture
@@ -113,13 +115,14 @@ def test_a_hub_id_without_a_network_is_refused_with_what_to_do():
         load("no-such-user/no-such-model")
 
 
-def test_a_tokenizer_without_a_template_is_refused_unless_one_is_given(folder, tmp_path):
+def test_a_tokenizer_without_a_template_is_loaded_and_cannot_render_unless_one_is_given(folder, tmp_path):
     plain = PreTrainedTokenizerFast.from_pretrained(folder)
     plain.chat_template = None
     (folder / "chat_template.jinja").unlink()
     plain.save_pretrained(folder)
+    bare = load(str(folder)).tokenizer
     with pytest.raises(ModelError, match="no chat template") as caught:
-        load(str(folder))
+        render_prompt(bare, [Message("user", "hello")], ())
     assert caught.value.param == "chat_template"
     (tmp_path / "t.jinja").write_text("{{ 'from a file' }}")
     assert load(str(folder), chat_template=tmp_path / "t.jinja").tokenizer.chat_template == "{{ 'from a file' }}"

@@ -88,6 +88,7 @@ class Sdft:
         )
         self._prompts: dict[str, _Prompts] = {}
         self._rollouts: tuple[int, list[list[int]], list[bool]] | None = None
+        self._rows: tuple[int, list[Row]] | None = None
         self._average: dict[str, Tensor] | None = None
 
     def select(self, examples: Sequence[Example]) -> list[Example]:
@@ -97,8 +98,11 @@ class Sdft:
     def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int) -> list[Row]:
         """Returns one row per rollout, sampled from the candidate on the bare prompts in one call.
 
-        The teacher reads the rollouts here as well, all in one go, and its hidden states stay with the rows.
+        The teacher reads the rollouts here as well, all in one go, and its hidden states stay with the rows;
+        a frozen one reads them once for all updates on them.
         """
+        if self._rows is not None and self._rows[0] == seed and self.config.teacher == "frozen":
+            return self._rows[1]
         if self.config.teacher == "ema" and self._average is None:
             self._average = {name: tensor.float() for name, tensor in learner.candidate_state().items()}
         prompts = [self.prompts_of(learner, example) for example in examples]
@@ -121,7 +125,10 @@ class Sdft:
                 )
             )
         with self._as_teacher(learner) as which:
-            return remember_teacher(learner, rows, lambda read: learner.hidden(read, which), budget=TEACHER_TOKENS)
+            rows = remember_teacher(learner, rows, lambda read: learner.hidden(read, which), budget=TEACHER_TOKENS)
+        if self.steps_per_batch > 1:
+            self._rows = (seed, rows)
+        return rows
 
     def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:
         """Returns the weighted per-sequence mean divergence to the teacher (plus the anchor, if any)."""
@@ -199,7 +206,7 @@ class Sdft:
             )
         self._average = None if average is None else {name: tensor.clone() for name, tensor in average.items()}
         rollouts = cast("Mapping[str, object] | None", state.get("rollouts"))
-        self._rollouts = None
+        self._rollouts = self._rows = None
         if rollouts is not None:
             ids, ended = cast("list[list[int]]", rollouts["ids"]), cast("list[bool]", rollouts["ended"])
             self._rollouts = (cast("int", rollouts["seed"]), [list(row) for row in ids], list(ended))

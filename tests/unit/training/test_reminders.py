@@ -1,0 +1,210 @@
+import json
+from collections import Counter
+
+import pytest
+import torch
+
+from holdfast.errors import ModelError, TrainingError
+from holdfast.training.config import RehearsalConfig
+from holdfast.training.coverage import cover
+from holdfast.training.mixing import ReminderMix, plan_reminders
+from holdfast.training.rehearsal import Reminder, Reminders, make_reminders
+from holdfast.training.self_prompts import NearDuplicates, open_turn, write_prompts
+from holdfast.types import Completion, Example, Message
+
+
+def pool(**counts):
+    """Reminders of sources: own=3 gives three self-written ones, any other name is a registered skill."""
+    return [
+        Reminder((1, index), (2,), "self" if name == "own" else "registered", "" if name == "own" else name)
+        for name, count in counts.items()
+        for index in range(count)
+    ]
+
+
+def test_every_step_holds_the_sources_in_their_shares_and_the_skills_evenly():
+    items = pool(own=50, one=5, two=30)
+    plan = plan_reminders(items, RehearsalConfig(per_step=8), num_steps=20, seed=0)
+    for step in plan:
+        counts = Counter((items[i].origin, items[i].skill) for i in step)
+        assert counts == {("self", ""): 4, ("registered", "one"): 2, ("registered", "two"): 2}
+
+
+def test_shares_that_do_not_fit_a_step_are_met_over_many():
+    items = pool(own=10, one=10, two=10)
+    plan = plan_reminders(items, RehearsalConfig(per_step=3), num_steps=400, seed=0)
+    counts = Counter(items[i].skill or "own" for step in plan for i in step)
+    assert counts["own"] / 1200 == pytest.approx(0.5, abs=0.03)
+    assert counts["one"] / 1200 == pytest.approx(0.25, abs=0.03)
+
+
+def test_nothing_repeats_before_everything_of_its_source_was_used():
+    items = pool(own=12)
+    plan = plan_reminders(items, RehearsalConfig(per_step=4), num_steps=6, seed=1)
+    used = [index for step in plan for index in step]
+    assert sorted(used[:12]) == sorted(used[12:]) == list(range(12))
+    assert used[:12] != used[12:]
+
+
+def test_the_plan_follows_from_the_seed():
+    items = pool(own=12, one=7)
+    first, again, other = (plan_reminders(items, RehearsalConfig(), num_steps=5, seed=s) for s in (0, 0, 1))
+    assert first == again != other
+
+
+def test_reminders_ask_nothing_of_a_candidate_that_is_still_the_current_version(make_learner, reminders):
+    learner = make_learner()
+    settings = RehearsalConfig(per_step=4, weight=2.0)
+    mix = ReminderMix(learner, reminders, settings, num_steps=3, seed=0, micro_batch_tokens=64)
+    rows = mix.rows(0)
+    assert sum(row.weight for row in rows) == pytest.approx(2.0)
+    assert all(row.mask == [False] * 5 + [True] * (len(row.mask) - 5) for row in rows)
+    assert mix.loss(learner, rows).value.item() == pytest.approx(0.0, abs=1e-6)
+    with torch.no_grad():
+        for _, parameter in learner.trainable():
+            parameter.mul_(1.2)
+    loss = mix.loss(learner, rows)
+    assert loss.value.item() > 0.01
+    assert loss.metrics["reminder_kl"] == pytest.approx(loss.value.item() / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("texts", "problems"),
+    [
+        (["add 1 and 2", "add 1 and 2"], [None, "duplicate"]),
+        (["add 1 and 2", "add  1 and 2 "], [None, "duplicate"]),
+        (["add 1 and 2", "add 1 and 3"], [None, None]),
+        ([" ".join("abcdefghijklmnopqrst"), " ".join("abcdefghijklmnopqrsx")], [None, "near duplicate"]),
+        ([" ".join("abcdefghijklmnopqrst"), " ".join("abcdefgxyzuvwmnopqrs")], [None, None]),
+    ],
+)
+def test_duplicates_are_told_from_prompts_that_differ_in_what_matters(texts, problems):
+    seen = NearDuplicates()
+    assert [seen.problem(text) for text in texts] == problems
+
+
+class FakeLearner:
+    """Writes a scripted turn for every prompt it is given."""
+
+    context_length = 512
+
+    def __init__(self, tokenizer, script):
+        self.tokenizer, self.script, self.asked = tokenizer, script, []
+
+    def generate(self, prompts, sampling, *, which="candidate", progress=None):
+        assert which == "current"
+        groups = []
+        for prompt in prompts:
+            text = self.tokenizer.decode(prompt)
+            self.asked.append(text)
+            group = []
+            for sample in range(sampling.num_samples):
+                written, reason = self.script(text, sample, sampling)
+                ids = self.tokenizer.encode(written) + ([2] if reason == "stop" else [])
+                shown = self.tokenizer.decode(ids, skip_special_tokens=True)
+                group.append(Completion(shown, tuple(ids), (0.0,) * len(ids), reason))
+            groups.append(group)
+        return groups
+
+
+def chatter(text, sample, sampling):
+    """A model that asks numbered questions and answers them."""
+    if text.endswith("<|assistant|>"):
+        return "fine", "stop"
+    return f"question {sample} of {sampling.seed % 997}", "stop"
+
+
+def test_a_turn_is_opened_up_to_where_its_text_begins(tokenizer):
+    learner = FakeLearner(tokenizer, chatter)
+    assert tokenizer.decode(open_turn(learner, [], "user")[0]) == "<|bos|><|user|>"
+    assert tokenizer.decode(open_turn(learner, [], "user")[1]) == "<|end|><|assistant|>"
+    assert tokenizer.decode(open_turn(learner, [], "system")[0]) == "<|bos|><|system|>"
+    turns = [Message("user", "hi"), Message("assistant", "ho")]
+    assert tokenizer.decode(open_turn(learner, turns, "user")[0]) == (
+        "<|bos|><|user|>hi<|end|><|assistant|>ho<|end|><|user|>"
+    )
+
+
+def test_a_template_without_marks_around_a_turn_is_refused(tokenizer):
+    import copy
+
+    bare = copy.deepcopy(tokenizer)
+    bare.chat_template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    with pytest.raises(ModelError, match="turns cannot be opened"):
+        open_turn(FakeLearner(bare, chatter), [], "user")
+
+
+def test_a_share_of_the_prompts_has_a_system_turn_and_a_share_carries_on(tokenizer):
+    learner = FakeLearner(tokenizer, chatter)
+    settings = RehearsalConfig(system_turn_share=0.2, follow_up_share=0.3)
+    written = write_prompts(learner, settings, wanted=40, seed=0)
+    assert len(written.conversations) == 40
+    systems = [c for c in written.conversations if c[0].role == "system"]
+    longer = [c for c in written.conversations if sum(m.role == "user" for m in c) > 1]
+    assert 6 <= len(systems) <= 14
+    assert 9 <= len(longer) <= 15
+    assert any(sum(m.role == "user" for m in c) == 3 for c in longer)
+    assert all(c[-1].role == "user" for c in written.conversations)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (("", "stop"), "empty"),
+        (("on and on", "length"), "truncated"),
+        (("a<|user|>b", "stop"), "breaks the template"),
+        (("same", "stop"), "duplicate"),
+    ],
+)
+def test_prompts_that_are_no_good_are_dropped_and_counted(tokenizer, bad, reason):
+    def half_bad(text, sample, sampling):
+        return bad if sample % 2 else chatter(text, sample, sampling)
+
+    settings = RehearsalConfig(system_turn_share=0, follow_up_share=0)
+    written = write_prompts(FakeLearner(tokenizer, half_bad), settings, wanted=20, seed=0)
+    assert 18 <= len(written.conversations) <= 20  # half of what is missing, four times over
+    assert written.dropped.keys() == {reason}
+    assert written.drawn >= len(written.conversations) + written.dropped[reason]
+
+
+def test_a_model_that_repeats_itself_is_taken_to_have_run_dry(tokenizer):
+    learner = FakeLearner(tokenizer, lambda *_: ("always the same", "stop"))
+    settings = RehearsalConfig(system_turn_share=0, follow_up_share=0)
+    assert len(write_prompts(learner, settings, wanted=30, seed=0).conversations) == 1
+    assert len(learner.asked) == 1
+
+
+def test_reminders_come_from_all_sources_and_survive_json(tokenizer):
+    learner = FakeLearner(tokenizer, chatter)
+    earlier = [
+        Example(f"e{n}", (Message("user", f"ticket {n}"), Message("assistant", "SECRET")), source="s") for n in range(9)
+    ]
+    made = make_reminders(learner, RehearsalConfig(num_reminders=12), registered_prompts={"routing": earlier}, seed=0)
+    assert Counter(item.origin for item in made.items) == {"self": 6, "registered": 6}
+    texts = [tokenizer.decode(list(item.prompt_ids + item.completion_ids)) for item in made.items]
+    assert not any("SECRET" in text for text in texts)
+    assert all(text.endswith("<|assistant|>fine<|end|>") for text in texts)
+    assert made.report.by_source == {"self": 6, "registered:routing": 6}
+    again = Reminders.from_json(json.loads(json.dumps(made.to_json())))
+    assert again == made
+
+
+def test_no_reminder_at_all_is_an_error_that_says_what_to_do(tokenizer):
+    learner = FakeLearner(tokenizer, lambda *_: ("", "stop"))
+    with pytest.raises(TrainingError, match=r"rehearsal\.prompts_file"):
+        make_reminders(learner, RehearsalConfig(num_reminders=5))
+
+
+def test_a_skill_that_no_self_written_prompt_is_near_is_warned_of():
+    own = [f"add {a} and {b}" for a in range(6) for b in range(6)]
+    tickets = [f"ticket: my order {n} is late again" for n in range(20)]
+    texts = [*own, *tickets]
+    origins, skills = ["self"] * 36 + ["registered"] * 20, [""] * 36 + ["routing"] * 20
+    report = cover(texts, origins, skills, drawn=40, dropped={"duplicate": 4})
+    assert report.skill_shares == {"routing": 0.0}
+    assert "routing" in report.warnings[0]
+    assert report.unique_share == pytest.approx(0.9)
+    assert sum(cluster.size for cluster in report.clusters) == 56
+    near = cover([*own, *tickets, *tickets[:3]], [*origins, *["self"] * 3], [*skills, *[""] * 3], drawn=43, dropped={})
+    assert near.skill_shares["routing"] == pytest.approx(3 / 39)
+    assert not near.warnings
