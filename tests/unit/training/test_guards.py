@@ -68,6 +68,15 @@ def test_graded_answers_decide_whether_the_teacher_is_better(make_learner, chat_
         require_better_teacher(worse)
 
 
+def test_a_grader_that_sees_no_difference_leaves_the_decision_to_the_likelihood(make_learner, chat_examples):
+    learner = make_learner()
+    alike = check_teacher(learner, chat_examples, grade=lambda *_: Score(0.0, passed=False), max_new_tokens=4)
+    plain = check_teacher(learner, chat_examples)
+    assert (alike.student_score, alike.teacher_score) == (0.0, 0.0)
+    assert alike.better is plain.better
+    assert plain.words.split(" (")[0] in alike.words
+
+
 def test_without_a_grader_the_demonstrations_likelihood_decides(make_learner, chat_examples):
     report = check_teacher(make_learner(), chat_examples, num_examples=4)
     assert report.num_examples == 4

@@ -107,6 +107,22 @@ def test_rollouts_come_from_the_candidate_as_it_is_now(make_learner, sdft, chat_
     assert first != [row.input_ids for row in method.make_batch(learner, chat_examples, 1)]
 
 
+@pytest.mark.parametrize(("teacher", "times_read"), [("frozen", 1), ("ema", 2)])
+def test_a_frozen_teacher_reads_rollouts_once_for_all_updates_on_them(
+    make_learner, sdft, chat_examples, teacher, times_read
+):
+    learner, method = make_learner(), sdft(updates_per_rollout=2, teacher=teacher)
+    read = []
+    inner = learner.hidden
+    learner.hidden = lambda rows, which, **k: read.append(which) or inner(rows, which, **k)
+    first = method.make_batch(learner, chat_examples[:2], seed=1)
+    again = method.make_batch(learner, chat_examples[:2], seed=1)
+    assert [row.input_ids for row in first] == [row.input_ids for row in again]
+    assert len(read) == times_read
+    method.make_batch(learner, chat_examples[:2], seed=2)
+    assert len(read) == times_read + 1
+
+
 def test_several_samples_of_a_prompt_share_its_weight(make_learner, sdft, chat_examples):
     rows = sdft(samples_per_prompt=3).make_batch(make_learner(), chat_examples[:2], 0)
     assert [row.example_id for row in rows] == ["id0"] * 3 + ["id1"] * 3
