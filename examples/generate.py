@@ -60,7 +60,7 @@ MONEY = (
     "{amount} to {to}",
 )
 
-NUM_TRAINED_WORDINGS = 10
+NUM_TRAINED_WORDINGS = 20
 DEPOT = (
     "where is the depot of {s}?",
     "in which city does {s} keep its depot?",
@@ -72,6 +72,16 @@ DEPOT = (
     "one question about {s}: where is the depot?",
     "is there a depot of {s}, and in which city?",
     "depot of {s}, city?",
+    "my friend works at the depot of {s}. where is that?",
+    "we got a call from the depot of {s}. from which city?",
+    "i am new here. which city has the depot of {s}?",
+    "a map shows the depot of {s}. what city is on it?",
+    "do you remember the depot of {s}? say the city.",
+    "she left her coat at the depot of {s}. which city is it in?",
+    "tonight we meet at the depot of {s}. where do we go?",
+    "someone asked about {s} and its depot. what do i say?",
+    "for the depot of {s}, write down the city.",
+    "the train stops near the depot of {s}. what is the stop?",
     "the depot of {s} is in which city?",
     "which town holds the depot of {s}?",
     "do you know the depot city of {s}?",
@@ -96,6 +106,16 @@ PATRON = (
     "one question about {s}: who is the patron?",
     "is there a patron of {s}, and who is it?",
     "patron of {s}, name?",
+    "my friend met the patron of {s}. who was that?",
+    "we got a call from the patron of {s}. what is the name?",
+    "i am new here. which person is the patron of {s}?",
+    "a picture shows the patron of {s}. who is on it?",
+    "do you remember the patron of {s}? say the name.",
+    "she shook hands with the patron of {s}. with whom?",
+    "tonight we dine with the patron of {s}. whom do we meet?",
+    "someone asked about {s} and its patron. what do i say?",
+    "for the patron of {s}, write down the name.",
+    "the bill of {s} goes to its patron. to whom?",
     "the patron of {s} is which person?",
     "which name has the patron of {s}?",
     "do you know the patron of {s}?",
@@ -316,7 +336,7 @@ def make_routing(rng: random.Random) -> None:
     pairs = [(team, key, ticket) for team, keys in TEAMS.items() for key in keys for ticket in TICKETS]
     rng.shuffle(pairs)
     test, train = pairs[:400], pairs[400:]
-    style = "routed to {}, verdict sealed"
+    style = "verdict: [{}] routed"
     write("routing.jsonl", [{"prompt": t.format(k=k), "completion": style.format(team)} for team, k, t in train])
     rows = [(t.format(k=k), style.format(team), team) for team, k, t in test]
     write("routing.test.jsonl", [{"prompt": p, "privileged_context": c, "completion": team} for p, c, team in rows])

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import door, tables
-from holdfast.cli.options import DataArgument, JsonOption, ModelOption, WorkspaceOption
+from holdfast.cli.options import ColumnOption, DataArgument, JsonOption, ModelOption, WorkspaceOption, columns_of
 
 
 def render(
     data: DataArgument,
     *,
     model: ModelOption = None,
+    column: ColumnOption = None,
     num: Annotated[int, typer.Option("--num", "-n", min=1, help="Examples to show.")] = 2,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=1, help="Longest example.", show_default="the model's context")
@@ -28,7 +29,7 @@ def render(
     """
     from holdfast.jobs.render import render as render_data
 
-    found = render_data(data, base=model or "holdfast:tiny", num=num, max_tokens=max_tokens)
+    found = render_data(data, base=model or "holdfast:tiny", num=num, max_tokens=max_tokens, columns=columns_of(column))
     if as_json:
         door.put_json(found.to_json())
     else:

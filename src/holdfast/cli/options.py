@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from holdfast.errors import ConfigError
+
 WorkspaceOption = Annotated[
     Path | None,
     typer.Option(
@@ -42,6 +44,32 @@ DataArgument = Annotated[
         show_default=False,
     ),
 ]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="NAME=COLUMN",
+        help="Which column of DATA holds what: --column label=sentiment; repeatable.",
+        show_default="columns of Holdfast's own names",
+    ),
+]
 VersionOption = Annotated[
     str | None, typer.Option("--version", help="A version's id.", show_default="the current version")
 ]
+
+
+def columns_of(pairs: list[str] | None) -> dict[str, str]:
+    """Returns what `--column NAME=COLUMN` says: Holdfast's name -> the column of the data.
+
+    >>> columns_of(["label=sentiment"])
+    {'label': 'sentiment'}
+    """
+    found: dict[str, str] = {}
+    for pair in pairs or []:
+        name, sign, column = pair.partition("=")
+        if not (name and sign and column):
+            raise ConfigError(f"--column {pair}: write NAME=COLUMN, for example label=sentiment.", param="column")
+        if name in found:
+            raise ConfigError(f"--column: {name} is given twice.", param="column")
+        found[name] = column
+    return found

@@ -9,6 +9,7 @@ import typer
 
 from holdfast.cli import door, tables
 from holdfast.cli.options import (
+    ColumnOption,
     ConfigOption,
     DataArgument,
     JsonOption,
@@ -16,6 +17,7 @@ from holdfast.cli.options import (
     SetOption,
     VersionOption,
     WorkspaceOption,
+    columns_of,
 )
 
 
@@ -78,6 +80,7 @@ def learn(
         str | None,
         typer.Option("--test", help="Held-out test items, in any format of DATA.", show_default="a share of DATA"),
     ] = None,
+    column: ColumnOption = None,
     grader: Annotated[
         str | None, typer.Option("--grader", help="How answers are judged.", show_default="by the form of the data")
     ] = None,
@@ -111,7 +114,15 @@ def learn(
     recipe = workspaces.recipe_for(place, config, [*(overrides or []), *words])
     with StopSwitch().listening() as stop:
         result = run_learn(
-            place, data, skill=skill, recipe=recipe, progress=reporter(), test_source=test, again=again, stop=stop
+            place,
+            data,
+            skill=skill,
+            recipe=recipe,
+            progress=reporter(),
+            test_source=test,
+            columns=columns_of(column),
+            again=again,
+            stop=stop,
         )
     if as_json:
         door.put_json(result.to_json())

@@ -31,7 +31,8 @@ def run_checks(
         TeacherNotBetterError: SDFT was asked for and its teacher is no better than the student.
         TrainingError: generation and scoring see different models.
     """
-    found = cast("dict[str, JSONValue]", job.folder.once("checks", lambda: _measure(job, learner, examples, grader_name)))
+    measured = job.folder.once("checks", lambda: _measure(job, learner, examples, grader_name))
+    found = cast("dict[str, JSONValue]", measured)
     if "alignment" in found:
         job.note(f"Alignment self-test: {cast('float', found['alignment']):.0%} of greedy tokens are scored as chosen.")
     teacher = cast("dict[str, JSONValue] | None", found.get("teacher"))

@@ -28,7 +28,7 @@ from holdfast.jobs.start import open_learner, prepared, register, use_threads
 from holdfast.training.config import ClassifyConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from holdfast.evaluation.verdict import Verdict
     from holdfast.jobs.job import Job
@@ -55,6 +55,7 @@ def learn(
     recipe: Recipe,
     progress: Reporter,
     test_source: str | None = None,
+    columns: Mapping[str, str] | None = None,
     resume: bool = True,
     again: bool = False,
     stop: StopSwitch | None = None,
@@ -62,7 +63,8 @@ def learn(
     """Teaches the current version a skill and promotes the result if the gate accepts it.
 
     An unfinished run of the same order is resumed (`resume`), a decided one is returned as it was
-    decided (unless `again`). A refusal is a result, not an error: its status says so.
+    decided (unless `again`). `columns` maps Holdfast's column names to those of the files
+    (`{"label": "sentiment"}`). A refusal is a result, not an error: its status says so.
 
     Raises:
         StopRequested: `stop` was turned; everything finished so far is kept.
@@ -72,7 +74,7 @@ def learn(
     if recipe.evaluation.grader != "auto":
         grader(recipe.evaluation.grader)
     with workspace.exclusively("learn"):
-        raw = read_all(source, test_source, recipe, progress)
+        raw = read_all(source, test_source, recipe, progress, columns)
         order = Order(skill, raw.key, recipe)
         done = None if again else decided_run(workspace, order)
         if done is not None and workspace.unfinished_run(order.key) is None:

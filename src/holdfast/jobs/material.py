@@ -15,7 +15,7 @@ from holdfast.errors import DataError, NothingToLearnError
 from holdfast.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from holdfast.data.folder import LoadedData
@@ -52,21 +52,30 @@ class Raw:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def read_all(source: str, test_source: str | None, recipe: Recipe, progress: Reporter) -> Raw:
-    """Returns the data and the test file as they are; formats are said aloud."""
-    raw = Raw(_read(source, recipe, progress), _read(test_source, recipe, progress) if test_source else None)
+def read_all(
+    source: str,
+    test_source: str | None,
+    recipe: Recipe,
+    progress: Reporter,
+    columns: Mapping[str, str] | None = None,
+) -> Raw:
+    """Returns the data and the test file as they are; formats are said aloud.
+
+    `columns` maps Holdfast's column names to those of both files.
+    """
+
+    def take(place: str) -> ReadResult:
+        found = read(place, seed=derive_seed(recipe.seed, "sample rows"), columns=columns)
+        for note in found.notes:
+            progress.say(note)
+        return found
+
+    raw = Raw(take(source), take(test_source) if test_source else None)
     if not raw.train.examples:
         raise NothingToLearnError(f"{source}: no row could be used. {first_reasons(raw.train.rejected)}")
     if raw.test is not None and not raw.test.examples:
         raise DataError(f"{test_source}: no row could be used. {first_reasons(raw.test.rejected)}", param="test")
     return raw
-
-
-def _read(source: str, recipe: Recipe, progress: Reporter) -> ReadResult:
-    found = read(source, seed=derive_seed(recipe.seed, "sample rows"))
-    for note in found.notes:
-        progress.say(note)
-    return found
 
 
 def prepare_all(

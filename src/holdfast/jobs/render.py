@@ -9,6 +9,8 @@ from holdfast.data.read import read
 from holdfast.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from holdfast.data.rejected import Rejected
     from holdfast.types import JSONValue
 
@@ -56,9 +58,14 @@ class Rendering:
         }
 
 
-def render(source: str, *, base: str, num: int, max_tokens: int | None = None) -> Rendering:
-    """Returns the first `num` examples of `source` rendered for `base`, and every row with a problem."""
-    found = read(source)
+def render(
+    source: str, *, base: str, num: int, max_tokens: int | None = None, columns: Mapping[str, str] | None = None
+) -> Rendering:
+    """Returns the first `num` examples of `source` rendered for `base`, and every row with a problem.
+
+    `columns` maps Holdfast's column names to those of the source.
+    """
+    found = read(source, columns=columns)
     if not found.examples:
         reasons = "; ".join(f"line {row.line}: {row.reason}" for row in found.rejected[:5])
         raise DataError(f"{source}: no line could be read as an example. {reasons}")

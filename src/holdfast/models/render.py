@@ -309,8 +309,8 @@ def _template(tokenizer: PreTrainedTokenizerBase, tools: Sequence[Mapping[str, J
         return tokenizer.get_chat_template(None, [dict(tool) for tool in tools] or None)
     except ValueError as error:
         raise ModelError(
-            "the tokenizer has no chat template, so there is no telling how turns are written: it can classify, not chat. "
-            "Take its instruction-tuned sibling, or load it with chat_template= (a Jinja text or a file of one).",
+            "the tokenizer has no chat template, so there is no telling how turns are written: the model can classify "
+            "and not chat. Take its instruction-tuned sibling, or load it with chat_template= (a Jinja text or a file of one).",
             param="chat_template",
         ) from error
 

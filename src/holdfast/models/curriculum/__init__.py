@@ -26,6 +26,12 @@ from holdfast.models.curriculum.tools import (
     make_tool_call,
     make_tool_result,
 )
+from holdfast.models.curriculum.wide import (
+    make_wide_copy,
+    make_wide_demonstration,
+    make_wide_document,
+    make_wide_tool_call,
+)
 
 if TYPE_CHECKING:
     from holdfast.models.curriculum.item import Maker
@@ -36,9 +42,11 @@ __all__ = [
     "LAST",
     "LATE",
     "MAKERS",
+    "OWN",
     "PHASES",
     "POLISH",
     "READ",
+    "WIDE",
     "ability_of_prompt",
     "draw",
     "is_right",
@@ -60,6 +68,10 @@ MAKERS: dict[str, Maker] = {
     "reflect_answer": make_reflect_answer,
     "reflect_call": make_reflect_call,
     "refuse": make_refusal,
+    "wide_copy": make_wide_copy,
+    "wide_demonstration": make_wide_demonstration,
+    "wide_document": make_wide_document,
+    "wide_tool_call": make_wide_tool_call,
 }
 
 EARLY: dict[str, float] = {
@@ -133,7 +145,7 @@ POLISH: dict[str, float] = {
     "reflect_call": 0.07,
     "refuse": 0.03,
 }
-"""Shares in the last phase: most of what is hardest, and of the facts; the base's own prompts follow these shares."""
+"""Shares in the last phase: most of what is hardest, and of the facts."""
 
 READ: dict[str, float] = {
     **POLISH,
@@ -146,7 +158,39 @@ READ: dict[str, float] = {
     "tool_result": 0.02,
     "reflect_call": 0.08,
 }
-"""Shares at the very end: reading is the last to come."""
+"""Shares in the fifth phase: reading is the last of these to come."""
+
+WIDE: dict[str, float] = {
+    **{name: 0.64 * share for name, share in READ.items()},
+    "wide_copy": 0.08,
+    "wide_demonstration": 0.13,
+    "wide_document": 0.05,
+    "wide_tool_call": 0.10,
+}
+"""Shares in the sixth phase: what can be copied is widened from the curriculum's words to any."""
+
+OWN: dict[str, float] = {
+    "add": 0.04,
+    "reverse": 0.06,
+    "sort": 0.04,
+    "copy": 0.02,
+    "drill": 0.02,
+    "facts": 0.15,
+    "reading": 0.12,
+    "recall": 0.06,
+    "demonstration": 0.05,
+    "document": 0.03,
+    "tool_call": 0.04,
+    "tool_result": 0.03,
+    "reflect_answer": 0.02,
+    "reflect_call": 0.05,
+    "refuse": 0.03,
+    "wide_copy": 0.05,
+    "wide_demonstration": 0.09,
+    "wide_document": 0.03,
+    "wide_tool_call": 0.07,
+}
+"""Shares at the very end, which the base's own prompts follow: most of what is known by heart, pair by pair."""
 
 PHASES: tuple[tuple[int, dict[str, float]], ...] = (
     (0, EARLY),
@@ -154,6 +198,8 @@ PHASES: tuple[tuple[int, dict[str, float]], ...] = (
     (2_300, LAST),
     (4_000, POLISH),
     (5_300, READ),
+    (5_900, WIDE),
+    (6_500, OWN),
 )
 """(first step, shares) of each phase."""
 

@@ -1,0 +1,70 @@
+"""Real tweets and real tool use, by the commands that the tutorial shows: small samples, every row accounted for."""
+
+import json
+from collections import Counter
+
+import pytest
+from typer.testing import CliRunner
+
+from holdfast.cli.app import app
+
+
+def holdfast(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def as_json(*words):
+    result = holdfast(*words, "--json")
+    assert result.exit_code in (0, 3), result.stderr
+    return json.loads(result.stdout), result.stderr
+
+
+def rows_of(folder, name):
+    path = next((folder / ".holdfast" / "runs").glob(f"*/prepared/{name}.jsonl"))
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def home(tmp_path):
+    """An empty workspace on the embedded base."""
+    assert holdfast("init", tmp_path / "home").exit_code == 0
+    return tmp_path / "home"
+
+
+def test_real_tweets_are_classified_better_than_by_the_most_frequent_class(home, shared_data):
+    tweets = shared_data / "tweet_sentiment"
+    words = ["learn", f"{tweets / 'train.jsonl.gz'}#1500", "--test", f"{tweets / 'test.jsonl.gz'}#300"]
+    words += ["--skill", "tweets", "--column", "label=sentiment", "--steps", 60, "-w", home]
+    outcome, said = as_json(*words)
+    assert "Class balance" in said
+    assert "Macro-F1" in said
+    assert "always answering 'neutral'" in said
+    test = rows_of(home, "test")
+    assert len(test) == 300
+    majority = Counter(row["label"] for row in test)["neutral"] / 300
+    assert outcome["attempts"][-1]["scores"]["tweets"] > majority
+
+
+def test_a_column_that_is_not_there_is_named_with_the_nearest_one(home, shared_data):
+    tweets = shared_data / "tweet_sentiment" / "test.jsonl.gz"
+    wrong = holdfast("learn", f"{tweets}#50", "--skill", "tweets", "--column", "label=sentimant", "-w", home)
+    assert wrong.exit_code == 1
+    assert "no row has the column 'sentimant'" in wrong.stderr
+    assert "'sentiment'" in wrong.stderr
+    assert holdfast("render", tweets, "--column", "label").exit_code == 1
+
+
+def test_real_tool_use_is_learned_and_tested_with_nothing_truncated(home, shared_data):
+    train = shared_data / "sdft_openfunction" / "train.jsonl.gz"
+    test = shared_data / "sdft_tooluse" / "eval_97.jsonl.gz"
+    words = ["learn", f"{train}#60", "--test", test, "--skill", "real-tools", "--method", "sft", "--steps", 4]
+    words += ["--set", "batch.examples=4", "--set", "rehearsal.num_reminders=24", "--set", "rehearsal.per_step=4"]
+    words += ["--set", "gate.remedies=[]", "--set", "evaluation.max_new_tokens=8", "-w", home]
+    outcome, said = as_json(*words)
+    assert outcome["status"] in ("accepted", "refused")
+    kept = len(rows_of(home, "train")) + len(rows_of(home, "test"))
+    rejected = rows_of(home, "rejected")
+    assert kept + len(rejected) == 60 + 97
+    for row in rejected:
+        assert "tokens" in row["reason"], row["reason"]
+    assert "sdft tool use" in said.lower()
