@@ -21,7 +21,7 @@ SEED = 2026
 TOOLS = {
     "set_timer": ("minutes",),
     "get_weather": ("city",),
-    "convert_money": ("amount", "to"),
+    "swap_cash": ("amount", "to"),
 }
 TOWNS = [
     "tavor",

@@ -47,7 +47,8 @@ SPECIAL_TOKENS = ("<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|
 PAD_ID, BOS_ID, END_ID = 0, 1, 2
 """Where the first three special tokens stand in the vocabulary."""
 VOCAB_SIZE = 1024
-CONTEXT = 1024
+CONTEXT = 4096
+"""Positions that the base accepts. The curriculum has rows of up to about 500 tokens; what is longer it reads badly."""
 
 
 def curriculum_texts(seed: int, num_items: int) -> Iterator[str]:

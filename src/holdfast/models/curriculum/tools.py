@@ -56,7 +56,7 @@ REQUESTS = (
     "{x}, {v} the {n}",
 )
 
-HELD_OUT_TOOLS = ("set_timer", "get_weather", "convert_money")
+HELD_OUT_TOOLS = ("set_timer", "get_weather", "swap_cash")
 """The tools of `examples/`; they are never drawn here."""
 
 

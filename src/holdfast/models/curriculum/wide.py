@@ -8,10 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.models.curriculum.in_view import HELD_OUT_FRAME_WORDS, PREFIXES, foreign, taught
-from holdfast.models.curriculum.item import Item, answer_is, call_text, chat, tool
-from holdfast.models.curriculum.lexicon import LETTERS, some_word
-from holdfast.models.curriculum.tools import ARGUMENTS, HELD_OUT_TOOLS
+from holdfast.models.curriculum.in_view import ATTRIBUTES, HELD_OUT_FRAME_WORDS, PREFIXES, foreign, taught
+from holdfast.models.curriculum.item import TEACHER_TEMPLATE, Item, answer_is, call_text, chat, tool
+from holdfast.models.curriculum.lexicon import (
+    ANIMALS,
+    CITIES,
+    COLORS,
+    FOODS,
+    JOBS,
+    LETTERS,
+    NAMES,
+    THINGS,
+    some_word,
+)
+from holdfast.models.curriculum.tools import ARGUMENTS, HELD_OUT_TOOLS, NOUNS, VERBS
 
 if TYPE_CHECKING:
     import random
@@ -28,14 +38,29 @@ CODAS = (
 )  # fmt: skip
 SCRIPTS = ("éèüöäßñçåø", "ابپتجدرزسشکگلمنوهی", "абвгдежзиклмнопрст", "αβγδεζηθικλμν")
 MARKS_WITHIN = ("-", "_", ".", "/", "'")
+FAMILIAR = (
+    *NAMES, *CITIES, *THINGS, *COLORS, *JOBS, *FOODS, *ANIMALS, *VERBS, *NOUNS, *ARGUMENTS, *ATTRIBUTES,
+    *TEACHER_TEMPLATE.lower().replace(",", "").replace(".", "").replace(":", "").split()[1:],
+)  # fmt: skip
 HELD_OUT = {*HELD_OUT_FRAME_WORDS, *(part for name in HELD_OUT_TOOLS for part in (name, *name.split("_")))}
+
+
+def _spliced(rng: random.Random) -> str:
+    """Returns a familiar word that has lost its head or tail and grown another, so that every token is copied."""
+    word = rng.choice(FAMILIAR)
+    cut = rng.randint(1, max(1, len(word) - 2))
+    if rng.random() < 0.6:
+        return rng.choice((rng.choice(LETTERS), rng.choice(ONSETS) + rng.choice(VOWELS))) + word[cut:]
+    return word[: len(word) - cut] + rng.choice((rng.choice(LETTERS), rng.choice(VOWELS) + rng.choice(CODAS)))
 
 
 def wide_word(rng: random.Random) -> str:
     """Returns an unfamiliar word: pronounceable, random letters, a code, a number, or another script."""
     while True:
         kind = rng.random()
-        if kind < 0.55:
+        if kind < 0.3:
+            word = _spliced(rng)
+        elif kind < 0.6:
             word = "".join(
                 rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(CODAS) for _ in range(rng.choice((1, 1, 2)))
             )
