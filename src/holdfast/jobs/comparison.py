@@ -40,15 +40,20 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way to teach a sequence: recipe settings, and whether stored answers of earlier skills are replayed."""
+    """One way to teach a sequence: recipe settings, and whether stored answers of earlier skills are replayed.
+
+    `steps` maps a lesson's name to its optimizer steps, where they are not those of the settings.
+    """
 
     name: str
     settings: Mapping[str, JSONValue]
     replay: Replay = "none"
+    steps: Mapping[str, int] = field(default_factory=dict[str, int])
 
-    def recipe(self, seed: int) -> Recipe:
-        """Returns the arm's recipe with this seed."""
-        return Recipe.from_mapping({**self.settings, "seed": seed}, where=self.name)
+    def recipe(self, seed: int, lesson: str = "") -> Recipe:
+        """Returns the arm's recipe for a lesson with this seed."""
+        steps: dict[str, JSONValue] = {"steps": self.steps[lesson]} if lesson in self.steps else {}
+        return Recipe.from_mapping({**self.settings, **steps, "seed": seed}, where=self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What an arm did: `stages[0]` is the base, `stages[k]` after k skills; name -> measured. Seconds taught."""
+    """What an arm did: `stages[0]` is the base, `stages[k]` after k skills; name -> measured. Seconds taught.
+
+    `teacher` is empty where it was not measured.
+    """
 
     arm: str
     stages: list[dict[str, Measured]]
@@ -122,6 +130,11 @@ def measure_abilities(learner: Learner, which: Which, num_items: int) -> dict[st
     return {name: Measured(value, num_items) for name, value in accuracy.items()}
 
 
+def measure_base(learner: Learner, lessons: Sequence[Lesson], num_ability_items: int) -> dict[str, Measured]:
+    """Returns what `current` scores on every lesson and ability before anything is taught."""
+    return measure_lessons(learner, "current", lessons) | measure_abilities(learner, "current", num_ability_items)
+
+
 def teach_sequence(
     arm: Arm,
     lessons: Sequence[Lesson],
@@ -129,10 +142,16 @@ def teach_sequence(
     seed: int,
     num_ability_items: int,
     progress: Reporter,
+    before: Mapping[str, Measured] | None = None,
+    with_teacher: bool = True,
     measure_every_stage: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Course:
-    """Teaches `lessons` one after another from the bare base; the seconds are those of teaching, not of measuring."""
+    """Teaches `lessons` one after another from the bare base; the seconds are those of teaching, not of measuring.
+
+    `before` is what the base scores, where that was measured already. Skills are measured after every stage or
+    the last one, abilities after the last; the teacher of each stage only if `with_teacher`.
+    """
     recipe = arm.recipe(seed)
     seconds, teacher, losses = 0.0, dict[str, Measured](), dict[str, list[float]]()
     stages: list[dict[str, Measured]] = []
@@ -141,19 +160,18 @@ def teach_sequence(
         for number, lesson in enumerate(lessons):
             learner = _learner(recipe, start)
             if not stages:
-                stages.append(
-                    measure_lessons(learner, "current", lessons)
-                    | measure_abilities(learner, "current", num_ability_items)
-                )
-            teacher[lesson.name] = measure_teacher(learner, lesson)
+                stages.append(dict(before or measure_base(learner, lessons, num_ability_items)))
+            if with_teacher:
+                teacher[lesson.name] = measure_teacher(learner, lesson)
             began = clock()
-            stage_recipe = recipe.model_copy(update={"seed": derive_seed(seed, "stage", number) % 2**31})
+            stage_recipe = arm.recipe(derive_seed(seed, "stage", number) % 2**31, lesson.name)
             losses[lesson.name] = _teach(arm, learner, lessons[: number + 1], stage_recipe, progress)
             seconds += clock() - began
             last = number + 1 == len(lessons)
             if measure_every_stage or last:
-                after = measure_lessons(learner, "candidate", lessons[: number + 1])
-                stages.append(after | measure_abilities(learner, "candidate", num_ability_items))
+                stages.append(measure_lessons(learner, "candidate", lessons[: number + 1]))
+            if last:
+                stages[-1] |= measure_abilities(learner, "candidate", num_ability_items)
             start = Path(scratch) / str(number)
             learner.save(start)
     return Course(arm.name, stages, teacher, seconds, losses)
