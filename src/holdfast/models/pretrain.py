@@ -35,7 +35,7 @@ class Recipe:
     """Settings of one pre-training run; the defaults made the shipped weights."""
 
     seed: int = 0
-    num_steps: int = 5_900
+    num_steps: int = 7_400
     items_per_step: int = 48
     micro_batches: int = 6
     matrix_lr: float = 0.02
