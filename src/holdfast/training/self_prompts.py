@@ -13,6 +13,7 @@ Choices made here
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ Conversation = tuple[Message, ...]
 
 ROUNDS = 4
 """Attempts to fill the wanted number before a model that repeats itself is taken to have run dry."""
+SPARE = 1.1
+"""So many times the wanted number are drawn at first, because some will be dropped and another round costs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ def write_prompts(
         missing = wanted - len(kept)
         if missing <= 0:
             break
-        batch = _write_round(learner, settings, missing, derive_seed(seed, "self prompts", attempt), kept)
+        drawing = math.ceil(missing * min(drawn / len(kept), 4.0) if kept else missing * SPARE)
+        batch = _write_round(learner, settings, drawing, derive_seed(seed, "self prompts", attempt), kept)
         before = len(kept)
         for conversation, problem in batch:
             drawn += 1
@@ -79,6 +83,8 @@ def write_prompts(
             progress(min(len(kept), wanted), wanted)
         if len(kept) - before < 0.1 * len(batch):
             break
+    # In random order, so that what is cut off is not always the end of a round: the longest conversations.
+    random.Random(derive_seed(seed, "self prompts kept")).shuffle(kept)
     return Written(kept[:wanted], drawn, dict(dropped))
 
 
