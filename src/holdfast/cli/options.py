@@ -44,6 +44,13 @@ DataArgument = Annotated[
         show_default=False,
     ),
 ]
+TestOption = Annotated[
+    str | None,
+    typer.Option("--test", help="Held-out test items, in any format of DATA.", show_default="a share of DATA"),
+]
+GraderOption = Annotated[
+    str | None, typer.Option("--grader", help="How answers are judged.", show_default="by the form of the data")
+]
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -12,9 +12,11 @@ from holdfast.cli.options import (
     ColumnOption,
     ConfigOption,
     DataArgument,
+    GraderOption,
     JsonOption,
     ModelOption,
     SetOption,
+    TestOption,
     VersionOption,
     WorkspaceOption,
     columns_of,
@@ -76,14 +78,9 @@ def learn(
         typer.Option("--method", help="auto, sft, sdft or classify.", show_default="the recipe's, or auto"),
     ] = None,
     model: ModelOption = None,
-    test: Annotated[
-        str | None,
-        typer.Option("--test", help="Held-out test items, in any format of DATA.", show_default="a share of DATA"),
-    ] = None,
+    test: TestOption = None,
     column: ColumnOption = None,
-    grader: Annotated[
-        str | None, typer.Option("--grader", help="How answers are judged.", show_default="by the form of the data")
-    ] = None,
+    grader: GraderOption = None,
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Optimizer steps.", show_default="by the data")
     ] = None,

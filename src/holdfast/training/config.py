@@ -138,7 +138,10 @@ class OptimizerConfig(Settings):
     schedule: Literal["cosine", "constant"] = "cosine"
     """What follows the warm-up."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    """AdamW's decoupled weight decay."""
+    """AdamW's decoupled weight decay, towards zero."""
+    l2_sp: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
+    """Decoupled decay towards the current version (L2-SP, arXiv:1802.01483): after an update the weights go back by
+    learning rate x this share; auto = 5 beside rehearsal, 0 without."""
     beta2: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.999
     """AdamW's decay of the squared gradients."""
     clip_norm: Positive = 1.0
@@ -173,6 +176,8 @@ class RehearsalConfig(Settings):
     """Share of training prompts (never answers, never tests) of the skills learnt before."""
     given_share: Share = 0.5
     """Share of prompts from `prompts_file`."""
+    balance: Literal["kinds", "none"] = "kinds"
+    """kinds = self-written prompts are rehearsed evenly over their kinds; none = as often as the model writes them."""
     prompts_file: str | None = None
     """A file of prompts that matter to you, in any format that training data may have."""
     system_turn_share: Share = 0.25
@@ -199,7 +204,7 @@ class RehearsalConfig(Settings):
             raise ValueError("prompts_file would have no effect because given_share is 0; remove it")
         if self.self_written_share == 0:
             self.refuse_if_changed(
-                ["system_turn_share", "follow_up_share", "max_prompt_tokens"], "self_written_share is 0"
+                ["system_turn_share", "follow_up_share", "max_prompt_tokens", "balance"], "self_written_share is 0"
             )
         if not (self.self_written_share or self.registered_share or (self.prompts_file and self.given_share)):
             raise ValueError("every source of reminders has share 0; set enabled = false instead")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from holdfast.types import JSONValue
 
-MAX_CLUSTERS = 12
+MAX_KINDS = 24
 MIN_SHARE = 0.02
 """Below this share of self-written prompts a registered skill counts as not covered by them."""
 
@@ -63,16 +63,16 @@ def cover(
     texts: Sequence[str],
     origins: Sequence[str],
     skills: Sequence[str],
+    kinds: Kinds,
     *,
     drawn: int,
     dropped: Mapping[str, int],
-    seed: int = 0,
 ) -> Coverage:
     """Returns what reminders with these prompt texts cover."""
     own = [index for index, origin in enumerate(origins) if origin == "self"]
     names = sorted({skill for skill in skills if skill})
     duplicates = dropped.get("duplicate", 0) + dropped.get("near duplicate", 0)
-    shares, clusters = _shares(texts, own, skills, names), _clusters(texts, seed)
+    shares, clusters = _shares(texts, own, skills, names), _clusters(texts, kinds)
     warnings = [
         f"only {shares[name]:.1%} of the self-written prompts are near the skill {name!r}; "
         "its registered prompts are what protects it"
@@ -95,29 +95,42 @@ def cover(
     )
 
 
-def _clusters(texts: Sequence[str], seed: int) -> tuple[Cluster, ...]:
-    """Returns kinds of prompts by k-means on hashed TF-IDF, largest first."""
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """The kind of each prompt, and the words that mark each kind."""
+
+    labels: tuple[int, ...]
+    words: tuple[tuple[str, ...], ...]
+
+
+def find_kinds(texts: Sequence[str], *, seed: int = 0) -> Kinds:
+    """Returns kinds of prompts by k-means on TF-IDF of their words and signs; one kind where there are few prompts."""
     import numpy as np
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    kinds = min(MAX_CLUSTERS, len(set(texts)) // 4)
-    if kinds < 2:
-        return ()
+    count = min(MAX_KINDS, len(set(texts)) // 4)
+    if count < 2:
+        return Kinds((0,) * len(texts), ((),))
     vectorizer = TfidfVectorizer(token_pattern=r"[^\W\d]+|\S", max_features=2000)  # noqa: S106 - words, no password
     matrix = vectorizer.fit_transform(texts)
-    model = MiniBatchKMeans(kinds, random_state=seed, n_init="auto", batch_size=1024).fit(matrix)
+    model = MiniBatchKMeans(count, random_state=seed, n_init="auto", batch_size=1024).fit(matrix)
     names = vectorizer.get_feature_names_out()
-    clusters: list[Cluster] = []
-    for kind in range(kinds):
-        members = np.flatnonzero(model.labels_ == kind)
-        if len(members) == 0:
-            continue
-        top = np.argsort(-np.asarray(model.cluster_centers_)[kind])[:5]
-        clusters.append(
-            Cluster(len(members), tuple(str(names[t]) for t in top), tuple(texts[int(m)][:200] for m in members[:3]))
-        )
-    return tuple(sorted(clusters, key=lambda cluster: -cluster.size))
+    tops = np.argsort(-np.asarray(model.cluster_centers_), axis=1)[:, :5]
+    return Kinds(tuple(int(label) for label in model.labels_), tuple(tuple(str(names[t]) for t in top) for top in tops))
+
+
+def _clusters(texts: Sequence[str], kinds: Kinds) -> tuple[Cluster, ...]:
+    """Returns what each kind holds, largest first; none where everything is of one kind."""
+    members: dict[int, list[str]] = {}
+    for text, kind in zip(texts, kinds.labels, strict=True):
+        members.setdefault(kind, []).append(text)
+    if len(kinds.words) < 2:
+        return ()
+    found = [
+        Cluster(len(held), kinds.words[kind], tuple(text[:200] for text in held[:3])) for kind, held in members.items()
+    ]
+    return tuple(sorted(found, key=lambda cluster: -cluster.size))
 
 
 def _shares(texts: Sequence[str], own: Sequence[int], skills: Sequence[str], names: Sequence[str]) -> dict[str, float]:

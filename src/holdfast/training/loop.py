@@ -19,7 +19,7 @@ import torch
 
 from holdfast.errors import NonFiniteLossError, NothingToLearnError, TrainingError
 from holdfast.seeds import derive_seed
-from holdfast.training.defaults import choose_learning_rate, count_steps
+from holdfast.training.defaults import choose_l2_sp, choose_learning_rate, count_steps
 from holdfast.training.method import Loss, call_cost, token_rows
 from holdfast.training.mixing import ReminderMix
 from holdfast.training.monitors import Monitors
@@ -75,6 +75,7 @@ class Run:
         self.num_steps = count_steps(recipe, len(self.examples))
         self.parameters = [*learner.trainable(), *method.trainable()]
         self.rate = choose_learning_rate(recipe, learner.num_parameters, full=learner.adapter is None)
+        self.l2_sp = choose_l2_sp(recipe)
         self.mix = ReminderMix(
             learner,
             reminders if recipe.rehearsal.enabled else (),
@@ -165,6 +166,8 @@ class Run:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self.l2_sp:
+            self.learner.interpolate(min(1.0, rate * self.l2_sp))
         self.method.after_step(self.learner)
         self._done += 1
         metrics |= self.monitors.observe(self._done, new, metrics.get("kl"))

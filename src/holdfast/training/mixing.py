@@ -11,7 +11,7 @@ the teacher's forward pass in every step.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from holdfast.training.config import RehearsalConfig
     from holdfast.training.rehearsal import Reminder
 
+Pool: TypeAlias = tuple[str, str, int]
+"""Origin, registered skill, kind."""
 _FORWARD_KL = Divergence("forward_kl")
 
 
@@ -102,15 +104,17 @@ def plan_reminders(
     """Returns for each step which reminders it holds.
 
     Every step holds the sources in their shares (to within one reminder), the registered part evenly
-    over the skills; each pool is gone through in a new random order before anything in it repeats.
+    over the skills and the self-written part evenly over its kinds, however often the model writes each;
+    each pool is gone through in a new random order before anything in it repeats.
     """
-    pools: dict[tuple[str, str], list[int]] = {}
+    pools: dict[Pool, list[int]] = {}
     for index, reminder in enumerate(reminders):
-        pools.setdefault((reminder.origin, reminder.skill), []).append(index)
+        kind = reminder.kind if settings.balance == "kinds" else 0
+        pools.setdefault((reminder.origin, reminder.skill, kind), []).append(index)
     keys = sorted(pools)
     shares = pool_shares(keys, settings)
     keys = [key for key in keys if shares[key] > 0]
-    queues: dict[tuple[str, str], list[int]] = {key: [] for key in keys}
+    queues: dict[Pool, list[int]] = {key: [] for key in keys}
     rounds = dict.fromkeys(keys, 0)
     plan: list[list[int]] = []
     for step in range(num_steps):
@@ -127,8 +131,8 @@ def plan_reminders(
     return plan
 
 
-def pool_shares(keys: Sequence[tuple[str, str]], settings: RehearsalConfig) -> dict[tuple[str, str], float]:
-    """Returns the share of each (origin, skill) pool, scaled to one over the pools that exist."""
+def pool_shares(keys: Sequence[Pool], settings: RehearsalConfig) -> dict[Pool, float]:
+    """Returns the share of each (origin, skill, kind) pool, scaled to one over the pools that exist."""
     by_origin = {
         "self": settings.self_written_share,
         "registered": settings.registered_share,
@@ -139,7 +143,7 @@ def pool_shares(keys: Sequence[tuple[str, str]], settings: RehearsalConfig) -> d
     return {key: share / total for key, share in raw.items()} if total else {key: 1 / len(keys) for key in keys}
 
 
-def _at(keys: Sequence[tuple[str, str]], shares: dict[tuple[str, str], float], point: float) -> tuple[str, str]:
+def _at(keys: Sequence[Pool], shares: dict[Pool, float], point: float) -> Pool:
     reached = 0.0
     for key in keys:
         reached += shares[key]

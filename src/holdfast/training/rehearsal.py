@@ -11,14 +11,14 @@ prompts, never answers or held-out tests), and a user's file.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from holdfast.errors import TrainingError
 from holdfast.models.generate import Sampling
 from holdfast.models.render import render_prompt
 from holdfast.seeds import derive_seed
-from holdfast.training.coverage import Coverage, cover
+from holdfast.training.coverage import Coverage, cover, find_kinds
 from holdfast.training.self_prompts import write_prompts
 
 if TYPE_CHECKING:
@@ -33,12 +33,16 @@ Origin: TypeAlias = Literal["self", "registered", "given"]
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
-    """A prompt and what `current` answered to it; `skill` names the registered skill it comes from."""
+    """A prompt and what `current` answered to it.
+
+    `skill` names the registered skill it comes from; `kind` numbers the kind of a self-written one.
+    """
 
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
     origin: Origin
     skill: str = ""
+    kind: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +54,16 @@ class Reminders:
 
     def to_json(self) -> dict[str, JSONValue]:
         """Returns plain data that `from_json` turns into these reminders again."""
-        items = [[list(r.prompt_ids), list(r.completion_ids), r.origin, r.skill] for r in self.items]
+        items = [[list(r.prompt_ids), list(r.completion_ids), r.origin, r.skill, r.kind] for r in self.items]
         return {"items": cast("JSONValue", items), "report": cast("JSONValue", asdict(self.report))}
 
     @classmethod
     def from_json(cls, data: Mapping[str, JSONValue]) -> Reminders:
         """Returns the reminders that `to_json` wrote."""
-        items = cast("list[tuple[list[int], list[int], Origin, str]]", data["items"])
+        items = cast("list[tuple[list[int], list[int], Origin, str, int]]", data["items"])
         report = cast("dict[str, JSONValue]", data["report"])
-        return cls([Reminder(tuple(p), tuple(c), origin, skill) for p, c, origin, skill in items], Coverage.of(report))
+        read = [Reminder(tuple(p), tuple(c), origin, skill, kind) for p, c, origin, skill, kind in items]
+        return cls(read, Coverage.of(report))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,13 @@ def make_reminders(
         )
     items = _answer(learner, settings, fitting, derive_seed(seed, "reminder answers"), progress)
     texts = learner.tokenizer.batch_decode([list(item.prompt_ids) for item in items], skip_special_tokens=True)
-    report = cover(texts, [item.origin for item in items], [item.skill for item in items], drawn=drawn, dropped=dropped)
+    kinds = find_kinds(texts)
+    items = [
+        replace(item, kind=kind) if item.origin == "self" else item
+        for item, kind in zip(items, kinds.labels, strict=True)
+    ]
+    sources = [item.origin for item in items], [item.skill for item in items]
+    report = cover(texts, *sources, kinds, drawn=drawn, dropped=dropped)
     return Reminders(items, report)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from holdfast.errors import ModelError, TrainingError
 from holdfast.training.config import RehearsalConfig
-from holdfast.training.coverage import cover
+from holdfast.training.coverage import cover, find_kinds
 from holdfast.training.mixing import ReminderMix, plan_reminders
 from holdfast.training.rehearsal import Reminder, Reminders, make_reminders
 from holdfast.training.self_prompts import NearDuplicates, open_turn, write_prompts
@@ -28,6 +28,28 @@ def test_every_step_holds_the_sources_in_their_shares_and_the_skills_evenly():
     for step in plan:
         counts = Counter((items[i].origin, items[i].skill) for i in step)
         assert counts == {("self", ""): 4, ("registered", "one"): 2, ("registered", "two"): 2}
+
+
+def test_kinds_are_rehearsed_evenly_however_often_the_model_writes_each_unless_told_otherwise():
+    often = [Reminder((1, n), (2,), "self", kind=0) for n in range(27)]
+    items = [*often, *(Reminder((2, n), (2,), "self", kind=1) for n in range(3))]
+
+    def share_of_the_rare_kind(**settings):
+        plan = plan_reminders(items, RehearsalConfig(per_step=4, **settings), num_steps=200, seed=0)
+        return sum(items[index].kind for step in plan for index in step) / 800
+
+    assert share_of_the_rare_kind() == 0.5
+    assert share_of_the_rare_kind(balance="none") == pytest.approx(0.1, abs=0.01)
+
+
+def test_kinds_of_prompts_are_found_by_their_words_and_the_same_ones_every_time():
+    sums = [f"what is {a} + {b}?" for a in range(4) for b in range(5)]
+    letters = [f"write {a} {b} backwards." for a in "qwert" for b in "yuio"]
+    kinds = find_kinds([*sums, *letters])
+    assert not {kinds.labels[n] for n in range(20)} & {kinds.labels[n] for n in range(20, 40)}
+    assert kinds == find_kinds([*sums, *letters])
+    assert "backwards" in kinds.words[kinds.labels[-1]]
+    assert find_kinds(["a", "b"]).labels == (0, 0)
 
 
 def test_shares_that_do_not_fit_a_step_are_met_over_many():
@@ -200,11 +222,12 @@ def test_a_skill_that_no_self_written_prompt_is_near_is_warned_of():
     tickets = [f"ticket: my order {n} is late again" for n in range(20)]
     texts = [*own, *tickets]
     origins, skills = ["self"] * 36 + ["registered"] * 20, [""] * 36 + ["routing"] * 20
-    report = cover(texts, origins, skills, drawn=40, dropped={"duplicate": 4})
+    report = cover(texts, origins, skills, find_kinds(texts), drawn=40, dropped={"duplicate": 4})
     assert report.skill_shares == {"routing": 0.0}
     assert "routing" in report.warnings[0]
     assert report.unique_share == pytest.approx(0.9)
     assert sum(cluster.size for cluster in report.clusters) == 56
-    near = cover([*own, *tickets, *tickets[:3]], [*origins, *["self"] * 3], [*skills, *[""] * 3], drawn=43, dropped={})
+    texts += tickets[:3]
+    near = cover(texts, [*origins, *["self"] * 3], [*skills, *[""] * 3], find_kinds(texts), drawn=43, dropped={})
     assert near.skill_shares["routing"] == pytest.approx(3 / 39)
     assert not near.warnings

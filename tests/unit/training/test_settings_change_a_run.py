@@ -46,6 +46,7 @@ def same(first, second):
         ("optimizer.warmup_steps=3", ()),
         ("optimizer.schedule=constant", ()),
         ("optimizer.weight_decay=0.5", ()),
+        ("optimizer.l2_sp=9.0", ()),
         ("optimizer.beta2=0.9", ()),
         ("optimizer.clip_norm=0.01", ()),
         ("batch.examples=3", ()),
