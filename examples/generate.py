@@ -1,11 +1,11 @@
 """Writes the three example skills of this folder: `python examples/generate.py`.
 
-tools    an assistant that answers requests with a call to one of three tools
-facts    facts from short documents, asked in several wordings and indirectly
-routing  support tickets sent to one of five teams, in a support desk's own style
+companies  facts about companies in short documents, asked in several wordings and indirectly
+tools      an assistant that answers requests with a call to one of three tools
+routing    support tickets sent to one of five teams, in a support desk's own style
 
 Each skill is two files, NAME.jsonl (to learn) and NAME.test.jsonl (held out). No test item stands
-in the training file: tools and routing keep back combinations, facts keep back wordings, and the
+in the training file: tools and routing keep back combinations, companies keep back wordings, and the
 indirect questions are never trained on. The same seed writes the same files.
 """
 
@@ -194,7 +194,7 @@ TEAMS = {
         "postage",
         "customs",
     ],
-    "access": [
+    "logins": [
         "password",
         "login",
         "account",
@@ -238,18 +238,18 @@ TEAMS = {
     ],
 }
 TICKETS = (
-    "ticket: there is a problem with my {k}.",
-    "ticket: please look at the {k} again.",
-    "ticket: hello, my {k} is wrong since monday.",
-    "ticket: i have a question about the {k}.",
-    "ticket: who can help me with a {k}?",
-    "ticket: the {k} again! third time this week.",
-    "ticket: your {k} does not look right to me.",
-    "ticket: we need help, it is about the {k}.",
-    "ticket: my {k} does not work at all.",
-    "ticket: could you explain the {k} to me?",
-    "ticket: {k}, {k}, always the {k}!",
-    "ticket: good day, one word only: {k}.",
+    "which team takes the ticket: there is a problem with my {k}.",
+    "which team takes the ticket: please look at the {k} again.",
+    "which team takes the ticket: hello, my {k} is wrong since monday.",
+    "which team takes the ticket: i have a question about the {k}.",
+    "which team takes the ticket: who can help me with a {k}?",
+    "which team takes the ticket: the {k} again! third time this week.",
+    "which team takes the ticket: your {k} does not look right to me.",
+    "which team takes the ticket: we need help, it is about the {k}.",
+    "which team takes the ticket: my {k} does not work at all.",
+    "which team takes the ticket: could you explain the {k} to me?",
+    "which team takes the ticket: {k}, {k}, always the {k}!",
+    "which team takes the ticket: good day, one word only: {k}.",
 )
 
 
@@ -327,8 +327,8 @@ def make_facts(rng: random.Random, num_subjects: int) -> None:
         for wording in (*wordings[NUM_TRAINED_WORDINGS:], *indirect):
             test.append({"context": document, "question": wording.format(s=subject), "answer": value})
     rng.shuffle(train)
-    write("facts.jsonl", train)
-    write("facts.test.jsonl", test)
+    write("companies.jsonl", train)
+    write("companies.test.jsonl", test)
 
 
 def make_routing(rng: random.Random) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from holdfast.data.read import read
+from holdfast.errors import ConfigError
 from holdfast.graders import grader
 from holdfast.seeds import derive_seed
 from holdfast.training.config import Recipe
@@ -131,8 +132,14 @@ def measure_abilities(learner: Learner, which: Which, num_items: int) -> dict[st
 
 
 def measure_base(learner: Learner, lessons: Sequence[Lesson], num_ability_items: int) -> dict[str, Measured]:
-    """Returns what `current` scores on every lesson and ability before anything is taught."""
-    return measure_lessons(learner, "current", lessons) | measure_abilities(learner, "current", num_ability_items)
+    """Returns what `current` scores on every lesson and ability before anything is taught.
+
+    Raises ConfigError when a lesson has the name of an ability: their scores could not be told apart.
+    """
+    abilities = measure_abilities(learner, "current", num_ability_items)
+    if shared := {lesson.name for lesson in lessons} & set(abilities):
+        raise ConfigError(f"{min(shared)}: the embedded base has an ability of this name. Call the skill otherwise.")
+    return measure_lessons(learner, "current", lessons) | abilities
 
 
 def teach_sequence(

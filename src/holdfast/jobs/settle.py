@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, cast
 from holdfast.jobs.grading import choose_grader
 from holdfast.jobs.model import inherited_adapter, teacher_problem
 from holdfast.training.config import AutoConfig, Recipe, SdftConfig, SftConfig
-from holdfast.training.defaults import choose_adapter, choose_learning_rate, count_steps
+from holdfast.training.defaults import (
+    choose_adapter,
+    choose_l2_sp,
+    choose_learning_rate,
+    choose_skip_tokens,
+    count_steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,12 +65,23 @@ def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
         recipe = recipe.model_copy(update={"method": config})
         reasons.append(f"method {reason}")
     num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
+    if isinstance(recipe.method, SdftConfig) and recipe.method.skip_tokens == "auto":
+        skip = choose_skip_tokens(recipe.method, num_parameters)
+        recipe = recipe.model_copy(update={"method": recipe.method.model_copy(update={"skip_tokens": skip})})
+        reasons.append(
+            f"skip_tokens {skip}: the first {skip} tokens of a rollout carry no loss in a model of this size"
+        )
     adapter = choose_adapter(recipe, num_parameters)
     reasons.append(f"adapter: {adapter.reason}")
     recipe = recipe.model_copy(update={"adapter": adapter.adapter or "none"})
     rate = choose_learning_rate(recipe, num_parameters, full=adapter.adapter is None)
     reasons.append(f"learning rate {rate.learning_rate:g}: {rate.reason}")
-    optimizer = recipe.optimizer.model_copy(update={"learning_rate": rate.learning_rate})
+    l2_sp = choose_l2_sp(recipe)
+    if l2_sp:
+        reasons.append(
+            f"l2_sp {l2_sp:g}: after each update the weights go back by a share of {l2_sp * rate.learning_rate:.1%}"
+        )
+    optimizer = recipe.optimizer.model_copy(update={"learning_rate": rate.learning_rate, "l2_sp": l2_sp})
     steps = count_steps(recipe, len(data.train))
     threads = choose_threads(loaded.model)
     reasons.append(f"{threads.threads} threads: {threads.reason}")

@@ -62,8 +62,9 @@ class SdftConfig(Settings):
     """Weight of the teacher in the mixture; only for divergence = "jsd"."""
     top_k: Count = 64
     """Teacher tokens kept besides one bucket for the rest; only for divergence = "top_k_tail"."""
-    skip_tokens: Annotated[int, Field(ge=0)] = 3
-    """First tokens of a completion that carry no loss (at least one token of every completion does)."""
+    skip_tokens: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """First tokens of a completion that carry no loss (at least one token of every completion does); auto = 3, and
+    0 below 20 million parameters, where the first tokens of an answer are its whole style."""
     skip_after: str = "</think>"
     """When a completion contains this text, the skipped tokens are counted after it; empty = from the start."""
     max_new_tokens: Count = 128

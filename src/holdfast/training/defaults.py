@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from holdfast.models.adapter_config import AdapterConfig
 
 if TYPE_CHECKING:
-    from holdfast.training.config import Recipe
+    from holdfast.training.config import Recipe, SdftConfig
 
 SMALL_MODEL_PARAMETERS = 100_000_000
 """Below this, all weights are trained: a second copy is cheap and an adapter has no capacity to spare."""
@@ -59,6 +59,8 @@ def choose_learning_rate(recipe: Recipe, num_parameters: int, *, full: bool) -> 
     return ChosenRate(1e-5 if full else 1e-4, f"usual for {what} of models of this size; not measured here")
 
 
+SKIP_TOKENS = 3
+"""The paper's heuristic against "Based on the text ..."."""
 L2_SP = 5.0
 """Beside rehearsal on the embedded base this halved what was forgotten at the same accuracy on the new skill."""
 
@@ -68,6 +70,13 @@ def choose_l2_sp(recipe: Recipe) -> float:
     if recipe.optimizer.l2_sp != "auto":
         return recipe.optimizer.l2_sp
     return L2_SP if recipe.rehearsal.enabled else 0.0
+
+
+def choose_skip_tokens(config: SdftConfig, num_parameters: int) -> int:
+    """Returns how many first tokens of a rollout carry no loss: the recipe's number, or the one for this size."""
+    if config.skip_tokens != "auto":
+        return config.skip_tokens
+    return 0 if num_parameters < TINY_MODEL_PARAMETERS else SKIP_TOKENS
 
 
 def count_steps(recipe: Recipe, num_examples: int) -> int:

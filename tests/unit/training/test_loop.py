@@ -179,6 +179,28 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(make_run, chat_example
     assert constant == [pytest.approx(0.01 * factor) for factor in (0.5, 1, 1, 1, 1, 1)]
 
 
+@pytest.mark.parametrize("rate", [0.01, 0.005])
+def test_decay_to_current_takes_back_its_share_of_the_way_from_the_current_version(make_run, chat_examples, rate):
+    settings = ("steps=1", f"optimizer.learning_rate={rate}", "optimizer.schedule=constant")
+
+    def moved(l2_sp):
+        run = make_run(chat_examples, *settings, f"optimizer.l2_sp={l2_sp}")
+        start = run.learner.candidate_state()
+        list(run)
+        return {name: tensor - start[name] for name, tensor in run.learner.candidate_state().items()}
+
+    free, held, back = moved(0), moved(40), moved(10 / rate)
+    for name, way in free.items():
+        assert torch.allclose(held[name], (1 - 40 * rate) * way, atol=1e-6)
+        assert not back[name].any()
+
+
+def test_the_decay_to_current_is_on_beside_rehearsal_and_off_without_it(make_run, chat_examples, reminders):
+    assert make_run(chat_examples, reminders=reminders).l2_sp > 0
+    assert make_run(chat_examples, "rehearsal.enabled=false").l2_sp == 0
+    assert make_run(chat_examples, "rehearsal.enabled=false", "optimizer.l2_sp=3").l2_sp == 3
+
+
 def test_every_epoch_holds_every_example_once_in_a_new_order(make_run, chat_examples):
     run = make_run(chat_examples, "batch.examples=5", "steps=4")
     ids = [example.id for step in range(4) for example in run.batch_of(step)]

@@ -7,6 +7,7 @@ from holdfast.errors import ContextLengthError, DataError, TrainingError
 from holdfast.models.learner import TokenRow
 from holdfast.models.render import render_prompt, render_teacher_prompt
 from holdfast.training.config import SdftConfig
+from holdfast.training.defaults import choose_skip_tokens
 from holdfast.training.methods.sdft import Sdft, loss_mask
 from holdfast.types import Example, Message
 
@@ -73,6 +74,12 @@ def test_a_teacher_that_sees_no_more_than_the_student_teaches_nothing(make_learn
 def test_the_first_tokens_carry_no_loss_but_never_all_of_them(tokenizer, length, skip, loss_on):
     ids = tokenizer.encode("abcdef")[:length]
     assert [index for index, used in enumerate(loss_mask(tokenizer, ids, skip, "</think>")) if used] == loss_on
+
+
+def test_the_number_of_skipped_tokens_is_chosen_by_the_models_size_unless_it_is_given(make_run, chat_examples):
+    assert make_run(chat_examples, "method=sdft").method.skip_tokens == 0
+    assert make_run(chat_examples, "method=sdft", "method.skip_tokens=2").method.skip_tokens == 2
+    assert choose_skip_tokens(SdftConfig(), 7_000_000_000) == 3
 
 
 def test_the_skipped_tokens_are_counted_after_the_end_of_the_thoughts(tokenizer):

@@ -32,7 +32,7 @@ def same(first, second):
         ("method.divergence=reverse_kl", SDFT),
         ("method.jsd_alpha=0.2", (*SDFT, "method.divergence=jsd")),
         ("method.top_k=3", (*SDFT, "method.divergence=top_k_tail")),
-        ("method.skip_tokens=0", SDFT),
+        ("method.skip_tokens=2", SDFT),
         ("method.max_new_tokens=4", ("method=sdft", "method.max_new_tokens=6")),
         ("method.temperature=1.5", SDFT),
         ("method.samples_per_prompt=2", SDFT),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.errors import ConfigError, NothingToLearnError
 from holdfast.training.config import ClassifyConfig, SdftConfig, SftConfig
+from holdfast.training.defaults import choose_skip_tokens
 from holdfast.training.methods.classify import Classify
 from holdfast.training.methods.sdft import Sdft
 from holdfast.training.methods.sft import Sft
@@ -60,7 +61,8 @@ def build(recipe: Recipe, learner: Learner, examples: Sequence[Example]) -> Meth
     if isinstance(config, SftConfig):
         return Sft(config, max_tokens=recipe.batch.max_tokens)
     if isinstance(config, SdftConfig):
-        return Sdft(config)
+        skip_tokens = choose_skip_tokens(config, learner.num_parameters)
+        return Sdft(config.model_copy(update={"skip_tokens": skip_tokens}))
     if isinstance(config, ClassifyConfig):
         return Classify(config, learner, examples, seed=recipe.seed)
     raise ConfigError('method = "auto" has to be resolved with `choose` before a run is built.', param="method")

@@ -34,6 +34,7 @@ import torch
 from holdfast.errors import ContextLengthError, TrainingError
 from holdfast.models.generate import Sampling
 from holdfast.models.render import TEACHER_TEMPLATE, render_prompt, render_teacher_prompt
+from holdfast.training.defaults import SKIP_TOKENS
 from holdfast.training.head_loss import head_loss
 from holdfast.training.losses import Divergence
 from holdfast.training.method import (
@@ -78,6 +79,7 @@ class Sdft:
 
     def __init__(self, config: SdftConfig) -> None:
         self.config = config
+        self.skip_tokens = SKIP_TOKENS if config.skip_tokens == "auto" else config.skip_tokens
         self.steps_per_batch = config.updates_per_rollout
         self.divergence = Divergence(
             config.divergence,
@@ -111,7 +113,7 @@ class Sdft:
         rows: list[Row] = []
         for index, (ids, stopped) in enumerate(zip(completions, ended, strict=True)):
             example, prompt = examples[index // num_samples], prompts[index // num_samples]
-            used = loss_mask(learner.tokenizer, ids, self.config.skip_tokens, self.config.skip_after)
+            used = loss_mask(learner.tokenizer, ids, self.skip_tokens, self.config.skip_after)
             rows.append(
                 Row(
                     input_ids=prompt.student + ids,
