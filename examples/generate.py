@@ -166,76 +166,11 @@ PEOPLE = [
 ONSETS, VOWELS = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"], "aeiou"
 
 TEAMS = {
-    "billing": [
-        "invoice",
-        "charge",
-        "refund",
-        "bill",
-        "payment",
-        "receipt",
-        "fee",
-        "coupon",
-        "tax",
-        "balance",
-        "price",
-        "statement",
-    ],
-    "shipping": [
-        "parcel",
-        "delivery",
-        "courier",
-        "package",
-        "tracking",
-        "van",
-        "address",
-        "box",
-        "pallet",
-        "crate",
-        "postage",
-        "customs",
-    ],
-    "logins": [
-        "password",
-        "login",
-        "account",
-        "pin",
-        "username",
-        "lockout",
-        "code",
-        "profile",
-        "token",
-        "email",
-        "captcha",
-        "session",
-    ],
-    "repairs": [
-        "crack",
-        "screen",
-        "battery",
-        "noise",
-        "leak",
-        "hinge",
-        "motor",
-        "cable",
-        "button",
-        "fan",
-        "switch",
-        "filter",
-    ],
-    "sales": [
-        "catalog",
-        "quote",
-        "discount",
-        "order",
-        "sample",
-        "offer",
-        "bulk",
-        "contract",
-        "trial",
-        "upgrade",
-        "demo",
-        "license",
-    ],
+    "billing": ("invoice", "refund", "payment", "coupon", "fee"),
+    "shipping": ("parcel", "courier", "pallet", "van", "customs"),
+    "logins": ("password", "account", "pin", "lockout", "captcha"),
+    "repairs": ("screen", "battery", "hinge", "motor", "cable"),
+    "sales": ("catalog", "quote", "sample", "bulk", "trial"),
 }
 TICKETS = (
     "which team takes the ticket: there is a problem with my {k}.",
@@ -250,6 +185,18 @@ TICKETS = (
     "which team takes the ticket: could you explain the {k} to me?",
     "which team takes the ticket: {k}, {k}, always the {k}!",
     "which team takes the ticket: good day, one word only: {k}.",
+    "which team takes the ticket: nobody told me about the {k}.",
+    "which team takes the ticket: i have waited a week for the {k}.",
+    "which team takes the ticket: is it normal that the {k} is so odd?",
+    "which team takes the ticket: my boss asks for the {k}.",
+    "which team takes the ticket: we have lost the {k}.",
+    "which team takes the ticket: a word about the {k}, please.",
+    "which team takes the ticket: the {k} was better last year.",
+    "which team takes the ticket: send me someone for the {k}.",
+    "which team takes the ticket: as i said on monday, the {k}.",
+    "which team takes the ticket: i do not see the {k} any more.",
+    "which team takes the ticket: it is urgent, the {k}!",
+    "which team takes the ticket: can the {k} be changed?",
 )
 
 
@@ -335,7 +282,7 @@ def make_routing(rng: random.Random) -> None:
     """Prompt and completion in the desk's own style; the held-out tickets are other combinations."""
     pairs = [(team, key, ticket) for team, keys in TEAMS.items() for key in keys for ticket in TICKETS]
     rng.shuffle(pairs)
-    test, train = pairs[:400], pairs[400:]
+    test, train = pairs[:250], pairs[250:]
     style = "verdict: [{}] routed"
     write("routing.jsonl", [{"prompt": t.format(k=k), "completion": style.format(team)} for team, k, t in train])
     rows = [(t.format(k=k), style.format(team), team) for team, k, t in test]
@@ -345,7 +292,7 @@ def make_routing(rng: random.Random) -> None:
 def main() -> None:
     """Writes all six files."""
     make_tools(random.Random(SEED), 480, 400)
-    make_facts(random.Random(SEED + 1), 40)
+    make_facts(random.Random(SEED + 1), 30)
     make_routing(random.Random(SEED + 2))
 
 
