@@ -41,7 +41,7 @@ class Way:
 
 
 ARMS: dict[str, Way] = {
-    "holdfast: SDFT + self-rehearsal": Way({**HOLDFAST}, (HOLDFAST["optimizer"]["learning_rate"],), steps=STEPS),
+    "holdfast: SDFT + self-rehearsal": Way({**HOLDFAST}, (7e-4,), steps=STEPS),
     "SFT": Way({**SFT, **NO_REHEARSAL}, (1e-4, 4e-4)),
     "SFT + replay of stored answers": Way({**SFT, **NO_REHEARSAL}, (4e-4, 1e-3), "answers"),
     "SFT + self-rehearsal": Way({**SFT, "rehearsal": HOLDFAST["rehearsal"]}, (4e-4, 1e-3)),
