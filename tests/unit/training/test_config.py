@@ -45,7 +45,7 @@ def test_a_wrong_setting_is_refused_with_what_to_write_instead(override, message
         (["method=sdft", "method.teacher_template=look"], "must contain {question}"),
         (["method=classify", "method.validation_share=0", "method.patience=9"], "patience would have no effect"),
         (["method=classify", 'method.labels=["a", "a"]'], "names a class twice"),
-        (["rehearsal.enabled=false", "rehearsal.weight=2"], "weight would have no effect"),
+        (["rehearsal.enabled=false", "rehearsal.weight=3"], "weight would have no effect"),
         (["rehearsal.given_share=0.9"], "prompts_file names no file"),
         (["rehearsal.prompts_file=p.jsonl", "rehearsal.given_share=0"], "prompts_file would have no effect"),
         (["rehearsal.self_written_share=0", "rehearsal.follow_up_share=0.9"], "follow_up_share would have no effect"),
@@ -98,7 +98,7 @@ def test_the_learning_rate_left_open_falls_with_the_models_size():
     recipe = Recipe()
     full = [choose_learning_rate(recipe, size, full=True).learning_rate for size in (2e6, 5e8, 7e9)]
     lora = [choose_learning_rate(recipe, size, full=False).learning_rate for size in (2e6, 5e8, 7e9)]
-    assert full == [4e-4, 5e-5, 1e-5]
+    assert full == [7e-4, 5e-5, 1e-5]
     assert lora == [3e-3, 3e-4, 1e-4]
     asked = Recipe.from_overrides(["optimizer.learning_rate=0.5"])
     assert choose_learning_rate(asked, 10, full=True).learning_rate == 0.5
