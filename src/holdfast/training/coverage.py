@@ -116,8 +116,9 @@ def find_kinds(texts: Sequence[str], *, seed: int = 0) -> Kinds:
     matrix = vectorizer.fit_transform(texts)
     model = MiniBatchKMeans(count, random_state=seed, n_init="auto", batch_size=1024).fit(matrix)
     names = vectorizer.get_feature_names_out()
-    tops = np.argsort(-np.asarray(model.cluster_centers_), axis=1)[:, :5]
-    return Kinds(tuple(int(label) for label in model.labels_), tuple(tuple(str(names[t]) for t in top) for top in tops))
+    tops = cast("list[list[int]]", np.argsort(-np.asarray(model.cluster_centers_), axis=1)[:, :5].tolist())
+    labels = cast("list[int]", np.asarray(model.labels_).tolist())
+    return Kinds(tuple(labels), tuple(tuple(str(names[t]) for t in top) for top in tops))
 
 
 def _clusters(texts: Sequence[str], kinds: Kinds) -> tuple[Cluster, ...]:
