@@ -107,16 +107,16 @@ def run_all(jobs: list[tuple[str, float, int]], out: Path, items: int, workers: 
 def spread(values: list[float], scale: float = 100.0, form: str = ".1f") -> str:
     """Returns the median with the range of the seeds."""
     low, high = min(values) * scale, max(values) * scale
-    return f"{statistics.median(values) * scale:{form}} ({low:{form}}-{high:{form}})"
+    return f"{statistics.median(values) * scale:{form}} ({low:{form}} to {high:{form}})"
 
 
 def tables(rows: list[dict]) -> str:
     """Returns the summary and the full table as Markdown: medians with the range over the seeds."""
     lines = [
-        "| arm | rate | new skills, mean | of the teacher's | abilities, mean change | worst ability | seconds |",
+        "| arm | rate | new skills, mean | least, of its teacher | abilities, mean change | worst ability | seconds |",
         "|---|---|---|---|---|---|---|",
     ]
-    full: list[str] = []
+    columns: dict[str, list[str]] = {}
     for name in ARMS:
         runs = [row for row in rows if row["arm"] == name and row["seed"] != SWEEP_SEED]
         if not runs:
@@ -128,16 +128,16 @@ def tables(rows: list[dict]) -> str:
         change = [statistics.mean(run["after"][key] - run["before"][key] for key in old) for run in runs]
         worst = [min(run["after"][key] - run["before"][key] for key in old) for run in runs]
         seconds = [run["seconds"] for run in runs]
+        share = spread(ratio) if ARMS[name].settings["method"]["type"] == "sdft" else "no teacher"
         lines.append(
-            f"| {name} | {runs[0]['rate']:g} | {spread(taught)} | {spread(ratio)} | {spread(change)} | {spread(worst)} "
+            f"| {name} | {runs[0]['rate']:g} | {spread(taught)} | {share} | {spread(change)} | {spread(worst)} "
             f"| {spread(seconds, 1.0, '.0f')} |"
         )
-        if not full:
-            full += [f"| arm | {' | '.join([*new, *old])} |", "|---" * (1 + len(new) + len(old)) + "|"]
-            cells = [spread([run["before"][key] for run in runs]) for key in [*new, *old]]
-            full.append(f"| base | {' | '.join(cells)} |")
-        cells = [spread([run["after"][key] for run in runs]) for key in [*new, *old]]
-        full.append(f"| {name} | {' | '.join(cells)} |")
+        columns.setdefault("", [*new, *old])
+        columns.setdefault("base", [f"{runs[0]['before'][key] * 100:.1f}" for key in [*new, *old]])
+        columns[name] = [spread([run["after"][key] for run in runs]) for key in [*new, *old]]
+    full = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    full += [f"| {' | '.join(cells)} |" for cells in zip(*columns.values(), strict=True)]
     return "\n".join([*lines, "", *full])
 
 
