@@ -14,7 +14,7 @@ QUIET := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format docs bench-forgetting bench-sdft bench-generation clean
+.PHONY: help demo test check format docs bench-forgetting bench-sdft bench-generation bench-tweets clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench-sdft: $(DEV) ## One SDFT step of ours beside TRL's: time and peak memory
 
 bench-generation: $(DEV) ## Our generator beside transformers' own batching
 	$(BIN)/python bench/generation.py $(ARGS)
+
+bench-tweets: $(DEV) ## Real tweets classified, beside the most frequent class and TF-IDF: ARGS="--data FOLDER"
+	$(BIN)/python bench/tweets.py $(ARGS)
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info

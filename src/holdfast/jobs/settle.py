@@ -68,9 +68,7 @@ def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
     if isinstance(recipe.method, SdftConfig) and recipe.method.skip_tokens == "auto":
         skip = choose_skip_tokens(recipe.method, num_parameters)
         recipe = recipe.model_copy(update={"method": recipe.method.model_copy(update={"skip_tokens": skip})})
-        reasons.append(
-            f"skip_tokens {skip}: the first {skip} tokens of a rollout carry no loss in a model of this size"
-        )
+        reasons.append(f"skip_tokens {skip}: chosen for a model of {num_parameters:,} parameters")
     adapter = choose_adapter(recipe, num_parameters)
     reasons.append(f"adapter: {adapter.reason}")
     recipe = recipe.model_copy(update={"adapter": adapter.adapter or "none"})
