@@ -19,7 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from holdfast.jobs.comparison import Arm, read_lesson, teach_sequence
-from holdfast.jobs.demo import GRADERS, HOLDFAST, STEPS, TEACHING, examples_folder
+from holdfast.jobs.demo import GRADERS, HOLDFAST, RATE, STEPS, TEACHING, examples_folder
 from holdfast.jobs.progress import Silent
 
 SWEEP_SEED = 1000
@@ -41,7 +41,7 @@ class Way:
 
 
 ARMS: dict[str, Way] = {
-    "holdfast: SDFT + self-rehearsal": Way({**HOLDFAST}, (7e-4,), steps=STEPS),
+    "holdfast: SDFT + self-rehearsal": Way({**HOLDFAST}, (RATE,), steps=STEPS),
     "SFT": Way({**SFT, **NO_REHEARSAL}, (1e-4, 4e-4)),
     "SFT + replay of stored answers": Way({**SFT, **NO_REHEARSAL}, (4e-4, 1e-3), "answers"),
     "SFT + self-rehearsal": Way({**SFT, "rehearsal": HOLDFAST["rehearsal"]}, (4e-4, 1e-3)),

@@ -42,11 +42,12 @@ if TYPE_CHECKING:
 GRADERS = {"companies": "contains", "routing": "contains", "tools": "tool_call_match"}
 """The example skills in the order they are taught, with what judges them."""
 
-TEACHING: dict[str, JSONValue] = {"optimizer": {"learning_rate": 7e-4, "beta2": 0.98}}
+RATE = 7e-4
+TEACHING: dict[str, JSONValue] = {"optimizer": {"learning_rate": RATE, "beta2": 0.98}}
 STEPS = {"companies": 320, "routing": 400, "tools": 160}
 """What is learned by heart takes longest: each company, each word of a ticket is a pair that no other helps with."""
 HOLDFAST: dict[str, JSONValue] = {
-    "optimizer": {"learning_rate": 7e-4, "beta2": 0.98, "l2_sp": 6.0},
+    "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 6.0},
     "method": {"type": "sdft", "max_new_tokens": 48, "updates_per_rollout": 2},
     "rehearsal": {
         "num_reminders": 1600,

@@ -69,7 +69,9 @@ def adapter_of_recipe(recipe: Recipe) -> AdapterConfig | None:
 
 def context_of(loaded: Loaded) -> int:
     """Returns how many tokens the model reads."""
-    return int(getattr(loaded.model.config, "max_position_embeddings", 0)) or 1 << 30
+    from holdfast.models.load import context_length
+
+    return context_length(loaded.model)
 
 
 def teacher_problem(loaded: Loaded, example: Example, config: SdftConfig) -> str | None:

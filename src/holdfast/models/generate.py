@@ -17,6 +17,7 @@ from transformers import DynamicCache
 from holdfast.errors import ContextLengthError, ModelError
 from holdfast.models import packed_attention
 from holdfast.models.kv_cache import STEP, RowCache, round_up
+from holdfast.models.load import context_length
 from holdfast.models.memory import free_bytes
 from holdfast.models.render import end_of_turn
 from holdfast.models.sampling import Sampling, choose, uniforms
@@ -294,7 +295,7 @@ class _Batch:
 
 def _check_room(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> int:
     """Returns the model's context length, or says which prompt leaves no room in it."""
-    context = int(getattr(model.config, "max_position_embeddings", 0)) or 1 << 30
+    context = context_length(model)
     for prompt in prompts:
         if not prompt:
             raise ModelError("a prompt has no token, so there is nothing to continue.")

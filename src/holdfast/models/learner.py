@@ -12,7 +12,7 @@ import torch
 from holdfast.errors import ContextLengthError, ModelError
 from holdfast.models import adapters, weights_io
 from holdfast.models.generate import generate
-from holdfast.models.load import load
+from holdfast.models.load import context_length, load
 from holdfast.models.memory import choose_checkpointing
 from holdfast.models.packed_attention import RowLengths, can_pack
 
@@ -72,7 +72,7 @@ class Learner:
         self.name = loaded.name
         self.reasons = reasons
         self.device: torch.device = candidate.device
-        self.context_length = int(getattr(candidate.config, "max_position_embeddings", 0)) or 1 << 30
+        self.context_length = context_length(candidate)
         self.vocab_size = int(_head_layer(candidate).weight.shape[0])
         self.gradient_checkpointing = False
         self._started_from_weights = started

@@ -63,6 +63,11 @@ def load(
     return Loaded(model=model, tokenizer=tokenizer, name=name, reasons=reasons)
 
 
+def context_length(model: PreTrainedModel) -> int:
+    """Returns how many tokens the model reads; without a bound of its own, more than anybody has."""
+    return int(getattr(model.config, "max_position_embeddings", 0)) or 1 << 30
+
+
 def load_tokenizer(name: str, *, chat_template: str | Path | None = None) -> PreTrainedTokenizerBase:
     """Returns the tokenizer of `name` with a padding token, without loading any weights.
 
