@@ -6,6 +6,8 @@ Choices made here
   halfway; one waits up to 30 seconds for the other.
 - Migrations are numbered files, each run in one transaction with the number it leaves behind (PRAGMA user_version).
   Before an older database is changed, a copy of it is put beside it.
+- Making ready is tried again while another process does the same: SQLite refuses the switch to WAL at once, without
+  the wait it grants to transactions, when it meets another's lock.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -25,6 +28,7 @@ from holdfast.errors import StoreError
 
 _APPLICATION_ID = 0x48464153  # "HFAS": marks the file as one of ours
 _BUSY_SECONDS = 30.0
+_RETRY_SECONDS = 0.02
 
 
 class Database:
@@ -51,7 +55,7 @@ class Database:
     @classmethod
     def _ready(cls, path: Path) -> Database:
         try:
-            _migrate(path)
+            _migrate_waiting(path)
         except (sqlite3.DatabaseError, OSError) as error:
             raise StoreError(f"{path}: cannot be used as a workspace database ({error}).") from error
         return cls(path, _engine(path))
@@ -122,6 +126,18 @@ def _configure(raw: sqlite3.Connection) -> None:
     raw.execute("PRAGMA synchronous = FULL")
 
 
+def _migrate_waiting(path: Path) -> None:
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return _migrate(path)
+        except sqlite3.OperationalError as error:
+            # The low byte is the primary code; a busy recovery or snapshot is the same busy.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_RETRY_SECONDS)
+
+
 def _migrate(path: Path) -> None:
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
@@ -139,9 +155,12 @@ def _migrate(path: Path) -> None:
 
 
 def _checked_version(connection: sqlite3.Connection, path: Path, *, known: int) -> int:
+    # One transaction: between two questions another process might make the tables.
+    connection.execute("BEGIN")
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
     empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    connection.execute("COMMIT")
     if owner != _APPLICATION_ID and not empty:
         raise StoreError(f"{path}: this SQLite file was not made by Holdfast. Choose another folder.")
     if found > known:

@@ -154,14 +154,28 @@ def test_of_two_rivals_only_the_one_that_saw_the_latest_current_promotes(tmp_pat
 
 
 def test_two_processes_may_make_and_migrate_at_the_same_time(tmp_path):
+    # Every maker waits for the word, so that they meet; twelve times, because they meet in more than one way.
     script = (
         "import sys; from pathlib import Path; from holdfast.store.database import Database\n"
-        "Database._ready(Path(sys.argv[1])).close()"
+        "print('ready', flush=True)\n"
+        "for line in sys.stdin: Database._ready(Path(line.strip())).close(); print('made', flush=True)"
     )
-    makers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "holdfast.db")]) for _ in range(3)]
-    assert [maker.wait(timeout=120) for maker in makers] == [0, 0, 0]
-    with Workspace.open(tmp_path) as workspace:
-        assert workspace.skills() == []
+    makers = [
+        subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    assert [maker.stdout.readline() for maker in makers] == ["ready\n"] * len(makers)
+    for attempt in range(12):
+        (tmp_path / str(attempt)).mkdir()
+        for maker in makers:
+            maker.stdin.write(f"{tmp_path / str(attempt) / 'holdfast.db'}\n")
+            maker.stdin.flush()
+        assert [maker.stdout.readline() for maker in makers] == ["made\n"] * len(makers)
+        with Workspace.open(tmp_path / str(attempt)) as workspace:
+            assert workspace.skills() == []
+    for maker in makers:
+        maker.communicate(timeout=60)
+    assert [maker.returncode for maker in makers] == [0] * len(makers)
 
 
 def test_a_lock_held_by_a_dead_process_is_free(tmp_path):
