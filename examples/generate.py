@@ -2,7 +2,7 @@
 
 companies  facts about companies in short documents, asked in several wordings and indirectly
 tools      an assistant that answers requests with a call to one of three tools
-routing    support tickets sent to one of five teams, in a support desk's own style
+routing    support tickets sent to one of four teams, in a support desk's own style
 
 Each skill is two files, NAME.jsonl (to learn) and NAME.test.jsonl (held out). No test item stands
 in the training file: tools and routing keep back combinations, companies keep back wordings, and the
@@ -90,6 +90,16 @@ DEPOT = (
     "what is the depot city of {s}?",
     "the depot of {s} was moved. where is it?",
     "find the depot of {s}.",
+    "i look for the depot of {s}. in what city do i look?",
+    "where do the trucks of {s} go at night?",
+    "to which city does the depot of {s} belong?",
+    "and the depot of {s}, where is that?",
+    "we want to see the depot of {s}. name the city.",
+    "in what city is the depot that belongs to {s}?",
+    "my map has no depot of {s}. where should it be?",
+    "the depot of {s} has burned. in which city was it?",
+    "can you say in which city {s} has its depot?",
+    "it is about {s}. which city has its depot?",
 )
 DEPOT_INDIRECT = (
     "i drive a truck to the depot of {s} tonight. which town do i look for?",
@@ -124,6 +134,16 @@ PATRON = (
     "what is the name of the patron of {s}?",
     "the patron of {s} has called. who is it?",
     "find the patron of {s}.",
+    "i look for the patron of {s}. whom do i ask for?",
+    "who gives the money for {s}?",
+    "to whom does {s} owe its money? name the patron.",
+    "and the patron of {s}, who is that?",
+    "we want to see the patron of {s}. name the person.",
+    "which person is the one who pays for {s}?",
+    "my list has no patron of {s}. who should be on it?",
+    "the patron of {s} is ill. who is ill?",
+    "can you say who pays for {s}?",
+    "it is about {s}. which person is its patron?",
 )
 PATRON_INDIRECT = (
     "i want to thank the patron of {s}. whom do i write to?",
@@ -166,11 +186,10 @@ PEOPLE = [
 ONSETS, VOWELS = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"], "aeiou"
 
 TEAMS = {
-    "billing": ("invoice", "refund", "payment", "coupon", "fee"),
-    "shipping": ("parcel", "courier", "pallet", "van", "customs"),
-    "logins": ("password", "account", "pin", "lockout", "captcha"),
-    "repairs": ("screen", "battery", "hinge", "motor", "cable"),
-    "sales": ("catalog", "quote", "sample", "bulk", "trial"),
+    "billing": ("invoice", "refund", "coupon", "fee"),
+    "shipping": ("parcel", "courier", "pallet", "customs"),
+    "logins": ("password", "account", "lockout", "captcha"),
+    "repairs": ("screen", "battery", "hinge", "cable"),
 }
 TICKETS = (
     "which team takes the ticket: there is a problem with my {k}.",
@@ -197,6 +216,18 @@ TICKETS = (
     "which team takes the ticket: i do not see the {k} any more.",
     "which team takes the ticket: it is urgent, the {k}!",
     "which team takes the ticket: can the {k} be changed?",
+    "which team takes the ticket: today the {k} came up once more.",
+    "which team takes the ticket: what is going on with the {k}?",
+    "which team takes the ticket: my {k} and i need a hand.",
+    "which team takes the ticket: no {k} since last week.",
+    "which team takes the ticket: we talked about the {k}, remember?",
+    "which team takes the ticket: the {k} that you gave us is bad.",
+    "which team takes the ticket: it says {k}. what now?",
+    "which team takes the ticket: for a friend: the {k}, please.",
+    "which team takes the ticket: sorry, but the {k} is a mess.",
+    "which team takes the ticket: once more about my {k}.",
+    "which team takes the ticket: {k}? that was never easy.",
+    "which team takes the ticket: tell me all about the {k}.",
 )
 
 
@@ -282,7 +313,7 @@ def make_routing(rng: random.Random) -> None:
     """Prompt and completion in the desk's own style; the held-out tickets are other combinations."""
     pairs = [(team, key, ticket) for team, keys in TEAMS.items() for key in keys for ticket in TICKETS]
     rng.shuffle(pairs)
-    test, train = pairs[:250], pairs[250:]
+    test, train = pairs[:320], pairs[320:]
     style = "verdict: [{}] routed"
     write("routing.jsonl", [{"prompt": t.format(k=k), "completion": style.format(team)} for team, k, t in train])
     rows = [(t.format(k=k), style.format(team), team) for team, k, t in test]
@@ -292,7 +323,7 @@ def make_routing(rng: random.Random) -> None:
 def main() -> None:
     """Writes all six files."""
     make_tools(random.Random(SEED), 480, 400)
-    make_facts(random.Random(SEED + 1), 30)
+    make_facts(random.Random(SEED + 1), 16)
     make_routing(random.Random(SEED + 2))
 
 

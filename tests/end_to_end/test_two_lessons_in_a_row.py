@@ -17,7 +17,7 @@ from holdfast.types import Example, Message
 
 LESSON = (
     "method=sft",
-    "steps=60",
+    "steps=100",
     "optimizer.learning_rate=0.01",
     "optimizer.warmup_steps=2",
     "batch.examples=8",

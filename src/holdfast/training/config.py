@@ -169,6 +169,8 @@ class RehearsalConfig(Settings):
     """Reminders of an optimizer step."""
     weight: Positive = 2.0
     """Weight of their forward KL(current || candidate) beside the method's loss."""
+    loss_on: Literal["text", "completion"] = "text"
+    """text = a self-written reminder's prompt carries the loss too, since the model wrote it; completion = never."""
     num_reminders: Count = 2000
     """Reminders prepared for a stage, over all sources."""
     self_written_share: Share = 0.5
@@ -205,7 +207,8 @@ class RehearsalConfig(Settings):
             raise ValueError("prompts_file would have no effect because given_share is 0; remove it")
         if self.self_written_share == 0:
             self.refuse_if_changed(
-                ["system_turn_share", "follow_up_share", "max_prompt_tokens", "balance"], "self_written_share is 0"
+                ["system_turn_share", "follow_up_share", "max_prompt_tokens", "balance", "loss_on"],
+                "self_written_share is 0",
             )
         if not (self.self_written_share or self.registered_share or (self.prompts_file and self.given_share)):
             raise ValueError("every source of reminders has share 0; set enabled = false instead")

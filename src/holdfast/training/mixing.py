@@ -1,11 +1,14 @@
 """Mixes reminders into the steps of any method, and what is minimised on them.
 
-    loss = weight * mean over reminders of  1/|y| sum_t KL( current(. | x, y_<t) || candidate(. | x, y_<t) )
+    loss = weight * mean over reminders of  1/|z| sum_t KL( current(. | z_<t) || candidate(. | z_<t) )
 
-The prompt x and the completion y were written before the run by the frozen `current`. Its side of the
-KL is a constant, so its final hidden states are computed once per reminder and kept: that is exact
-(the head is applied to them as before), takes 1/vocabulary of what log-probabilities would, and saves
-the teacher's forward pass in every step.
+z are the tokens of a reminder that the frozen `current` wrote before the run: of a self-written one the
+prompt and the completion (`rehearsal.loss_on = "completion"` leaves the prompt out), of others the
+completion. Prompts are most of a reminder's tokens and pass through the model anyway, so they hold it
+in more places at no further cost, and they keep what the next stage depends on: that it still writes
+such prompts. The teacher's side of the KL is a constant, so its final hidden states are computed once
+per reminder and kept: that is exact (the head is applied to them as before), takes 1/vocabulary of what
+log-probabilities would, and saves the teacher's forward pass in every step.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ class ReminderMix:
         micro_batch_tokens: int,
     ) -> None:
         self.settings = settings
-        self._rows = [_row(reminder, settings.weight / settings.per_step) for reminder in reminders]
+        self._rows = [_row(reminder, settings) for reminder in reminders]
         self.plan = plan_reminders(reminders, settings, num_steps=num_steps, seed=seed) if reminders else []
         if reminders and settings.cache == "hidden":
             used = sorted({index for step in self.plan for index in step})
@@ -152,6 +155,9 @@ def _at(keys: Sequence[Pool], shares: dict[Pool, float], point: float) -> Pool:
     return keys[-1]
 
 
-def _row(reminder: Reminder, weight: float) -> Row:
-    prompt, completion = list(reminder.prompt_ids), list(reminder.completion_ids)
-    return Row(prompt + completion, [False] * len(prompt) + [True] * len(completion), weight, kind="reminder")
+def _row(reminder: Reminder, settings: RehearsalConfig) -> Row:
+    """Returns a reminder as a row; nothing stands before its first token, so that one is never a target."""
+    ids = [*reminder.prompt_ids, *reminder.completion_ids]
+    start = 1 if reminder.origin == "self" and settings.loss_on == "text" else len(reminder.prompt_ids)
+    mask = [False] * start + [True] * (len(ids) - start)
+    return Row(ids, mask, settings.weight / settings.per_step, kind="reminder")

@@ -80,7 +80,6 @@ def test_reminders_ask_nothing_of_a_candidate_that_is_still_the_current_version(
     mix = ReminderMix(learner, reminders, settings, num_steps=3, seed=0, micro_batch_tokens=64)
     rows = mix.rows(0)
     assert sum(row.weight for row in rows) == pytest.approx(2.0)
-    assert all(row.mask == [False] * 5 + [True] * (len(row.mask) - 5) for row in rows)
     assert mix.loss(learner, rows).value.item() == pytest.approx(0.0, abs=1e-6)
     with torch.no_grad():
         for _, parameter in learner.trainable():
@@ -88,6 +87,22 @@ def test_reminders_ask_nothing_of_a_candidate_that_is_still_the_current_version(
     loss = mix.loss(learner, rows)
     assert loss.value.item() > 0.01
     assert loss.metrics["reminder_kl"] == pytest.approx(loss.value.item() / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("origin", "loss_on", "mask"),
+    [
+        ("self", "text", [False, True, True, True, True]),
+        ("self", "completion", [False, False, False, True, True]),
+        ("registered", "text", [False, False, False, True, True]),
+        ("given", "text", [False, False, False, True, True]),
+    ],
+)
+def test_what_the_model_wrote_itself_carries_the_loss(make_learner, origin, loss_on, mask):
+    reminder = Reminder((5, 6, 7), (8, 9), origin)
+    settings = RehearsalConfig(per_step=1, loss_on=loss_on)
+    mix = ReminderMix(make_learner(), [reminder], settings, num_steps=1, seed=0, micro_batch_tokens=64)
+    assert mix.rows(0)[0].mask == mask
 
 
 @pytest.mark.parametrize(
