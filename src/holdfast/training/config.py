@@ -179,8 +179,8 @@ class RehearsalConfig(Settings):
     """Share of training prompts (never answers, never tests) of the skills learnt before."""
     given_share: Share = 0.5
     """Share of prompts from `prompts_file`."""
-    balance: Literal["kinds", "none"] = "kinds"
-    """kinds = self-written prompts are rehearsed evenly over their kinds; none = as often as the model writes them."""
+    balance: Literal["sqrt", "even", "none"] = "sqrt"
+    """How often a kind of self-written prompt is rehearsed: as often as it is written (none), its root, or evenly."""
     prompts_file: str | None = None
     """A file of prompts that matter to you, in any format that training data may have."""
     system_turn_share: Share = 0.25

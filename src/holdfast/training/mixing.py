@@ -13,7 +13,9 @@ log-probabilities would, and saves the teacher's forward pass in every step.
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -33,7 +35,7 @@ from holdfast.training.method import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -107,15 +109,15 @@ def plan_reminders(
     """Returns for each step which reminders it holds.
 
     Every step holds the sources in their shares (to within one reminder), the registered part evenly
-    over the skills and the self-written part evenly over its kinds, however often the model writes each;
-    each pool is gone through in a new random order before anything in it repeats.
+    over the skills and the self-written part over its kinds as `settings.balance` says; each pool is
+    gone through in a new random order before anything in it repeats.
     """
     pools: dict[Pool, list[int]] = {}
     for index, reminder in enumerate(reminders):
-        kind = reminder.kind if settings.balance == "kinds" else 0
+        kind = 0 if settings.balance == "none" else reminder.kind
         pools.setdefault((reminder.origin, reminder.skill, kind), []).append(index)
     keys = sorted(pools)
-    shares = pool_shares(keys, settings)
+    shares = pool_shares({key: len(pools[key]) for key in keys}, settings)
     keys = [key for key in keys if shares[key] > 0]
     queues: dict[Pool, list[int]] = {key: [] for key in keys}
     rounds = dict.fromkeys(keys, 0)
@@ -134,16 +136,27 @@ def plan_reminders(
     return plan
 
 
-def pool_shares(keys: Sequence[Pool], settings: RehearsalConfig) -> dict[Pool, float]:
-    """Returns the share of each (origin, skill, kind) pool, scaled to one over the pools that exist."""
+def pool_shares(sizes: Mapping[Pool, int], settings: RehearsalConfig) -> dict[Pool, float]:
+    """Returns the share of each (origin, skill, kind) pool of this size, scaled to one over the pools that exist.
+
+    >>> from holdfast.training.config import RehearsalConfig
+    >>> pool_shares({("self", "", 0): 90, ("self", "", 1): 10, ("registered", "s", 0): 50}, RehearsalConfig())
+    {('self', '', 0): 0.375, ('self', '', 1): 0.125, ('registered', 's', 0): 0.5}
+    """
     by_origin = {
         "self": settings.self_written_share,
         "registered": settings.registered_share,
         "given": settings.given_share,
     }
-    raw = {key: by_origin[key[0]] / sum(other[0] == key[0] for other in keys) for key in keys}
+    parts = {
+        key: math.sqrt(size) if settings.balance == "sqrt" and key[0] == "self" else 1.0 for key, size in sizes.items()
+    }
+    wholes: Counter[str] = Counter()
+    for key, part in parts.items():
+        wholes[key[0]] += part
+    raw = {key: by_origin[key[0]] * part / wholes[key[0]] for key, part in parts.items()}
     total = sum(raw.values())
-    return {key: share / total for key, share in raw.items()} if total else {key: 1 / len(keys) for key in keys}
+    return {key: share / total for key, share in raw.items()} if total else {key: 1 / len(raw) for key in raw}
 
 
 def _at(keys: Sequence[Pool], shares: dict[Pool, float], point: float) -> Pool:

@@ -30,7 +30,7 @@ def test_every_step_holds_the_sources_in_their_shares_and_the_skills_evenly():
         assert counts == {("self", ""): 4, ("registered", "one"): 2, ("registered", "two"): 2}
 
 
-def test_kinds_are_rehearsed_evenly_however_often_the_model_writes_each_unless_told_otherwise():
+def test_a_kind_is_rehearsed_by_the_root_of_how_often_the_model_writes_it_unless_told_otherwise():
     often = [Reminder((1, n), (2,), "self", kind=0) for n in range(27)]
     items = [*often, *(Reminder((2, n), (2,), "self", kind=1) for n in range(3))]
 
@@ -38,7 +38,8 @@ def test_kinds_are_rehearsed_evenly_however_often_the_model_writes_each_unless_t
         plan = plan_reminders(items, RehearsalConfig(per_step=4, **settings), num_steps=200, seed=0)
         return sum(items[index].kind for step in plan for index in step) / 800
 
-    assert share_of_the_rare_kind() == 0.5
+    assert share_of_the_rare_kind() == pytest.approx(1 / 4, abs=0.01)
+    assert share_of_the_rare_kind(balance="even") == 0.5
     assert share_of_the_rare_kind(balance="none") == pytest.approx(0.1, abs=0.01)
 
 
