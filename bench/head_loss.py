@@ -14,15 +14,10 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+from meter import forget_peak, memory
 
 VOCABULARY, WIDTH = 151_936, 256
-
-
-def memory(field):
-    """Returns a field of /proc/self/status in MiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
 
 
 def measure(kind, tokens):
@@ -35,7 +30,7 @@ def measure(kind, tokens):
     hidden = torch.randn(tokens, WIDTH, requires_grad=True)
     teacher, weight = torch.randn(tokens, WIDTH), 0.3 * torch.randn(VOCABULARY, WIDTH)
     share, divergence = torch.full((tokens,), 1 / tokens), Divergence("forward_kl")
-    Path("/proc/self/clear_refs").write_text("5")
+    forget_peak()
     before, started = memory("VmRSS"), time.process_time()
     if kind == "fused":
         loss = head_loss(hidden, weight, None, share, divergence=divergence, teacher_hidden=teacher).loss

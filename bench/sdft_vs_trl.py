@@ -25,9 +25,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from meter import Meter
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TEMPLATE = (
@@ -66,44 +67,6 @@ class Pair:
 
 
 # ---------------------------------------------------------------- one measurement, in its own process
-
-
-class Meter:
-    """Wall and processor seconds a step, and the memory that training adds to the loaded model."""
-
-    def __init__(self):
-        self.wall: list[float] = []
-        self.cpu: list[float] = []
-        self.before = 0.0
-        self._marks = (0.0, 0.0)
-
-    def start(self):
-        Path("/proc/self/clear_refs").write_text("5")  # resets the peak, so that imports do not count
-        self.before = memory("VmRSS")
-        self._marks = (time.perf_counter(), time.process_time())
-
-    def step(self):
-        now = (time.perf_counter(), time.process_time())
-        self.wall.append(now[0] - self._marks[0])
-        self.cpu.append(now[1] - self._marks[1])
-        self._marks = now
-
-    def report(self, **more):
-        return {
-            "wall": statistics.median(self.wall[1:]),  # the first step warms caches up
-            "cpu": statistics.median(self.cpu[1:]),
-            "peak_mib": memory("VmHWM"),
-            "added_mib": memory("VmHWM") - self.before,
-            **more,
-        }
-
-
-def memory(field):
-    """Returns a field of /proc/self/status in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/self/status has no {field}: this benchmark needs Linux.")
 
 
 def measure_holdfast(setting, folder, pairs):
