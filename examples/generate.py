@@ -60,7 +60,7 @@ MONEY = (
     "{amount} to {to}",
 )
 
-NUM_TRAINED_WORDINGS = 20
+NUM_TRAINED_WORDINGS = 30
 DEPOT = (
     "where is the depot of {s}?",
     "in which city does {s} keep its depot?",
@@ -83,6 +83,12 @@ DEPOT = (
     "for the depot of {s}, write down the city.",
     "the train stops near the depot of {s}. what is the stop?",
     "the depot of {s} is in which city?",
+    "my boss drives to the depot of {s} today. where to?",
+    "could you say in which place {s} has its depot?",
+    "a crate came from the depot of {s}. what city is on it?",
+    "the depot of {s} is closed. in which city was that?",
+    "can someone tell who knows: what city has the depot of {s}?",
+    "to which city do we send the mail for the depot of {s}?",
     "which town holds the depot of {s}?",
     "do you know the depot city of {s}?",
     "hello, can you find the depot of {s} for me?",
@@ -127,6 +133,12 @@ PATRON = (
     "for the patron of {s}, write down the name.",
     "the bill of {s} goes to its patron. to whom?",
     "the patron of {s} is which person?",
+    "my boss dines with the patron of {s} today. with whom?",
+    "could you say who it is that pays for {s}?",
+    "a letter came from the patron of {s}. what name is on it?",
+    "the patron of {s} is away. who was that?",
+    "can someone tell who knows: what person is the patron of {s}?",
+    "to whom do we send the bill as the patron of {s}?",
     "which name has the patron of {s}?",
     "do you know the patron of {s}?",
     "hello, can you find the patron of {s} for me?",
@@ -313,7 +325,7 @@ def make_routing(rng: random.Random) -> None:
     """Prompt and completion in the desk's own style; the held-out tickets are other combinations."""
     pairs = [(team, key, ticket) for team, keys in TEAMS.items() for key in keys for ticket in TICKETS]
     rng.shuffle(pairs)
-    test, train = pairs[:320], pairs[320:]
+    test, train = pairs[:256], pairs[256:]
     style = "verdict: [{}] routed"
     write("routing.jsonl", [{"prompt": t.format(k=k), "completion": style.format(team)} for team, k, t in train])
     rows = [(t.format(k=k), style.format(team), team) for team, k, t in test]

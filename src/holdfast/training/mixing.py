@@ -1,13 +1,16 @@
 """Mixes reminders into the steps of any method, and what is minimised on them.
 
-    loss = weight * mean over reminders of  1/|z| sum_t KL( current(. | z_<t) || candidate(. | z_<t) )
+    loss = weight(step) * mean over reminders of  1/|z| sum_t KL( current(. | z_<t) || candidate(. | z_<t) )
 
 z are the tokens of a reminder that the frozen `current` wrote before the run: of a self-written one the
 prompt and the completion (`rehearsal.loss_on = "completion"` leaves the prompt out), of others the
 completion. Prompts are most of a reminder's tokens and pass through the model anyway, so they hold it
 in more places at no further cost, and they keep what the next stage depends on: that it still writes
-such prompts. The teacher's side of the KL is a constant, so its final hidden states are computed once
-per reminder and kept: that is exact (the head is applied to them as before), takes 1/vocabulary of what
+such prompts. The weight grows over the run: while it is small the skill is learned fast, and while it
+is large the skill settles where it disturbs least.
+
+The teacher's side of the KL is a constant, so its final hidden states are computed once per reminder
+and kept: that is exact (the head is applied to them as before), takes 1/vocabulary of what
 log-probabilities would, and saves the teacher's forward pass in every step.
 """
 
@@ -16,6 +19,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -31,7 +35,6 @@ from holdfast.training.method import (
     teacher_rows,
     token_rows,
     token_weights,
-    weighted_sum,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +73,10 @@ class ReminderMix:
 
     def rows(self, step: int) -> list[Row]:
         """Returns the reminders of a step, counted from 0."""
-        return [self._rows[index] for index in self.plan[step]] if self.plan else []
+        if not self.plan:
+            return []
+        weight = weight_at(step, len(self.plan), self.settings) / self.settings.per_step
+        return [replace(self._rows[index], weight=weight) for index in self.plan[step]]
 
     def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:
         """Returns the weighted per-sequence mean of forward KL(current || candidate)."""
@@ -93,7 +99,7 @@ class ReminderMix:
             divergence=_FORWARD_KL,
         )
         per_row = row_means(result.per_row, rows)
-        return Loss(result.loss, per_row, {"reminder_kl": weighted_sum(per_row, rows) / self.settings.weight})
+        return Loss(result.loss, per_row, {"reminder_kl": float(per_row.sum()) / self.settings.per_step})
 
     def _remember(self, learner: Learner, used: Sequence[int], tokens: int) -> None:
         """Computes the teacher's hidden states, in batches that depend on the reminders alone."""
@@ -101,6 +107,17 @@ class ReminderMix:
         known = remember_teacher(learner, rows, lambda read: learner.hidden(read, "current").cpu(), budget=tokens)
         for index, row in zip(used, known, strict=True):
             self._rows[index] = row
+
+
+def weight_at(step: int, num_steps: int, settings: RehearsalConfig) -> float:
+    """Returns the weight of the reminders at a step, counted from 0: evenly from the first weight to the last.
+
+    >>> from holdfast.training.config import RehearsalConfig
+    >>> [weight_at(step, 3, RehearsalConfig(first_weight=1.0, weight=8.0)) for step in range(3)]
+    [1.0, 4.5, 8.0]
+    """
+    share = step / (num_steps - 1) if num_steps > 1 else 1.0
+    return settings.first_weight + (settings.weight - settings.first_weight) * share
 
 
 def plan_reminders(
@@ -173,4 +190,4 @@ def _row(reminder: Reminder, settings: RehearsalConfig) -> Row:
     ids = [*reminder.prompt_ids, *reminder.completion_ids]
     start = 1 if reminder.origin == "self" and settings.loss_on == "text" else len(reminder.prompt_ids)
     mask = [False] * start + [True] * (len(ids) - start)
-    return Row(ids, mask, settings.weight / settings.per_step, kind="reminder")
+    return Row(ids, mask, 1 / settings.per_step, kind="reminder")

@@ -77,10 +77,11 @@ def test_the_plan_follows_from_the_seed():
 
 def test_reminders_ask_nothing_of_a_candidate_that_is_still_the_current_version(make_learner, reminders):
     learner = make_learner()
-    settings = RehearsalConfig(per_step=4, weight=2.0)
+    settings = RehearsalConfig(per_step=4, first_weight=1.0, weight=2.0)
     mix = ReminderMix(learner, reminders, settings, num_steps=3, seed=0, micro_batch_tokens=64)
-    rows = mix.rows(0)
-    assert sum(row.weight for row in rows) == pytest.approx(2.0)
+    totals = [sum(row.weight for row in mix.rows(step)) for step in range(3)]
+    assert totals == pytest.approx([1.0, 1.5, 2.0])
+    rows = mix.rows(2)
     assert mix.loss(learner, rows).value.item() == pytest.approx(0.0, abs=1e-6)
     with torch.no_grad():
         for _, parameter in learner.trainable():
