@@ -1,10 +1,11 @@
 """Mixes reminders into the steps of any method, and what is minimised on them.
 
-    loss = weight(step) * mean over reminders of  1/|z| sum_t KL( current(. | z_<t) || candidate(. | z_<t) )
+    loss = weight(step) * mean over reminders of  1/2 K(prompt) + 1/2 K(completion)
+    K(z) = 1/|z| sum_t KL( current(. | z_<t) || candidate(. | z_<t) )
 
-z are the tokens of a reminder that the frozen `current` wrote before the run: of a self-written one the
-prompt and the completion (`rehearsal.loss_on = "completion"` leaves the prompt out), of others the
-completion. Prompts are most of a reminder's tokens and pass through the model anyway, so they hold it
+Prompt and completion are what the frozen `current` wrote before the run. A prompt that it did not write
+itself carries no loss, and no prompt does under `rehearsal.loss_on = "completion"`; the completion then
+counts whole. Prompts are most of a reminder's tokens and pass through the model anyway, so they hold it
 in more places at no further cost, and they keep what the next stage depends on: that it still writes
 such prompts. The weight grows over the run: while it is small the skill is learned fast, and while it
 is large the skill settles where it disturbs least.
@@ -31,10 +32,8 @@ from holdfast.training.method import (
     Loss,
     Row,
     remember_teacher,
-    row_means,
     teacher_rows,
     token_rows,
-    token_weights,
 )
 
 if TYPE_CHECKING:
@@ -88,17 +87,20 @@ class ReminderMix:
         if hidden is None:
             hidden = learner.hidden(token_rows(rows), "candidate")
         head, teacher = learner.head("candidate"), learner.head("current")
+        weights = reminder_weights(rows).to(hidden.device)
         result = head_loss(
             hidden,
             head.weight,
             head.bias,
-            token_weights(rows, hidden.device),
+            weights,
             teacher_hidden=teacher_hidden,
             teacher_weight=teacher.weight,
             teacher_bias=teacher.bias,
             divergence=_FORWARD_KL,
         )
-        per_row = row_means(result.per_row, rows)
+        counts = [row.num_targets for row in rows]
+        shares = torch.stack([part.sum() for part in (result.per_row * weights).split(counts)])
+        per_row = shares / torch.tensor([row.weight for row in rows], device=hidden.device)
         return Loss(result.loss, per_row, {"reminder_kl": float(per_row.sum()) / self.settings.per_step})
 
     def _remember(self, learner: Learner, used: Sequence[int], tokens: int) -> None:
@@ -107,6 +109,17 @@ class ReminderMix:
         known = remember_teacher(learner, rows, lambda read: learner.hidden(read, "current").cpu(), budget=tokens)
         for index, row in zip(used, known, strict=True):
             self._rows[index] = row
+
+
+def reminder_weights(rows: Sequence[Row]) -> Tensor:
+    """Returns [N] the share of each masked token in the step's loss: a written prompt counts as much as its answer."""
+    shares: list[float] = []
+    for row in rows:
+        start = row.completion_start or 0
+        counts = [count for count in (sum(row.mask[:start]), sum(row.mask[start:])) if count]
+        for count in counts:
+            shares += [row.weight / (len(counts) * count)] * count
+    return torch.tensor(shares, dtype=torch.float32)
 
 
 def weight_at(step: int, num_steps: int, settings: RehearsalConfig) -> float:
@@ -190,4 +203,4 @@ def _row(reminder: Reminder, settings: RehearsalConfig) -> Row:
     ids = [*reminder.prompt_ids, *reminder.completion_ids]
     start = 1 if reminder.origin == "self" and settings.loss_on == "text" else len(reminder.prompt_ids)
     mask = [False] * start + [True] * (len(ids) - start)
-    return Row(ids, mask, 1 / settings.per_step, kind="reminder")
+    return Row(ids, mask, 1 / settings.per_step, kind="reminder", completion_start=len(reminder.prompt_ids))

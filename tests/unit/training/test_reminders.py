@@ -7,7 +7,7 @@ import torch
 from holdfast.errors import ModelError, TrainingError
 from holdfast.training.config import RehearsalConfig
 from holdfast.training.coverage import cover, find_kinds
-from holdfast.training.mixing import ReminderMix, plan_reminders
+from holdfast.training.mixing import ReminderMix, plan_reminders, reminder_weights
 from holdfast.training.rehearsal import Reminder, Reminders, make_reminders
 from holdfast.training.self_prompts import NearDuplicates, open_turn, write_prompts
 from holdfast.types import Completion, Example, Message
@@ -92,19 +92,21 @@ def test_reminders_ask_nothing_of_a_candidate_that_is_still_the_current_version(
 
 
 @pytest.mark.parametrize(
-    ("origin", "loss_on", "mask"),
+    ("origin", "loss_on", "weights"),
     [
-        ("self", "text", [False, True, True, True, True]),
-        ("self", "completion", [False, False, False, True, True]),
-        ("registered", "text", [False, False, False, True, True]),
-        ("given", "text", [False, False, False, True, True]),
+        ("self", "text", [0, 1.0, 1.0, 2.0]),
+        ("self", "completion", [0, 0, 0, 4.0]),
+        ("registered", "text", [0, 0, 0, 4.0]),
+        ("given", "text", [0, 0, 0, 4.0]),
     ],
 )
-def test_what_the_model_wrote_itself_carries_the_loss(make_learner, origin, loss_on, mask):
-    reminder = Reminder((5, 6, 7), (8, 9), origin)
-    settings = RehearsalConfig(per_step=1, loss_on=loss_on)
+def test_what_the_model_wrote_itself_carries_the_loss_prompt_and_answer_alike(make_learner, origin, loss_on, weights):
+    reminder = Reminder((5, 6, 7), (8,), origin)
+    settings = RehearsalConfig(per_step=1, loss_on=loss_on, weight=4.0)
     mix = ReminderMix(make_learner(), [reminder], settings, num_steps=1, seed=0, micro_batch_tokens=64)
-    assert mix.rows(0)[0].mask == mask
+    rows = mix.rows(0)
+    assert rows[0].mask == [weight > 0 for weight in weights]
+    assert reminder_weights(rows).tolist() == [weight for weight in weights if weight]
 
 
 @pytest.mark.parametrize(
