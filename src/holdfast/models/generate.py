@@ -24,7 +24,7 @@ from holdfast.models.sampling import Sampling, choose, uniforms
 from holdfast.types import Completion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -146,10 +146,9 @@ class _Batch:
             self._start(prompt, rows)
             if prompt.waiting == 0:
                 self.queue.popleft()
-        self._read([prompt for prompt, _ in taken if prompt.state is None])
         new_rows: list[int] = []
         logits: list[Tensor] = []
-        for prompt, rows in taken:
+        for prompt, rows in self._read(taken):
             state, first = cast("list[tuple[Tensor, Tensor]]", prompt.state), cast("Tensor", prompt.logits)
             if self.cache is None:
                 self.cache = RowCache(len(self.rows), len(prompt.ids) + STEP, state)
@@ -174,26 +173,32 @@ class _Batch:
             if sampling.temperature > 0:
                 self.uniforms[row] = uniforms(sampling.seed, prompt.ids, sample, sampling.max_new_tokens)
 
-    def _read(self, prompts: list[_Prompt]) -> None:
-        """Runs the model over prompts that were not read yet, about `PREFILL_TOKENS` at a time."""
-        while prompts:
-            width = round_up(len(prompts[0].ids), STEP)
-            group = prompts[: max(1, PREFILL_TOKENS // width)]
-            prompts = prompts[len(group) :]
-            ids = torch.zeros((len(group), width), dtype=torch.long)
-            for index, prompt in enumerate(group):
-                ids[index, : len(prompt.ids)] = torch.tensor(prompt.ids)
-            cache = DynamicCache()
-            output = self.decoder(
-                input_ids=ids.to(self.device), attention_mask=None, past_key_values=cache, use_cache=True
-            )
-            last = torch.tensor([len(prompt.ids) - 1 for prompt in group], device=self.device)
-            logits = self._logits(output.last_hidden_state[torch.arange(len(group), device=self.device), last])
-            for index, prompt in enumerate(group):
-                prompt.state = [
-                    (cast("Tensor", keys)[index], cast("Tensor", values)[index]) for keys, values, _ in cache
-                ]
-                prompt.logits = logits[index]
+    def _read(self, taken: list[tuple[_Prompt, list[int]]]) -> Iterator[tuple[_Prompt, list[int]]]:
+        """Runs the model over prompts that were not read yet, about `PREFILL_TOKENS` at a time.
+
+        Yields each as soon as it is read, so that the states of one such group are all that waits for rows.
+        """
+        read = [each for each in taken if each[0].state is not None]
+        yield from read
+        taken = taken[len(read) :]  # only the first can have been read: its samples did not all find a row
+        while taken:
+            width = round_up(len(taken[0][0].ids), STEP)
+            group = taken[: max(1, PREFILL_TOKENS // width)]
+            taken = taken[len(group) :]
+            self._prefill([prompt for prompt, _ in group], width)
+            yield from group
+
+    def _prefill(self, prompts: Sequence[_Prompt], width: int) -> None:
+        ids = torch.zeros((len(prompts), width), dtype=torch.long)
+        for index, prompt in enumerate(prompts):
+            ids[index, : len(prompt.ids)] = torch.tensor(prompt.ids)
+        cache = DynamicCache()
+        output = self.decoder(input_ids=ids.to(self.device), attention_mask=None, past_key_values=cache, use_cache=True)
+        last = torch.tensor([len(prompt.ids) - 1 for prompt in prompts], device=self.device)
+        logits = self._logits(output.last_hidden_state[torch.arange(len(prompts), device=self.device), last])
+        for index, prompt in enumerate(prompts):
+            prompt.state = [(cast("Tensor", keys)[index], cast("Tensor", values)[index]) for keys, values, _ in cache]
+            prompt.logits = logits[index]
 
     def _decode(self) -> None:
         """Runs the model over the newest token of every row and chooses the next ones."""
