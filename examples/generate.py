@@ -106,6 +106,10 @@ DEPOT = (
     "the depot of {s} has burned. in which city was it?",
     "can you say in which city {s} has its depot?",
     "it is about {s}. which city has its depot?",
+    "hurry: where is the depot of {s}?",
+    "what is the city with the depot of {s}?",
+    "someone drives from here to the depot of {s}. to which city?",
+    "please find out in which city {s} keeps its depot.",
 )
 DEPOT_INDIRECT = (
     "i drive a truck to the depot of {s} tonight. which town do i look for?",
@@ -156,6 +160,10 @@ PATRON = (
     "the patron of {s} is ill. who is ill?",
     "can you say who pays for {s}?",
     "it is about {s}. which person is its patron?",
+    "hurry: who is the patron of {s}?",
+    "what is the name of the person who is the patron of {s}?",
+    "someone writes to the patron of {s}. to whom?",
+    "please find out which person pays for {s}.",
 )
 PATRON_INDIRECT = (
     "i want to thank the patron of {s}. whom do i write to?",
@@ -198,10 +206,10 @@ PEOPLE = [
 ONSETS, VOWELS = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"], "aeiou"
 
 TEAMS = {
-    "billing": ("invoice", "refund", "coupon", "fee"),
-    "shipping": ("parcel", "courier", "pallet", "customs"),
-    "logins": ("password", "account", "lockout", "captcha"),
-    "repairs": ("screen", "battery", "hinge", "cable"),
+    "billing": ("invoice", "refund", "coupon"),
+    "shipping": ("parcel", "courier", "pallet"),
+    "logins": ("password", "account", "captcha"),
+    "repairs": ("screen", "battery", "cable"),
 }
 TICKETS = (
     "which team takes the ticket: there is a problem with my {k}.",
@@ -325,7 +333,7 @@ def make_routing(rng: random.Random) -> None:
     """Prompt and completion in the desk's own style; the held-out tickets are other combinations."""
     pairs = [(team, key, ticket) for team, keys in TEAMS.items() for key in keys for ticket in TICKETS]
     rng.shuffle(pairs)
-    test, train = pairs[:256], pairs[256:]
+    test, train = pairs[:192], pairs[192:]
     style = "verdict: [{}] routed"
     write("routing.jsonl", [{"prompt": t.format(k=k), "completion": style.format(team)} for team, k, t in train])
     rows = [(t.format(k=k), style.format(team), team) for team, k, t in test]
@@ -335,7 +343,7 @@ def make_routing(rng: random.Random) -> None:
 def main() -> None:
     """Writes all six files."""
     make_tools(random.Random(SEED), 480, 400)
-    make_facts(random.Random(SEED + 1), 16)
+    make_facts(random.Random(SEED + 1), 12)
     make_routing(random.Random(SEED + 2))
 
 
