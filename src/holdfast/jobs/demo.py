@@ -42,20 +42,21 @@ if TYPE_CHECKING:
 GRADERS = {"companies": "contains", "routing": "contains", "tools": "tool_call_match"}
 """The example skills in the order they are taught, with what judges them."""
 
-RATE = 7e-4
+RATE = 5e-4
 TEACHING: dict[str, JSONValue] = {"optimizer": {"learning_rate": RATE, "beta2": 0.98}}
-STEPS = {"companies": 320, "routing": 400, "tools": 160}
+STEPS = {"companies": 280, "routing": 240, "tools": 130}
 """What is learned by heart takes longest: each company, each word of a ticket is a pair that no other helps with."""
 HOLDFAST: dict[str, JSONValue] = {
-    "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 6.0},
+    "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 8.0},
     "method": {"type": "sdft", "max_new_tokens": 48, "updates_per_rollout": 2},
     "rehearsal": {
-        "num_reminders": 1600,
+        "num_reminders": 1500,
         "max_new_tokens": 64,
-        "weight": 2.0,
+        "first_weight": 1.0,
+        "weight": 8.0,
         "per_step": 32,
-        "self_written_share": 0.7,
-        "registered_share": 0.3,
+        "self_written_share": 0.75,
+        "registered_share": 0.25,
     },
 }
 SFT: dict[str, JSONValue] = {"steps": 100, "method": {"type": "sft"}, "rehearsal": {"enabled": False}}

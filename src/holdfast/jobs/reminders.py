@@ -37,7 +37,7 @@ def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Remi
         "base": job.parent.base,
         "template": str(learner.tokenizer.chat_template),
         "precision": job.recipe.precision,
-        "settings": settings.model_dump(mode="json", exclude={"per_step", "weight", "cache"}),
+        "settings": settings.model_dump(mode="json", exclude={"per_step", "weight", "first_weight", "cache"}),
         "seed": seed,
         "registered": {skill.name: skill.train_hash for skill in skills},
         "given": [example.id for example in given],

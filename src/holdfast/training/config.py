@@ -171,8 +171,6 @@ class RehearsalConfig(Settings):
     """Weight of their forward KL(current || candidate) beside the method's loss, at the last step."""
     first_weight: Positive = 1.0
     """Its weight at the first step; from there it grows evenly, so that a skill is learned first and settled last."""
-    loss_on: Literal["text", "completion"] = "text"
-    """text = a self-written reminder's prompt carries the loss too, since the model wrote it; completion = never."""
     num_reminders: Count = 2000
     """Reminders prepared for a stage, over all sources."""
     self_written_share: Share = 0.5
@@ -181,8 +179,6 @@ class RehearsalConfig(Settings):
     """Share of training prompts (never answers, never tests) of the skills learnt before."""
     given_share: Share = 0.5
     """Share of prompts from `prompts_file`."""
-    balance: Literal["sqrt", "even", "none"] = "sqrt"
-    """How often a kind of self-written prompt is rehearsed: as often as it is written (none), its root, or evenly."""
     prompts_file: str | None = None
     """A file of prompts that matter to you, in any format that training data may have."""
     system_turn_share: Share = 0.25
@@ -209,7 +205,7 @@ class RehearsalConfig(Settings):
             raise ValueError("prompts_file would have no effect because given_share is 0; remove it")
         if self.self_written_share == 0:
             self.refuse_if_changed(
-                ["system_turn_share", "follow_up_share", "max_prompt_tokens", "balance", "loss_on"],
+                ["system_turn_share", "follow_up_share", "max_prompt_tokens"],
                 "self_written_share is 0",
             )
         if not (self.self_written_share or self.registered_share or (self.prompts_file and self.given_share)):

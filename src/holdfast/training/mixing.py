@@ -4,11 +4,10 @@
     K(z) = 1/|z| sum_t KL( current(. | z_<t) || candidate(. | z_<t) )
 
 Prompt and completion are what the frozen `current` wrote before the run. A prompt that it did not write
-itself carries no loss, and no prompt does under `rehearsal.loss_on = "completion"`; the completion then
-counts whole. Prompts are most of a reminder's tokens and pass through the model anyway, so they hold it
-in more places at no further cost, and they keep what the next stage depends on: that it still writes
-such prompts. The weight grows over the run: while it is small the skill is learned fast, and while it
-is large the skill settles where it disturbs least.
+itself carries no loss; the completion then counts whole. Written prompts are most of a reminder's tokens
+and pass through the model anyway, so they hold it in more places at no further cost, and they keep what
+the next stage depends on: that it still writes such prompts. The weight grows over the run: while it is
+small the skill is learned fast, and while it is large the skill settles where it disturbs least.
 
 The teacher's side of the KL is a constant, so its final hidden states are computed once per reminder
 and kept: that is exact (the head is applied to them as before), takes 1/vocabulary of what
@@ -139,13 +138,12 @@ def plan_reminders(
     """Returns for each step which reminders it holds.
 
     Every step holds the sources in their shares (to within one reminder), the registered part evenly
-    over the skills and the self-written part over its kinds as `settings.balance` says; each pool is
-    gone through in a new random order before anything in it repeats.
+    over the skills and the self-written part over its kinds by the square root of their sizes; each pool
+    is gone through in a new random order before anything in it repeats.
     """
     pools: dict[Pool, list[int]] = {}
     for index, reminder in enumerate(reminders):
-        kind = 0 if settings.balance == "none" else reminder.kind
-        pools.setdefault((reminder.origin, reminder.skill, kind), []).append(index)
+        pools.setdefault((reminder.origin, reminder.skill, reminder.kind), []).append(index)
     keys = sorted(pools)
     shares = pool_shares({key: len(pools[key]) for key in keys}, settings)
     keys = [key for key in keys if shares[key] > 0]
@@ -178,9 +176,7 @@ def pool_shares(sizes: Mapping[Pool, int], settings: RehearsalConfig) -> dict[Po
         "registered": settings.registered_share,
         "given": settings.given_share,
     }
-    parts = {
-        key: math.sqrt(size) if settings.balance == "sqrt" and key[0] == "self" else 1.0 for key, size in sizes.items()
-    }
+    parts = {key: math.sqrt(size) if key[0] == "self" else 1.0 for key, size in sizes.items()}
     wholes: Counter[str] = Counter()
     for key, part in parts.items():
         wholes[key[0]] += part
@@ -201,6 +197,6 @@ def _at(keys: Sequence[Pool], shares: dict[Pool, float], point: float) -> Pool:
 def _row(reminder: Reminder, settings: RehearsalConfig) -> Row:
     """Returns a reminder as a row; nothing stands before its first token, so that one is never a target."""
     ids = [*reminder.prompt_ids, *reminder.completion_ids]
-    start = 1 if reminder.origin == "self" and settings.loss_on == "text" else len(reminder.prompt_ids)
+    start = 1 if reminder.origin == "self" else len(reminder.prompt_ids)
     mask = [False] * start + [True] * (len(ids) - start)
     return Row(ids, mask, 1 / settings.per_step, kind="reminder", completion_start=len(reminder.prompt_ids))

@@ -30,17 +30,12 @@ def test_every_step_holds_the_sources_in_their_shares_and_the_skills_evenly():
         assert counts == {("self", ""): 4, ("registered", "one"): 2, ("registered", "two"): 2}
 
 
-def test_a_kind_is_rehearsed_by_the_root_of_how_often_the_model_writes_it_unless_told_otherwise():
+def test_a_kind_is_rehearsed_by_the_root_of_how_often_the_model_writes_it():
     often = [Reminder((1, n), (2,), "self", kind=0) for n in range(27)]
     items = [*often, *(Reminder((2, n), (2,), "self", kind=1) for n in range(3))]
-
-    def share_of_the_rare_kind(**settings):
-        plan = plan_reminders(items, RehearsalConfig(per_step=4, **settings), num_steps=200, seed=0)
-        return sum(items[index].kind for step in plan for index in step) / 800
-
-    assert share_of_the_rare_kind() == pytest.approx(1 / 4, abs=0.01)
-    assert share_of_the_rare_kind(balance="even") == 0.5
-    assert share_of_the_rare_kind(balance="none") == pytest.approx(0.1, abs=0.01)
+    plan = plan_reminders(items, RehearsalConfig(per_step=4), num_steps=200, seed=0)
+    share_of_the_rare_kind = sum(items[index].kind for step in plan for index in step) / 800
+    assert share_of_the_rare_kind == pytest.approx(1 / 4, abs=0.01)
 
 
 def test_kinds_of_prompts_are_found_by_their_words_and_the_same_ones_every_time():
@@ -92,17 +87,12 @@ def test_reminders_ask_nothing_of_a_candidate_that_is_still_the_current_version(
 
 
 @pytest.mark.parametrize(
-    ("origin", "loss_on", "weights"),
-    [
-        ("self", "text", [0, 1.0, 1.0, 2.0]),
-        ("self", "completion", [0, 0, 0, 4.0]),
-        ("registered", "text", [0, 0, 0, 4.0]),
-        ("given", "text", [0, 0, 0, 4.0]),
-    ],
+    ("origin", "weights"),
+    [("self", [0, 1.0, 1.0, 2.0]), ("registered", [0, 0, 0, 4.0]), ("given", [0, 0, 0, 4.0])],
 )
-def test_what_the_model_wrote_itself_carries_the_loss_prompt_and_answer_alike(make_learner, origin, loss_on, weights):
+def test_what_the_model_wrote_itself_carries_the_loss_prompt_and_answer_alike(make_learner, origin, weights):
     reminder = Reminder((5, 6, 7), (8,), origin)
-    settings = RehearsalConfig(per_step=1, loss_on=loss_on, weight=4.0)
+    settings = RehearsalConfig(per_step=1, weight=4.0)
     mix = ReminderMix(make_learner(), [reminder], settings, num_steps=1, seed=0, micro_batch_tokens=64)
     rows = mix.rows(0)
     assert rows[0].mask == [weight > 0 for weight in weights]

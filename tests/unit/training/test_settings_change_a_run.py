@@ -54,7 +54,6 @@ def same(first, second):
         ("rehearsal.per_step=2", ()),
         ("rehearsal.weight=3.0", ()),
         ("rehearsal.first_weight=3.0", ()),
-        ("rehearsal.loss_on=completion", ()),
         ("steps=3", ()),
         ("epochs=1", ()),
         ("seed=1", ()),
