@@ -4,8 +4,9 @@
     python bench/forgetting.py --out results.jsonl --table    # print the tables of what is there
 
 Every arm gets the same skills in the same order and its own learning-rate sweep (on a seed of its own, chosen by the
-mean over everything measured at the end); arms that imitate get fewer steps, because more only make them forget more.
-The base's own abilities are measured before and after; none of them is registered or stored, in any arm.
+mean of what the new skills and what the base's abilities reach at the end); arms that imitate get fewer steps,
+because more only make them forget more. The abilities are measured before and after; none of them is registered or
+stored, in any arm.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Way:
 ARMS: dict[str, Way] = {
     "holdfast: SDFT + self-rehearsal": Way({**HOLDFAST}, (RATE,), steps=STEPS),
     "SFT": Way({**SFT, **NO_REHEARSAL}, (1e-4, 4e-4)),
-    "SFT + replay of stored answers": Way({**SFT, **NO_REHEARSAL}, (4e-4, 1e-3), "answers"),
+    "SFT + replay of stored answers": Way({**SFT, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), "answers"),
     "SFT + self-rehearsal": Way({**SFT, "rehearsal": HOLDFAST["rehearsal"]}, (4e-4, 1e-3)),
     "SDFT alone": Way({**HOLDFAST, **NO_REHEARSAL}, (1e-4, 4e-4)),
     "SFT with LoRA": Way({**SFT, **NO_REHEARSAL, "adapter": LORA}, (1e-3, 3e-3)),
@@ -76,8 +77,11 @@ def run_one(name: str, rate: float, seed: int, items: int) -> dict:
     }
 
 
-def mean_after(row: dict) -> float:
-    return statistics.mean(row["after"].values())
+def merit(row: dict) -> float:
+    """Returns the mean of two means, over what was taught and over what the base could do before."""
+    new = [value for name, value in row["after"].items() if name in row["teacher"]]
+    old = [value for name, value in row["after"].items() if name not in row["teacher"]]
+    return (statistics.mean(new) + statistics.mean(old)) / 2
 
 
 def load(path: Path) -> list[dict]:
@@ -86,7 +90,7 @@ def load(path: Path) -> list[dict]:
 
 def best_rate(rows: list[dict], name: str) -> float:
     swept = [row for row in rows if row["arm"] == name and row["seed"] == SWEEP_SEED]
-    return max(swept, key=mean_after)["rate"]
+    return max(swept, key=merit)["rate"]
 
 
 def run_all(jobs: list[tuple[str, float, int]], out: Path, items: int, workers: int) -> None:
@@ -99,9 +103,7 @@ def run_all(jobs: list[tuple[str, float, int]], out: Path, items: int, workers: 
             with out.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             name, rate, seed = futures[future]
-            print(
-                f"[{done}/{len(todo)}] {name} at {rate:g}, seed {seed}: {mean_after(row):.3f} in {row['seconds']:.0f} s"
-            )
+            print(f"[{done}/{len(todo)}] {name} at {rate:g}, seed {seed}: {merit(row):.3f} in {row['seconds']:.0f} s")
 
 
 def spread(values: list[float], scale: float = 100.0, form: str = ".1f") -> str:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from holdfast.jobs.comparison import Measured
 from holdfast.jobs.demo import GRADERS, run_demo
-from holdfast.jobs.demo_result import demo_text
+from holdfast.jobs.demo_result import ArmResult, Cell, demo_text
 from holdfast.jobs.progress import Silent
 
 FEW = {
@@ -56,3 +57,15 @@ def test_the_printed_table_names_every_row_and_both_arms(result):
         assert f"  {name}" in text
     assert "Holdfast" in text
     assert "SFT" in text
+
+
+def test_an_arm_that_learns_nothing_and_keeps_all_is_no_better_than_one_that_does_the_opposite():
+    def cell(value, *, new):
+        return Cell(Measured(0.5, 10), Measured(value, 10), None, new, registered=False)
+
+    def arm(new, old):
+        cells = {"taught": cell(new, new=True), **{f"ability {n}": cell(old, new=False) for n in range(9)}}
+        return ArmResult(cells, [], 1.0, [])
+
+    assert arm(new=0.0, old=1.0).merit == arm(new=1.0, old=0.0).merit == 0.5
+    assert arm(new=0.8, old=0.9).merit == pytest.approx(0.85)

@@ -2,7 +2,7 @@
 
 Nothing in it is canned: every number comes from the run. The Holdfast arm is `learn` in a workspace of its
 own, with reminders and the gate; the SFT arm teaches the same files by supervised fine-tuning at several
-learning rates, and the rate that did best over everything measured stands for it.
+learning rates, and the rate that did best over what is new and what was there before stands for it.
 """
 
 from __future__ import annotations

@@ -46,8 +46,10 @@ class ArmResult:
 
     @property
     def merit(self) -> float:
-        """Mean accuracy over everything measured at the end."""
-        return sum(cell.after.value for cell in self.cells.values()) / len(self.cells)
+        """Mean accuracy at the end, what was taught and what the base could do before weighing the same."""
+        groups = ([cell.after.value for cell in self.cells.values() if cell.new is new] for new in (True, False))
+        means = [sum(values) / len(values) for values in groups if values]
+        return sum(means) / len(means)
 
     def to_json(self) -> dict[str, JSONValue]:
         """Returns the arm as JSON."""
