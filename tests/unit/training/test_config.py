@@ -98,7 +98,7 @@ def test_the_learning_rate_left_open_falls_with_the_models_size():
     recipe = Recipe()
     full = [choose_learning_rate(recipe, size, full=True).learning_rate for size in (2e6, 5e8, 7e9)]
     lora = [choose_learning_rate(recipe, size, full=False).learning_rate for size in (2e6, 5e8, 7e9)]
-    assert full == [7e-4, 5e-5, 1e-5]
+    assert full == [5e-4, 5e-5, 1e-5]
     assert lora == [3e-3, 3e-4, 1e-4]
     asked = Recipe.from_overrides(["optimizer.learning_rate=0.5"])
     assert choose_learning_rate(asked, 10, full=True).learning_rate == 0.5
