@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -177,7 +177,7 @@ def pool_shares(sizes: Mapping[Pool, int], settings: RehearsalConfig) -> dict[Po
         "given": settings.given_share,
     }
     parts = {key: math.sqrt(size) if key[0] == "self" else 1.0 for key, size in sizes.items()}
-    wholes: Counter[str] = Counter()
+    wholes: defaultdict[str, float] = defaultdict(float)
     for key, part in parts.items():
         wholes[key[0]] += part
     raw = {key: by_origin[key[0]] * part / wholes[key[0]] for key, part in parts.items()}
