@@ -142,7 +142,7 @@ class OptimizerConfig(Settings):
     """AdamW's decoupled weight decay, towards zero."""
     l2_sp: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
     """Decoupled decay towards the current version (L2-SP, arXiv:1802.01483): after an update the weights go back by
-    learning rate x this share; auto = 8 beside rehearsal, 0 without."""
+    learning rate x this share; auto = 5 beside rehearsal, 0 without."""
     beta2: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.98
     """AdamW's decay of the squared gradients; a run of some hundred steps learns sooner with less than 0.999."""
     clip_norm: Positive = 1.0
