@@ -74,13 +74,13 @@ def measure_holdfast(setting, folder, pairs):
     from holdfast.models.load import load
     from holdfast.training.config import Recipe
     from holdfast.training.loop import Run
-    from holdfast.training.methods.sdft import Sdft
+    from holdfast.training.methods import build
     from holdfast.types import Example, Message
 
     recipe = Recipe.from_mapping(
         {
             "base": folder,
-            "method": {"type": "sdft", "max_new_tokens": setting.max_new_tokens},
+            "method": {"type": "sdft", "max_new_tokens": setting.max_new_tokens, "skip_tokens": 3},
             "adapter": {"rank": 16, "alpha": 32} if setting.lora else "none",
             "batch": {"examples": setting.batch},
             "rehearsal": {"enabled": False},
@@ -95,7 +95,7 @@ def measure_holdfast(setting, folder, pairs):
     ]
     adapter = recipe.adapter if setting.lora else None
     learner = Learner.create(load(folder, dtype="float32", device="cpu"), adapter)
-    method = Sdft(recipe.method)
+    method = build(recipe, learner, examples)
     run = Run(learner, method, examples, recipe)
     lengths = watch(method)
     meter = Meter()

@@ -68,7 +68,7 @@ def test_trls_completions_give_trls_loss_and_gradient(small_base, trl_step, monk
     from holdfast.types import Completion, Example, Message
 
     learner = Learner.create(load(str(small_base), dtype="float32", device="cpu"), None)
-    method = Sdft(Recipe.from_mapping({"method": {"type": "sdft", "max_new_tokens": 20}}).method)
+    method = Sdft(Recipe.from_mapping({"method": {"type": "sdft", "max_new_tokens": 20}}).method, skip_tokens=3)
     pad = learner.tokenizer.pad_token_id
     sampled = {
         name: [[token for token in ids if token != pad] for ids in trl_step[name].tolist()]

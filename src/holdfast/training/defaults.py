@@ -59,8 +59,6 @@ def choose_learning_rate(recipe: Recipe, num_parameters: int, *, full: bool) -> 
     return ChosenRate(1e-5 if full else 1e-4, f"usual for {what} of models of this size; not measured here")
 
 
-SKIP_TOKENS = 3
-"""The paper's heuristic against "Based on the text ..."."""
 L2_SP = 5.0
 """Measured beside rehearsal on the embedded base: docs/forgetting.md."""
 
@@ -73,10 +71,11 @@ def choose_l2_sp(recipe: Recipe) -> float:
 
 
 def choose_skip_tokens(config: SdftConfig, num_parameters: int) -> int:
-    """Returns how many first tokens of a rollout carry no loss: the recipe's number, or the one for this size."""
+    """Returns how many first tokens of a rollout carry no loss: the recipe's number, or the paper's 3 (against "Based
+    on the text ..."), which a tiny model's short answers cannot spare."""
     if config.skip_tokens != "auto":
         return config.skip_tokens
-    return 0 if num_parameters < TINY_MODEL_PARAMETERS else SKIP_TOKENS
+    return 0 if num_parameters < TINY_MODEL_PARAMETERS else 3
 
 
 def count_steps(recipe: Recipe, num_examples: int) -> int:

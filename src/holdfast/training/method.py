@@ -161,10 +161,15 @@ def targets(rows: Sequence[Row], device: torch.device) -> Tensor:
 
 def row_means(per_token: Tensor, rows: Sequence[Row]) -> Tensor:
     """Returns [rows] the mean over each row's tokens of `per_token` [N]."""
+    counts = torch.tensor([row.num_targets for row in rows], device=per_token.device)
+    return row_sums(per_token, rows) / counts
+
+
+def row_sums(per_token: Tensor, rows: Sequence[Row]) -> Tensor:
+    """Returns [rows] the sum over each row's tokens of `per_token` [N]."""
     counts = torch.tensor([row.num_targets for row in rows])
     owner = torch.repeat_interleave(torch.arange(len(rows)), counts).to(per_token.device)
-    sums = torch.zeros(len(rows), dtype=per_token.dtype, device=per_token.device).index_add_(0, owner, per_token)
-    return sums / counts.to(per_token.device)
+    return torch.zeros(len(rows), dtype=per_token.dtype, device=per_token.device).index_add_(0, owner, per_token)
 
 
 def weighted_sum(values: Tensor, rows: Sequence[Row]) -> float:

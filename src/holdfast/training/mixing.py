@@ -31,6 +31,7 @@ from holdfast.training.method import (
     Loss,
     Row,
     remember_teacher,
+    row_sums,
     teacher_rows,
     token_rows,
 )
@@ -97,9 +98,8 @@ class ReminderMix:
             teacher_bias=teacher.bias,
             divergence=_FORWARD_KL,
         )
-        counts = [row.num_targets for row in rows]
-        shares = torch.stack([part.sum() for part in (result.per_row * weights).split(counts)])
-        per_row = shares / torch.tensor([row.weight for row in rows], device=hidden.device)
+        row_weights = torch.tensor([row.weight for row in rows], device=hidden.device)
+        per_row = row_sums(result.per_row * weights, rows) / row_weights
         return Loss(result.loss, per_row, {"reminder_kl": float(per_row.sum()) / self.settings.per_step})
 
     def _remember(self, learner: Learner, used: Sequence[int], tokens: int) -> None:

@@ -61,8 +61,7 @@ def build(recipe: Recipe, learner: Learner, examples: Sequence[Example]) -> Meth
     if isinstance(config, SftConfig):
         return Sft(config, max_tokens=recipe.batch.max_tokens)
     if isinstance(config, SdftConfig):
-        skip_tokens = choose_skip_tokens(config, learner.num_parameters)
-        return Sdft(config.model_copy(update={"skip_tokens": skip_tokens}))
+        return Sdft(config, skip_tokens=choose_skip_tokens(config, learner.num_parameters))
     if isinstance(config, ClassifyConfig):
         return Classify(config, learner, examples, seed=recipe.seed)
     raise ConfigError('method = "auto" has to be resolved with `choose` before a run is built.', param="method")

@@ -34,7 +34,6 @@ import torch
 from holdfast.errors import ContextLengthError, TrainingError
 from holdfast.models.generate import Sampling
 from holdfast.models.render import TEACHER_TEMPLATE, render_prompt, render_teacher_prompt
-from holdfast.training.defaults import SKIP_TOKENS
 from holdfast.training.head_loss import head_loss
 from holdfast.training.losses import Divergence
 from holdfast.training.method import (
@@ -77,9 +76,9 @@ class Sdft:
     packed = False
     stopped: str | None = None
 
-    def __init__(self, config: SdftConfig) -> None:
+    def __init__(self, config: SdftConfig, *, skip_tokens: int) -> None:
         self.config = config
-        self.skip_tokens = SKIP_TOKENS if config.skip_tokens == "auto" else config.skip_tokens
+        self.skip_tokens = skip_tokens
         self.steps_per_batch = config.updates_per_rollout
         self.divergence = Divergence(
             config.divergence,
