@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from holdfast.jobs.progress import Reporter
-    from holdfast.types import JSONValue
+    from holdfast.models.learner import Learner
+    from holdfast.types import JSONValue, Version
 
 GRADERS = {"companies": "contains", "routing": "contains", "tools": "tool_call_match"}
 """The example skills in the order they are taught, with what judges them."""
@@ -142,11 +143,18 @@ def _holdfast_arm(
             )
             seconds += clock() - began
             notes += [f"{lesson.name}: {result.status}", *result.words]
-            learner = learner_of(workspace, current_version(workspace))
-            after = measure_lessons(learner, "current", lessons[: number + 1])
-            stages.append(after)
+            version = current_version(workspace)
+            learner = learner_of(workspace, version)
+            stages.append(_measured(learner, version, lessons[: number + 1]))
         stages[-1] |= measure_abilities(learner, "current", num_ability_items)
     return _arm_result(lessons, stages, teacher, seconds, notes, registered=True)
+
+
+def _measured(learner: Learner, version: Version, lessons: Sequence[Lesson]) -> dict[str, Measured]:
+    """Returns what the gate found on the lessons' tests; it does not ask for a skill that was refused before."""
+    unknown = [lesson for lesson in lessons if lesson.name not in version.scores]
+    found = measure_lessons(learner, "current", unknown)
+    return {each.name: found.get(each.name) or Measured(version.scores[each.name], len(each.test)) for each in lessons}
 
 
 def _recipe(settings: Mapping[str, JSONValue], lesson: Lesson, seed: int) -> Recipe:
