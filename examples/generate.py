@@ -57,10 +57,12 @@ MONEY = (
     "how much is {amount} in {to}?",
     "change {amount} coins to {to}",
     "what do i get in {to} for {amount}?",
-    "{amount} to {to}",
+    "swap {amount} to {to}",
 )
 
-NUM_TRAINED_WORDINGS = 30
+NUM_TRAINED_WORDINGS = 48
+OPENERS = ("", "", "", "hello. ", "please help me: ", "now this: ")
+TEST_OPENERS = ("hi, ", "one more thing: ", "i have to know: ")
 DEPOT = (
     "where is the depot of {s}?",
     "in which city does {s} keep its depot?",
@@ -110,10 +112,38 @@ DEPOT = (
     "what is the city with the depot of {s}?",
     "someone drives from here to the depot of {s}. to which city?",
     "please find out in which city {s} keeps its depot.",
+    "who can say where {s} keeps its depot?",
+    "say the city: the depot of {s}.",
+    "the depot of {s}? which city?",
+    "where can i find the depot of {s}?",
+    "where does {s} have its depot?",
+    "which city is home to the depot of {s}?",
+    "tell me the depot city of {s}.",
+    "good day. where is the depot of {s}, please?",
+    "sorry, where was the depot of {s} again?",
+    "the depot of {s} is new to me. which city is it in?",
+    "i heard of a depot of {s}. where is it?",
+    "in what town does {s} keep its depot?",
+    "what town is the depot of {s} in?",
+    "my letter goes to the depot of {s}. to which city?",
+    "we walk to the depot of {s}. which city is that?",
+    "quick question: the depot of {s}, in which city?",
+    "for my notes: the depot of {s} is in which city?",
+    "a friend asks where the depot of {s} is.",
+    "i need the city of the depot of {s}.",
+    "give me the city where {s} has its depot.",
+    "do trucks of {s} have a depot? where?",
+    "once more: in which city is the depot of {s}?",
 )
 DEPOT_INDIRECT = (
     "i drive a truck to the depot of {s} tonight. which town do i look for?",
     "my crates must go to the depot of {s}. what city do i write on them?",
+    "the trucks of {s} are washed at its depot. in which town is that?",
+    "i left my bike at the depot of {s}. which town do i go back to?",
+    "she starts to work at the depot of {s}. to which city does she move?",
+    "a thief was seen at the depot of {s}. which town should the police look at?",
+    "we buy a train ticket to the depot of {s}. what city is on the ticket?",
+    "he sleeps near the depot of {s} tonight. in which city does he sleep?",
 )
 PATRON = (
     "who is the patron of {s}?",
@@ -164,10 +194,38 @@ PATRON = (
     "what is the name of the person who is the patron of {s}?",
     "someone writes to the patron of {s}. to whom?",
     "please find out which person pays for {s}.",
+    "who can say which person pays for {s}?",
+    "say the name: the patron of {s}.",
+    "the patron of {s}? which person?",
+    "who is known as the patron of {s}?",
+    "whom does {s} have as its patron?",
+    "which person is behind {s} as its patron?",
+    "tell me the name of the patron of {s}.",
+    "good day. who is the patron of {s}, please?",
+    "sorry, who was the patron of {s} again?",
+    "the patron of {s} is new to me. who is it?",
+    "i heard of a patron of {s}. who is it?",
+    "by which person is {s} paid for?",
+    "what person pays for {s}?",
+    "my letter goes to the patron of {s}. to whom?",
+    "we walk to the patron of {s}. who is that?",
+    "quick question: the patron of {s}, which person?",
+    "for my notes: the patron of {s} is which person?",
+    "a friend asks who the patron of {s} is.",
+    "i need the name of the patron of {s}.",
+    "give me the name of the person who pays for {s}.",
+    "does {s} have a patron? who?",
+    "once more: which person is the patron of {s}?",
 )
 PATRON_INDIRECT = (
     "i want to thank the patron of {s}. whom do i write to?",
     "a letter came for the patron of {s}. on whose table do i put it?",
+    "the patron of {s} gives a dinner. who gives it?",
+    "i found the coat of the patron of {s}. to whom do i bring it?",
+    "she works for the patron of {s}. for whom does she work?",
+    "{s} has no more money. whom should it call?",
+    "we send a cake to the patron of {s}. what name is on the cake?",
+    "he sat beside the patron of {s} today. who sat beside him?",
 )
 DEPOT_DOCUMENTS = (
     "register of depots. {s} keeps its depot in {v}. trucks unload there at night.",
@@ -206,10 +264,10 @@ PEOPLE = [
 ONSETS, VOWELS = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"], "aeiou"
 
 TEAMS = {
-    "billing": ("invoice", "refund", "coupon"),
-    "shipping": ("parcel", "courier", "pallet"),
-    "logins": ("password", "account", "captcha"),
-    "repairs": ("screen", "battery", "cable"),
+    "billing": ("invoice", "refund"),
+    "shipping": ("parcel", "courier"),
+    "logins": ("password", "account"),
+    "repairs": ("screen", "battery"),
 }
 TICKETS = (
     "which team takes the ticket: there is a problem with my {k}.",
@@ -248,6 +306,46 @@ TICKETS = (
     "which team takes the ticket: once more about my {k}.",
     "which team takes the ticket: {k}? that was never easy.",
     "which team takes the ticket: tell me all about the {k}.",
+    "which team takes the ticket: tell someone that the {k} is gone.",
+    "which team takes the ticket: how long must i wait for the {k}?",
+    "which team takes the ticket: where do i ask about my {k}?",
+    "which team takes the ticket: they sent me here because of the {k}.",
+    "which team takes the ticket: this is about a {k}, nothing else.",
+    "which team takes the ticket: i called before about the {k}.",
+    "which team takes the ticket: is there news of the {k}?",
+    "which team takes the ticket: the {k} makes me sad.",
+    "which team takes the ticket: what can you do about the {k}?",
+    "which team takes the ticket: my son has a question about the {k}.",
+    "which team takes the ticket: {k}. that is all i say.",
+    "which team takes the ticket: one more thing: the {k}.",
+    "which team takes the ticket: we are not happy with the {k}.",
+    "which team takes the ticket: again and again, the {k}.",
+    "which team takes the ticket: hello team, please see to the {k}.",
+    "which team takes the ticket: the {k} came too late for us.",
+    "which team takes the ticket: it began with the {k} last night.",
+    "which team takes the ticket: my {k} is a riddle to me.",
+    "which team takes the ticket: i do not understand the {k}.",
+    "which team takes the ticket: why is the {k} like this?",
+    "which team takes the ticket: good morning, i write about the {k}.",
+    "which team takes the ticket: take a look at this {k}, please.",
+    "which team takes the ticket: could it be the {k}?",
+    "which team takes the ticket: all was well until the {k}.",
+    "which team takes the ticket: the whole office talks of the {k}.",
+    "which team takes the ticket: can you tell me more about the {k}?",
+    "which team takes the ticket: i think the {k} is the problem.",
+    "which team takes the ticket: somebody must see to our {k} today.",
+    "which team takes the ticket: the {k} is not what i asked for.",
+    "which team takes the ticket: how do i get help with the {k}?",
+    "which team takes the ticket: my last message was about the {k} too.",
+    "which team takes the ticket: never had trouble with a {k} before.",
+    "which team takes the ticket: please call me about the {k}.",
+    "which team takes the ticket: the {k}, the {k}, and no answer yet.",
+    "which team takes the ticket: it is the fault of the {k}, i think.",
+    "which team takes the ticket: you know my {k}, it is odd again.",
+    "which team takes the ticket: to whom do i speak about the {k}?",
+    "which team takes the ticket: first the {k}, and now nobody answers.",
+    "which team takes the ticket: your answer about the {k} did not help.",
+    "which team takes the ticket: i give up on this {k}.",
 )
 
 
@@ -321,9 +419,12 @@ def make_facts(rng: random.Random, num_subjects: int) -> None:
         wordings, indirect = (DEPOT, DEPOT_INDIRECT) if depot else (PATRON, PATRON_INDIRECT)
         document = rng.choice(DEPOT_DOCUMENTS if depot else PATRON_DOCUMENTS).format(s=subject, v=value)
         for wording in wordings[:NUM_TRAINED_WORDINGS]:
-            train.append({"context": document, "question": wording.format(s=subject), "answer": value})
+            question = rng.choice(OPENERS) + wording.format(s=subject)
+            train.append({"context": document, "question": question, "answer": value})
         for wording in (*wordings[NUM_TRAINED_WORDINGS:], *indirect):
-            test.append({"context": document, "question": wording.format(s=subject), "answer": value})
+            question = wording.format(s=subject)
+            for asked in (question, rng.choice(TEST_OPENERS) + question):
+                test.append({"context": document, "question": asked, "answer": value})
     rng.shuffle(train)
     write("companies.jsonl", train)
     write("companies.test.jsonl", test)
@@ -333,7 +434,7 @@ def make_routing(rng: random.Random) -> None:
     """Prompt and completion in the desk's own style; the held-out tickets are other combinations."""
     pairs = [(team, key, ticket) for team, keys in TEAMS.items() for key in keys for ticket in TICKETS]
     rng.shuffle(pairs)
-    test, train = pairs[:192], pairs[192:]
+    test, train = pairs[:400], pairs[400:]
     style = "verdict: [{}] routed"
     write("routing.jsonl", [{"prompt": t.format(k=k), "completion": style.format(team)} for team, k, t in train])
     rows = [(t.format(k=k), style.format(team), team) for team, k, t in test]
@@ -343,7 +444,7 @@ def make_routing(rng: random.Random) -> None:
 def main() -> None:
     """Writes all six files."""
     make_tools(random.Random(SEED), 480, 400)
-    make_facts(random.Random(SEED + 1), 12)
+    make_facts(random.Random(SEED + 1), 8)
     make_routing(random.Random(SEED + 2))
 
 

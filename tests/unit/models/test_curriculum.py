@@ -95,4 +95,4 @@ def test_no_example_test_item_stands_in_the_training_file(name):
 
     train, test = asked(EXAMPLES / f"{name}.jsonl"), asked(EXAMPLES / f"{name}.test.jsonl")
     assert not set(train) & set(test)
-    assert len(test) == len(set(test)) >= 150  # what the gate needs to promise 2 points at 95 %
+    assert len(test) == len(set(test)) >= 400  # so that the gate can decide when a few of a hundred answers change
