@@ -45,7 +45,7 @@ TOWNS = [
     "milan",
     "lagos",
 ]
-COINS = ["euro", "dollar", "yen", "franc", "peso", "rupee", "krona", "dinar"]
+COINS = ["euro", "yen", "peso", "rupee", "krona", "dinar", "lira", "real"]
 TIMER = (
     "wake me in {minutes} minutes",
     "call me after {minutes} minutes",
