@@ -45,22 +45,22 @@ GRADERS = {"companies": "contains", "routing": "contains", "tools": "tool_call_m
 
 RATE = 5e-4
 TEACHING: dict[str, JSONValue] = {"optimizer": {"learning_rate": RATE, "beta2": 0.98}}
-STEPS = {"companies": 280, "routing": 240, "tools": 130}
+STEPS = {"companies": 250, "routing": 180, "tools": 110}
 """What is learned by heart takes longest: each company, each word of a ticket is a pair that no other helps with."""
 HOLDFAST: dict[str, JSONValue] = {
-    "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 8.0},
+    "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 12.0},
     "method": {"type": "sdft", "max_new_tokens": 48, "updates_per_rollout": 2},
     "rehearsal": {
-        "num_reminders": 1500,
+        "num_reminders": 1000,
         "max_new_tokens": 64,
         "first_weight": 1.0,
-        "weight": 8.0,
-        "per_step": 32,
+        "weight": 20.0,
+        "per_step": 24,
         "self_written_share": 0.75,
         "registered_share": 0.25,
     },
 }
-SFT: dict[str, JSONValue] = {"steps": 100, "method": {"type": "sft"}, "rehearsal": {"enabled": False}}
+SFT: dict[str, JSONValue] = {"steps": 80, "method": {"type": "sft"}, "rehearsal": {"enabled": False}}
 """Fewer steps than above: imitation learns these skills sooner, and more steps only forget more."""
 SFT_RATES = (1e-4, 4e-4)
 
