@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from holdfast.models.curriculum import MAKERS, ability_of_prompt, draw, is_right
@@ -22,10 +23,11 @@ SELF_PROMPT_KINDS = ("taught", "add", "reverse", "sort", "copy", "refuse", "refl
 """The kinds of user prompt in the curriculum; `ability_of_prompt` tells them apart."""
 
 
-def held_out(maker: str, num_items: int) -> list[Item]:
+@cache
+def held_out(maker: str, num_items: int) -> tuple[Item, ...]:
     """Returns `num_items` held-out items of `maker`, the same ones every time."""
     rng = random.Random(f"held out {maker}")
-    return [draw(maker, rng, "test") for _ in range(num_items)]
+    return tuple(draw(maker, rng, "test") for _ in range(num_items))
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, item: Item) -> list[int]:
@@ -40,12 +42,12 @@ def accuracy_by_ability(
     makers: Sequence[str] = tuple(MAKERS),
 ) -> dict[str, float]:
     """Returns the share of held-out items answered right, greedy, for each ability."""
-    scores = {}
-    for maker in makers:
-        items = held_out(maker, num_items)
-        texts = generate([prompt_ids(tokenizer, item) for item in items], 0.0, 96)
-        scores[maker] = sum(is_right(i, t) for i, t in zip(items, texts, strict=True)) / num_items
-    return scores
+    items = [item for maker in makers for item in held_out(maker, num_items)]
+    texts = generate([prompt_ids(tokenizer, item) for item in items], 0.0, 96)
+    right = [is_right(item, text) for item, text in zip(items, texts, strict=True)]
+    return {
+        maker: sum(right[index * num_items : (index + 1) * num_items]) / num_items for index, maker in enumerate(makers)
+    }
 
 
 def informative_share(

@@ -71,8 +71,11 @@ def choose_l2_sp(recipe: Recipe) -> float:
 
 
 def choose_skip_tokens(config: SdftConfig, num_parameters: int) -> int:
-    """Returns how many first tokens of a rollout carry no loss: the recipe's number, or the paper's 3 (against "Based
-    on the text ..."), which a tiny model's short answers cannot spare."""
+    """Returns how many first tokens of a rollout carry no loss.
+
+    It is the recipe's number, or the paper's 3 (against "Based on the text ..."), which a tiny model's short answers
+    cannot spare.
+    """
     if config.skip_tokens != "auto":
         return config.skip_tokens
     return 0 if num_parameters < TINY_MODEL_PARAMETERS else 3
