@@ -46,7 +46,7 @@ class Way:
 
 ARMS: dict[str, Way] = {
     "holdfast: SDFT + self-rehearsal": Way({**HOLDFAST}, (RATE,), steps=STEPS),
-    "SFT": Way({**SFT, **NO_REHEARSAL}, (1e-4, 4e-4)),
+    "SFT": Way({**SFT, **NO_REHEARSAL}, (1e-4, 2e-4, 4e-4)),
     "SFT + replay of stored answers": Way({**SFT, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), "answers"),
     "SFT + self-rehearsal": Way({**SFT, "rehearsal": HOLDFAST["rehearsal"]}, (4e-4, 1e-3)),
     "SDFT alone": Way({**HOLDFAST, **NO_REHEARSAL}, (1e-4, 4e-4)),
