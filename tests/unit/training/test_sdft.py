@@ -15,7 +15,11 @@ from holdfast.types import Example, Message
 @pytest.fixture
 def sdft():
     """A function of settings that gives the method with short rollouts."""
-    return lambda skip_tokens=3, **settings: Sdft(SdftConfig(**{"max_new_tokens": 6, **settings}), skip_tokens=skip_tokens)
+
+    def make(*, skip_tokens=3, **settings):
+        return Sdft(SdftConfig(**{"max_new_tokens": 6, **settings}), skip_tokens=skip_tokens)
+
+    return make
 
 
 def logprobs(learner, ids, which, num_last):
