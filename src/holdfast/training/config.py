@@ -167,7 +167,7 @@ class RehearsalConfig(Settings):
     """Off = nothing protects what the model already knows except the method itself."""
     per_step: Count = 24
     """Reminders of an optimizer step."""
-    weight: Positive = 8.0
+    weight: Positive = 16.0
     """Weight of their forward KL(current || candidate) beside the method's loss, at the last step."""
     first_weight: Positive = 1.0
     """Its weight at the first step; from there it grows evenly, so that a skill is learned first and settled last."""
