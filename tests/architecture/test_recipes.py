@@ -77,6 +77,11 @@ def test_every_example_recipe_loads(repository):
         Recipe.from_toml(path)
 
 
+def test_the_recipe_that_writes_the_defaults_out_says_what_they_are(repository):
+    written = Recipe.from_toml(repository / "examples" / "sdft.toml")
+    assert written == Recipe.from_overrides(["method=sdft", "steps=400"])
+
+
 def functions_of(path):
     """Source text of every test of a file, decorators included, by name."""
     text = path.read_text()
