@@ -137,7 +137,7 @@ def top_k_tail_rows_(logp_RV: Tensor, ids_RK: Tensor, logq_RK: Tensor, *, grad: 
     """
     logp_RK = logp_RV.gather(-1, ids_RK)
     q_RK = logq_RK.exp()
-    q_tail_R = (1 - q_RK.sum(-1)).clamp(min=0)
+    q_tail_R = _tail(q_RK, logp_RV.shape[-1])
     p_RV = logp_RV.exp_().scatter_(-1, ids_RK, 0.0)
     p_tail_R = p_RV.sum(-1)  # summed, not 1 - sum(p on K): that would lose every digit of a thin tail
     tail_R = torch.xlogy(q_tail_R, q_tail_R) - torch.xlogy(q_tail_R, p_tail_R.clamp(min=_TINY))
@@ -145,6 +145,12 @@ def top_k_tail_rows_(logp_RV: Tensor, ids_RK: Tensor, logq_RK: Tensor, *, grad: 
         ratio_R = torch.where(p_tail_R > 0, q_tail_R / p_tail_R.clamp(min=_TINY), 1.0)
         p_RV.mul_((1 - ratio_R).unsqueeze(-1)).scatter_(-1, ids_RK, logp_RK.exp() - q_RK)
     return (q_RK * (logq_RK - logp_RK)).sum(-1) + tail_R
+
+
+def _tail(q_RK: Tensor, vocab_size: int) -> Tensor:
+    """Returns [R] the teacher's mass outside its K tokens; where they are the whole vocabulary, 1 - sum is rounding."""
+    tail_R = (1 - q_RK.sum(-1)).clamp(min=0)
+    return torch.zeros_like(tail_R) if q_RK.shape[-1] == vocab_size else tail_R
 
 
 def log_softmax_(z_RV: Tensor) -> Tensor:
@@ -210,7 +216,7 @@ def _dense_divergence(divergence: Divergence, logp_RV: Tensor, logq_RV: Tensor) 
 
 def _dense_top_k_tail(logp_RV: Tensor, top: TopK) -> Tensor:
     q_RK = top.logprobs.exp()
-    q_tail_R = (1 - q_RK.sum(-1)).clamp(min=0)
+    q_tail_R = _tail(q_RK, logp_RV.shape[-1])
     p_tail_R = logp_RV.exp().scatter(-1, top.ids, 0.0).sum(-1)
     on_k_R = (q_RK * (top.logprobs - logp_RV.gather(-1, top.ids))).sum(-1)
     return on_k_R + torch.xlogy(q_tail_R, q_tail_R) - torch.xlogy(q_tail_R, p_tail_R.clamp(min=_TINY))
