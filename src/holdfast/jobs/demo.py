@@ -45,7 +45,7 @@ GRADERS = {"companies": "contains", "routing": "contains", "tools": "tool_call_m
 
 RATE = 5e-4
 TEACHING: dict[str, JSONValue] = {"optimizer": {"learning_rate": RATE, "beta2": 0.98}}
-STEPS = {"companies": 250, "routing": 180, "tools": 130}
+STEPS = {"companies": 250, "routing": 180, "tools": 110}
 """What is learned by heart takes longest: each company, each word of a ticket is a pair that no other helps with."""
 HOLDFAST: dict[str, JSONValue] = {
     "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 12.0},

@@ -166,7 +166,7 @@ class RehearsalConfig(Settings):
     enabled: bool = True
     """Off = nothing protects what the model already knows except the method itself."""
     per_step: Count = 24
-    """Reminders of an optimizer step, on average: there are more of them where they weigh more."""
+    """Reminders of an optimizer step."""
     weight: Positive = 16.0
     """Weight of their forward KL(current || candidate) beside the method's loss, at the last step."""
     first_weight: Positive = 1.0

@@ -7,9 +7,7 @@ Prompt and completion are what the frozen `current` wrote before the run. A prom
 itself carries no loss; the completion then counts whole. Written prompts are most of a reminder's tokens
 and pass through the model anyway, so they hold it in more places at no further cost, and they keep what
 the next stage depends on: that it still writes such prompts. The weight grows over the run: while it is
-small the skill is learned fast, and while it is large the skill settles where it disturbs least. The number
-of reminders grows with it, so that one reminder weighs the same in every step: the noise of a few that
-weigh much would drown the skill's gradient at the end, and many that weigh little are wasted at the start.
+small the skill is learned fast, and while it is large the skill settles where it disturbs least.
 
 The teacher's side of the KL is a constant, so its final hidden states are computed once per reminder
 and kept: that is exact (the head is applied to them as before), takes 1/vocabulary of what
@@ -68,7 +66,6 @@ class ReminderMix:
         self.settings = settings
         self._rows = [_row(reminder, settings) for reminder in reminders]
         self.plan = plan_reminders(reminders, settings, num_steps=num_steps, seed=seed) if reminders else []
-        self._in_step = settings.per_step
         if reminders and settings.cache == "hidden":
             used = sorted({index for step in self.plan for index in step})
             self._remember(learner, used, micro_batch_tokens)
@@ -77,12 +74,11 @@ class ReminderMix:
         """Returns the reminders of a step, counted from 0."""
         if not self.plan:
             return []
-        self._in_step = len(self.plan[step])
-        weight = weight_at(step, len(self.plan), self.settings) / self._in_step
+        weight = weight_at(step, len(self.plan), self.settings) / self.settings.per_step
         return [replace(self._rows[index], weight=weight) for index in self.plan[step]]
 
     def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:
-        """Returns the weighted per-sequence mean of forward KL(current || candidate); `rows` are of the latest step."""
+        """Returns the weighted per-sequence mean of forward KL(current || candidate)."""
         known = [row.teacher_hidden for row in rows if row.teacher_hidden is not None]
         if len(known) == len(rows):
             teacher_hidden = torch.cat(known).to(learner.device)
@@ -104,7 +100,7 @@ class ReminderMix:
         )
         row_weights = torch.tensor([row.weight for row in rows], device=hidden.device)
         per_row = row_sums(result.per_row * weights, rows) / row_weights
-        return Loss(result.loss, per_row, {"reminder_kl": float(per_row.sum()) / self._in_step})
+        return Loss(result.loss, per_row, {"reminder_kl": float(per_row.sum()) / self.settings.per_step})
 
     def _remember(self, learner: Learner, used: Sequence[int], tokens: int) -> None:
         """Computes the teacher's hidden states, in batches that depend on the reminders alone."""
@@ -136,17 +132,6 @@ def weight_at(step: int, num_steps: int, settings: RehearsalConfig) -> float:
     return settings.first_weight + (settings.weight - settings.first_weight) * share
 
 
-def count_at(step: int, num_steps: int, settings: RehearsalConfig) -> int:
-    """Returns the number of reminders at a step, counted from 0: in proportion to their weight, `per_step` on average.
-
-    >>> from holdfast.training.config import RehearsalConfig
-    >>> [count_at(step, 3, RehearsalConfig(first_weight=1.0, weight=8.0, per_step=9)) for step in range(3)]
-    [2, 9, 16]
-    """
-    mean = (weight_at(0, num_steps, settings) + settings.weight) / 2
-    return max(1, round(settings.per_step * weight_at(step, num_steps, settings) / mean))
-
-
 def plan_reminders(
     reminders: Sequence[Reminder], settings: RehearsalConfig, *, num_steps: int, seed: int
 ) -> list[list[int]]:
@@ -168,9 +153,8 @@ def plan_reminders(
     for step in range(num_steps):
         offset = random.Random(derive_seed(seed, "mix", step)).random()
         chosen: list[int] = []
-        count = count_at(step, num_steps, settings)
-        for slot in range(count):
-            key = _at(keys, shares, (slot + offset) / count)
+        for slot in range(settings.per_step):
+            key = _at(keys, shares, (slot + offset) / settings.per_step)
             if not queues[key]:
                 queues[key] = list(pools[key])
                 random.Random(derive_seed(seed, f"mix {key}", rounds[key])).shuffle(queues[key])

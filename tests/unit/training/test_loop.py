@@ -209,7 +209,7 @@ def test_every_epoch_holds_every_example_once_in_a_new_order(make_run, chat_exam
 
 
 def test_a_step_tells_what_was_done(make_run, chat_examples, reminders):
-    step = next(iter(make_run(chat_examples, "rehearsal.weight=1", reminders=reminders)))
+    step = next(iter(make_run(chat_examples, reminders=reminders)))
     assert (step.index, step.of, step.num_new, step.num_reminders, step.seconds) == (1, 4, 4, 3, 0.0)
     assert step.tokens > 0
     assert step.loss == pytest.approx(step.metrics["cross_entropy"] + step.metrics["reminder_kl"], rel=1e-4)

@@ -24,7 +24,7 @@ def pool(**counts):
 
 def test_every_step_holds_the_sources_in_their_shares_and_the_skills_evenly():
     items = pool(own=50, one=5, two=30)
-    plan = plan_reminders(items, RehearsalConfig(per_step=8, weight=1.0), num_steps=20, seed=0)
+    plan = plan_reminders(items, RehearsalConfig(per_step=8), num_steps=20, seed=0)
     for step in plan:
         counts = Counter((items[i].origin, items[i].skill) for i in step)
         assert counts == {("self", ""): 4, ("registered", "one"): 2, ("registered", "two"): 2}
@@ -58,20 +58,10 @@ def test_shares_that_do_not_fit_a_step_are_met_over_many():
 
 def test_nothing_repeats_before_everything_of_its_source_was_used():
     items = pool(own=12)
-    plan = plan_reminders(items, RehearsalConfig(per_step=4, weight=1.0), num_steps=6, seed=1)
+    plan = plan_reminders(items, RehearsalConfig(per_step=4), num_steps=6, seed=1)
     used = [index for step in plan for index in step]
     assert sorted(used[:12]) == sorted(used[12:]) == list(range(12))
     assert used[:12] != used[12:]
-
-
-def test_there_are_more_reminders_where_they_weigh_more_so_that_each_weighs_the_same(make_learner):
-    items = pool(own=30)
-    settings = RehearsalConfig(per_step=10, first_weight=1.0, weight=9.0)
-    mix = ReminderMix(make_learner(), items, settings, num_steps=9, seed=0, micro_batch_tokens=64)
-    steps = [mix.rows(step) for step in range(9)]
-    assert [len(rows) for rows in steps] == [2, 4, 6, 8, 10, 12, 14, 16, 18]
-    assert [sum(row.weight for row in rows) for rows in steps] == pytest.approx([1, 2, 3, 4, 5, 6, 7, 8, 9])
-    assert {row.weight for rows in steps for row in rows} == {0.5}
 
 
 def test_the_plan_follows_from_the_seed():
