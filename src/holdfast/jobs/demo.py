@@ -62,7 +62,7 @@ HOLDFAST: dict[str, JSONValue] = {
 }
 SFT: dict[str, JSONValue] = {"steps": 80, "method": {"type": "sft"}, "rehearsal": {"enabled": False}}
 """Fewer steps than above: imitation learns these skills sooner, and more steps only forget more."""
-SFT_RATES = (1e-4, 4e-4)
+SFT_RATES = (1e-4, 2e-4)
 
 
 def examples_folder() -> Path:
