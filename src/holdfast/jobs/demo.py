@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, cast
 from holdfast.errors import ConfigError
 from holdfast.jobs.comparison import (
     Arm,
-    Course,
     Lesson,
     Measured,
     measure_abilities,
@@ -24,18 +23,19 @@ from holdfast.jobs.comparison import (
     measure_lessons,
     measure_teacher,
     read_lesson,
-    teach_sequence,
 )
 from holdfast.jobs.demo_result import ArmResult, Cell, DemoResult
 from holdfast.jobs.learn import learn
 from holdfast.jobs.model import learner_of
+from holdfast.jobs.side_by_side import teach_side_by_side
 from holdfast.jobs.workspace import create, current_version
 from holdfast.store.workspace import Workspace
 from holdfast.training.config import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from holdfast.jobs.comparison import Course
     from holdfast.jobs.progress import Reporter
     from holdfast.models.learner import Learner
     from holdfast.types import JSONValue, Version
@@ -86,7 +86,6 @@ def run_demo(
     rates: Sequence[float] = SFT_RATES,
     num_ability_items: int = 100,
     num_test_items: int | None = None,
-    clock: Callable[[], float] = time.monotonic,
 ) -> DemoResult:
     """Runs both arms and returns what they ended with.
 
@@ -100,15 +99,20 @@ def run_demo(
     extra = dict(settings or {})
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as scratch:
         where = folder or Path(scratch)
-        ours = _holdfast_arm(
-            lessons, where, {**HOLDFAST, **extra}, seed, num_ability_items, progress=progress, clock=clock
-        )
+        ours = _holdfast_arm(lessons, where, {**HOLDFAST, **extra}, seed, num_ability_items, progress=progress)
         sft = {**TEACHING, **extra, **SFT, "steps": extra.get("steps", SFT["steps"])}
-        courses = [
-            _baseline(lessons, sft, rate, seed, num_ability_items, ours.stages[0], progress=progress, clock=clock)
-            for rate in rates
-        ]
-    best = max(courses, key=lambda arm: arm.merit)
+        arms = [Arm(f"learning rate {rate:g}", _at_rate(sft, rate)) for rate in rates]
+        courses = teach_side_by_side(
+            arms,
+            lessons,
+            seed=seed,
+            num_ability_items=num_ability_items,
+            before=ours.stages[0],
+            progress=progress,
+            title=f"plain SFT at {' and '.join(f'{rate:g}' for rate in rates)}",
+        )
+        tried = [_baseline(lessons, course) for course in courses]
+    best = max(tried, key=lambda arm: arm.merit)
     return DemoResult({"holdfast": ours, "sft": best}, str(folder) if folder else None)
 
 
@@ -120,7 +124,6 @@ def _holdfast_arm(
     num_ability_items: int,
     *,
     progress: Reporter,
-    clock: Callable[[], float],
 ) -> ArmResult:
     examples = examples_folder()
     made = create(folder, base=_recipe(settings, lessons[0], seed).base)
@@ -132,7 +135,7 @@ def _holdfast_arm(
         stages = [measure_base(learner, lessons, num_ability_items)]
         for number, lesson in enumerate(lessons):
             teacher[lesson.name] = measure_teacher(learner, lesson)
-            began = clock()
+            began = time.monotonic()
             result = learn(
                 workspace,
                 str(examples / f"{lesson.name}.jsonl"),
@@ -141,7 +144,7 @@ def _holdfast_arm(
                 test_source=str(examples / f"{lesson.name}.test.jsonl"),
                 progress=progress,
             )
-            seconds += clock() - began
+            seconds += time.monotonic() - began
             notes += [f"{lesson.name}: {result.status}", *result.words]
             version = current_version(workspace)
             learner = learner_of(workspace, version)
@@ -163,29 +166,13 @@ def _recipe(settings: Mapping[str, JSONValue], lesson: Lesson, seed: int) -> Rec
     return Recipe.from_mapping(known, where="demo")
 
 
-def _baseline(
-    lessons: Sequence[Lesson],
-    settings: Mapping[str, JSONValue],
-    rate: float,
-    seed: int,
-    num_ability_items: int,
-    before: Mapping[str, Measured],
-    *,
-    progress: Reporter,
-    clock: Callable[[], float],
-) -> ArmResult:
+def _at_rate(settings: Mapping[str, JSONValue], rate: float) -> dict[str, JSONValue]:
     optimizer = {**cast("dict[str, JSONValue]", settings["optimizer"]), "learning_rate": rate}
-    course: Course = teach_sequence(
-        Arm(f"sft at {rate:g}", {**settings, "optimizer": optimizer}),
-        lessons,
-        seed=seed,
-        num_ability_items=num_ability_items,
-        before=before,
-        with_teacher=False,
-        progress=progress,
-        clock=clock,
-    )
-    notes = [f"learning rate {rate:g}"]
+    return {**settings, "optimizer": optimizer}
+
+
+def _baseline(lessons: Sequence[Lesson], course: Course) -> ArmResult:
+    notes = [course.arm, "beside the other rates, a process each"]
     return _arm_result(lessons, course.stages, course.teacher, course.seconds, notes, registered=False)
 
 
