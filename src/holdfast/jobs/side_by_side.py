@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.jobs.comparison import Arm, Course, Lesson, Measured, teach_sequence
 from holdfast.jobs.progress import Silent
-from holdfast.models.threads import available_cores
 from holdfast.training.defaults import count_steps
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ def teach_side_by_side(
 
     A course's seconds are those of its own process beside the others.
     """
+    from holdfast.models.threads import available_cores
+
     cores = available_cores()
     workers = min(len(arms), cores)
     context = get_context("spawn")

@@ -73,8 +73,8 @@ class SdftConfig(Settings):
     """Temperature of rollouts and of both distributions in the loss."""
     samples_per_prompt: Count = 1
     """Rollouts of each prompt in a step; they share its weight."""
-    updates_per_rollout: Count = 1
-    """Optimizer steps taken on the same rollouts before new ones are sampled."""
+    steps_per_generation: Count = 1
+    """Optimizer steps whose rollouts are sampled at once; each step trains on its own share of them."""
     teacher: Literal["frozen", "ema"] = "frozen"
     """frozen = the promoted version for the whole stage; ema = a moving average of the candidate."""
     ema_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01

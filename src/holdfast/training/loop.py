@@ -138,9 +138,9 @@ class Run:
         torch.set_rng_state(cast("Tensor", state["rng"]))
 
     def batch_of(self, step: int) -> list[Example]:
-        """Returns the new examples of a step (counted from 0): whole epochs in new orders, end to end."""
-        size, total = self.recipe.batch.examples, len(self.examples)
-        start = step // self.method.steps_per_batch * size
+        """Returns the new examples of a step's round (counted from 0): whole epochs in new orders, end to end."""
+        size, total = self.recipe.batch.examples * self.method.steps_per_generation, len(self.examples)
+        start = step // self.method.steps_per_generation * size
         return [self._example_at(*divmod(position, total)) for position in range(start, start + size)]
 
     def _example_at(self, epoch: int, index: int) -> Example:
@@ -152,8 +152,9 @@ class Run:
 
     def _update(self) -> Step:
         started, index, seed = self._clock(), self._done, self.recipe.seed
-        batch = derive_seed(seed, "batch", index // self.method.steps_per_batch)
-        new = self.method.make_batch(self.learner, self.batch_of(index), batch)
+        number, part = divmod(index, self.method.steps_per_generation)
+        batch = derive_seed(seed, "batch", number)
+        new = self.method.make_batch(self.learner, self.batch_of(index), batch, part)
         reminders = self.mix.rows(index)
         torch.manual_seed(derive_seed(seed, "torch", index))
         value, metrics = self._accumulate([*new, *reminders])

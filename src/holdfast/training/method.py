@@ -75,8 +75,8 @@ class Method(Protocol):
     name: str
     packed: bool
     """Whether the loop may lay several rows end to end in one sequence."""
-    steps_per_batch: int
-    """How many optimizer steps are taken on one batch before the next is made."""
+    steps_per_generation: int
+    """How many optimizer steps share one round of sampling."""
     stopped: str | None
     """Set by `after_step` when the run should end early: the reason, in words."""
 
@@ -84,8 +84,11 @@ class Method(Protocol):
         """Returns those of the examples that are trained on (not those held back for validation)."""
         ...
 
-    def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int) -> list[Row]:
-        """Returns the rows of one optimizer step; methods that learn on-policy sample here."""
+    def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int, part: int = 0) -> list[Row]:
+        """Returns the rows of one optimizer step; methods that learn on-policy sample here.
+
+        `examples` are those of all steps of a round of sampling, and `part` says which of these steps it is.
+        """
         ...
 
     def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:

@@ -16,7 +16,6 @@ log-probabilities would, and saves the teacher's forward pass in every step.
 
 from __future__ import annotations
 
-import math
 import random
 from collections import defaultdict
 from dataclasses import replace
@@ -47,6 +46,8 @@ if TYPE_CHECKING:
 
 Pool: TypeAlias = tuple[str, str, int]
 """Origin, registered skill, kind."""
+KIND_POWER = 0.75
+"""Kinds are rehearsed by this power of their size: between as often as they are written (1) and evenly (0)."""
 _FORWARD_KL = Divergence("forward_kl")
 
 
@@ -138,8 +139,8 @@ def plan_reminders(
     """Returns for each step which reminders it holds.
 
     Every step holds the sources in their shares (to within one reminder), the registered part evenly
-    over the skills and the self-written part over its kinds by the square root of their sizes; each pool
-    is gone through in a new random order before anything in it repeats.
+    over the skills and the self-written part over its kinds by the power 3/4 of their sizes; each pool is
+    gone through in a new random order before anything in it repeats.
     """
     pools: dict[Pool, list[int]] = {}
     for index, reminder in enumerate(reminders):
@@ -168,15 +169,16 @@ def pool_shares(sizes: Mapping[Pool, int], settings: RehearsalConfig) -> dict[Po
     """Returns the share of each (origin, skill, kind) pool of this size, scaled to one over the pools that exist.
 
     >>> from holdfast.training.config import RehearsalConfig
-    >>> pool_shares({("self", "", 0): 90, ("self", "", 1): 10, ("registered", "s", 0): 50}, RehearsalConfig())
-    {('self', '', 0): 0.375, ('self', '', 1): 0.125, ('registered', 's', 0): 0.5}
+    >>> sizes = {("self", "", 0): 81, ("self", "", 1): 16, ("registered", "s", 0): 50}
+    >>> {key: round(share, 3) for key, share in pool_shares(sizes, RehearsalConfig()).items()}
+    {('self', '', 0): 0.386, ('self', '', 1): 0.114, ('registered', 's', 0): 0.5}
     """
     by_origin = {
         "self": settings.self_written_share,
         "registered": settings.registered_share,
         "given": settings.given_share,
     }
-    parts = {key: math.sqrt(size) if key[0] == "self" else 1.0 for key, size in sizes.items()}
+    parts = {key: size**KIND_POWER if key[0] == "self" else 1.0 for key, size in sizes.items()}
     wholes: defaultdict[str, float] = defaultdict(float)
     for key, part in parts.items():
         wholes[key[0]] += part

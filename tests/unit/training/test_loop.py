@@ -27,7 +27,7 @@ METHODS = {
     "sft, packed": ("method=sft", "method.packing=true"),
     "sdft": ("method=sdft", "method.max_new_tokens=6"),
     "sdft, averaged teacher": ("method=sdft", "method.max_new_tokens=6", "method.teacher=ema", "method.ema_rate=0.3"),
-    "sdft, rollouts used twice": ("method=sdft", "method.max_new_tokens=6", "method.updates_per_rollout=2"),
+    "sdft, rollouts of two steps at once": ("method=sdft", "method.max_new_tokens=6", "method.steps_per_generation=2"),
 }
 
 

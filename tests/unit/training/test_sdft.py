@@ -118,20 +118,19 @@ def test_rollouts_come_from_the_candidate_as_it_is_now(make_learner, sdft, chat_
     assert first != [row.input_ids for row in method.make_batch(learner, chat_examples, 1)]
 
 
-@pytest.mark.parametrize(("teacher", "times_read"), [("frozen", 1), ("ema", 2)])
-def test_a_frozen_teacher_reads_rollouts_once_for_all_updates_on_them(
-    make_learner, sdft, chat_examples, teacher, times_read
-):
-    learner, method = make_learner(), sdft(updates_per_rollout=2, teacher=teacher)
-    read = []
-    inner = learner.hidden
-    learner.hidden = lambda rows, which, **k: read.append(which) or inner(rows, which, **k)
-    first = method.make_batch(learner, chat_examples[:2], seed=1)
-    again = method.make_batch(learner, chat_examples[:2], seed=1)
-    assert [row.input_ids for row in first] == [row.input_ids for row in again]
-    assert len(read) == times_read
-    method.make_batch(learner, chat_examples[:2], seed=2)
-    assert len(read) == times_read + 1
+def test_the_steps_of_a_round_share_one_call_of_sampling_and_no_rollout(make_learner, sdft, chat_examples):
+    learner, method = make_learner(), sdft(steps_per_generation=2)
+    sampled = []
+    inner = learner.generate
+    learner.generate = lambda prompts, *a, **k: sampled.append(len(prompts)) or inner(prompts, *a, **k)
+    parts = [method.make_batch(learner, chat_examples[:6], seed=1, part=part) for part in (0, 1)]
+    assert [[row.example_id for row in rows] for rows in parts] == [["id0", "id1", "id2"], ["id3", "id4", "id5"]]
+    assert {row.weight for rows in parts for row in rows} == {1 / 3}
+    assert sampled == [6]
+    whole = sdft().make_batch(make_learner(), chat_examples[:6], seed=1)
+    assert [row.input_ids for rows in parts for row in rows] == [row.input_ids for row in whole]
+    method.make_batch(learner, chat_examples[:6], seed=2)
+    assert sampled == [6, 6]
 
 
 def test_several_samples_of_a_prompt_share_its_weight(make_learner, sdft, chat_examples):

@@ -36,7 +36,7 @@ def same(first, second):
         ("method.max_new_tokens=4", ("method=sdft", "method.max_new_tokens=6")),
         ("method.temperature=1.5", SDFT),
         ("method.samples_per_prompt=2", SDFT),
-        ("method.updates_per_rollout=2", SDFT),
+        ("method.steps_per_generation=2", SDFT),
         ("method.teacher=ema", SDFT),
         ("method.ema_rate=0.9", (*SDFT, "method.teacher=ema")),
         ("method.kl_clip=0.001", SDFT),

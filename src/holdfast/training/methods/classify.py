@@ -58,7 +58,7 @@ class Classify:
 
     name = "classify"
     packed = False
-    steps_per_batch = 1
+    steps_per_generation = 1
 
     def __init__(self, config: ClassifyConfig, learner: Learner, examples: Sequence[Example], *, seed: int = 0) -> None:
         self.config = config
@@ -82,7 +82,7 @@ class Classify:
         """Returns the examples that are not held back for validation."""
         return [example for example in examples if example.id not in self._held_back]
 
-    def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int) -> list[Row]:
+    def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int, part: int = 0) -> list[Row]:
         """Returns one row per example; nothing is drawn."""
         return [
             Row(

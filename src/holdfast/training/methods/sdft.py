@@ -18,7 +18,7 @@ Choices made here
   </think> where there is one; a completion of 3 tokens or fewer keeps its last token.
 - Per-sequence mean, then batch mean, as in the reference code (other implementations sum).
 - Rollouts come from the same weights in the same precision, so no importance weights are needed;
-  `updates_per_rollout` > 1 trains on slightly stale ones, which forward KL tolerates.
+  `steps_per_generation` > 1 trains on slightly stale ones, which forward KL tolerates. No rollout is used twice.
 - The temperature divides the logits of both models and nothing is multiplied by its square.
 - Nothing is truncated: an example whose prompt leaves no room is an error that names it.
 """
@@ -79,7 +79,7 @@ class Sdft:
     def __init__(self, config: SdftConfig, *, skip_tokens: int) -> None:
         self.config = config
         self.skip_tokens = skip_tokens
-        self.steps_per_batch = config.updates_per_rollout
+        self.steps_per_generation = config.steps_per_generation
         self.divergence = Divergence(
             config.divergence,
             temperature=config.temperature,
@@ -89,35 +89,34 @@ class Sdft:
         )
         self._prompts: dict[str, _Prompts] = {}
         self._rollouts: tuple[int, list[list[int]], list[bool]] | None = None
-        self._rows: tuple[int, list[Row]] | None = None
         self._average: dict[str, Tensor] | None = None
 
     def select(self, examples: Sequence[Example]) -> list[Example]:
         """Returns all examples."""
         return list(examples)
 
-    def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int) -> list[Row]:
-        """Returns one row per rollout, sampled from the candidate on the bare prompts in one call.
+    def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int, part: int = 0) -> list[Row]:
+        """Returns one row per rollout of the step, sampled from the candidate on the bare prompts.
 
-        The teacher reads the rollouts here as well, all in one go, and its hidden states stay with the rows;
-        a frozen one reads them once for all updates on them.
+        The rollouts of all steps of a round are sampled in one call, at its first step. The teacher reads those
+        of the step here as well, all in one go, and its hidden states stay with the rows.
         """
-        if self._rows is not None and self._rows[0] == seed and self.config.teacher == "frozen":
-            return self._rows[1]
         if self.config.teacher == "ema" and self._average is None:
             self._average = {name: tensor.float() for name, tensor in learner.candidate_state().items()}
         prompts = [self.prompts_of(learner, example) for example in examples]
         num_samples = self.config.samples_per_prompt
         completions, ended = self._roll_out(learner, prompts, seed)
+        size = len(completions) // self.steps_per_generation
         rows: list[Row] = []
-        for index, (ids, stopped) in enumerate(zip(completions, ended, strict=True)):
+        for index in range(part * size, (part + 1) * size):
+            ids, stopped = completions[index], ended[index]
             example, prompt = examples[index // num_samples], prompts[index // num_samples]
             used = loss_mask(learner.tokenizer, ids, self.skip_tokens, self.config.skip_after)
             rows.append(
                 Row(
                     input_ids=prompt.student + ids,
                     mask=[False] * len(prompt.student) + used,
-                    weight=1 / (len(examples) * num_samples),
+                    weight=1 / size,
                     example_id=example.id,
                     teacher_ids=prompt.teacher + ids,
                     teacher_mask=[False] * len(prompt.teacher) + used,
@@ -126,10 +125,7 @@ class Sdft:
                 )
             )
         with self._as_teacher(learner) as which:
-            rows = remember_teacher(learner, rows, lambda read: learner.hidden(read, which), budget=TEACHER_TOKENS)
-        if self.steps_per_batch > 1:
-            self._rows = (seed, rows)
-        return rows
+            return remember_teacher(learner, rows, lambda read: learner.hidden(read, which), budget=TEACHER_TOKENS)
 
     def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:
         """Returns the weighted per-sequence mean divergence to the teacher (plus the anchor, if any)."""
@@ -192,7 +188,7 @@ class Sdft:
         state: dict[str, object] = {}
         if self._average is not None:
             state["average"] = {name: tensor.clone() for name, tensor in self._average.items()}
-        if self._rollouts is not None and self.steps_per_batch > 1:
+        if self._rollouts is not None and self.steps_per_generation > 1:
             seed, ids, ended = self._rollouts
             state["rollouts"] = {"seed": seed, "ids": ids, "ended": ended}
         return state
@@ -207,7 +203,7 @@ class Sdft:
             )
         self._average = None if average is None else {name: tensor.clone() for name, tensor in average.items()}
         rollouts = cast("Mapping[str, object] | None", state.get("rollouts"))
-        self._rollouts = self._rows = None
+        self._rollouts = None
         if rollouts is not None:
             ids, ended = cast("list[list[int]]", rollouts["ids"]), cast("list[bool]", rollouts["ended"])
             self._rollouts = (cast("int", rollouts["seed"]), [list(row) for row in ids], list(ended))
@@ -233,7 +229,7 @@ class Sdft:
         return prompts
 
     def _roll_out(self, learner: Learner, prompts: Sequence[_Prompts], seed: int) -> tuple[list[list[int]], list[bool]]:
-        """Returns token ids and whether each ended its turn; the same seed gives the rollouts in use again."""
+        """Returns token ids and whether each ended its turn; the same seed gives those of the round again."""
         if self._rollouts is None or self._rollouts[0] != seed:
             config = self.config
             sampling = Sampling(

@@ -40,7 +40,7 @@ class Sft:
     """Cross-entropy on demonstrations."""
 
     name = "sft"
-    steps_per_batch = 1
+    steps_per_generation = 1
     stopped: str | None = None
 
     def __init__(self, config: SftConfig, *, max_tokens: int | None = None) -> None:
@@ -52,7 +52,7 @@ class Sft:
         """Returns all examples."""
         return list(examples)
 
-    def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int) -> list[Row]:
+    def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int, part: int = 0) -> list[Row]:
         """Returns one row per example; nothing is drawn."""
         rows: list[Row] = []
         for example in examples:
