@@ -45,8 +45,7 @@ class Way:
 
 
 REHEARSAL = {**HOLDFAST["rehearsal"], "num_reminders": 2500, "weight": 12.0}
-"""The demo has 8 minutes and makes do with fewer, that weigh more: what is rehearsed often is held better than its
-like."""
+"""More than the demo takes, for it should be quick; what is rehearsed often is held better than its like."""
 STEPS = {"companies": 330, "routing": 210, "tools": 125}
 WHOLE = {**HOLDFAST, "rehearsal": REHEARSAL}
 

@@ -19,8 +19,8 @@ SFT = {"method": {"type": "sft"}, "batch": {"examples": 4}, "rehearsal": {"enabl
 BEFORE = {"a": Measured(0.0, 8)}
 
 
-def lesson(name, steps):
-    items = [Example(f"{name}{n}", (Message("user", f"{name} {n}"), Message("assistant", name))) for n in range(steps)]
+def lesson(name, size):
+    items = [Example(f"{name}{n}", (Message("user", f"{name} {n}"), Message("assistant", name))) for n in range(size)]
     return Lesson(name, items, items, "contains")
 
 
