@@ -100,6 +100,8 @@ class RowCache(Cache):
 
     def put(self, rows: Sequence[int], prompt: Sequence[tuple[Tensor, Tensor]], length: int) -> None:
         """Copies one prompt's keys and values [heads, >= length, width] into each of `rows`."""
+        if length > self.capacity:
+            self._grow(length)
         index = torch.tensor(rows, device=prompt[0][0].device)
         for layer, states in zip(self.rows, prompt, strict=True):
             for store, state in zip(layer.stores, states, strict=True):

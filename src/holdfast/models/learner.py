@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 import torch
 
 from holdfast.errors import ContextLengthError, ModelError
 from holdfast.models import adapters, weights_io
-from holdfast.models.generate import generate
+from holdfast.models.generate import converse, generate
 from holdfast.models.load import context_length, load
 from holdfast.models.memory import choose_checkpointing
 from holdfast.models.packed_attention import RowLengths, can_pack
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from holdfast.models.adapter_config import AdapterConfig
-    from holdfast.models.generate import Sampling
+    from holdfast.models.generate import Sampling, Talk
     from holdfast.models.load import Loaded
     from holdfast.types import Completion
 
 Which: TypeAlias = Literal["candidate", "current", "base"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,18 @@ class Learner:
         """Returns `sampling.num_samples` completions of each prompt by `which`."""
         with self._precision(which):
             return generate(self._model(which), self.tokenizer, prompts, sampling, progress=progress)
+
+    def converse(
+        self,
+        talks: Sequence[Talk[T]],
+        *,
+        longest: int,
+        which: Which = "candidate",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[T]:
+        """Runs talks with `which` side by side and returns what they return; see `models.generate.converse`."""
+        with self._precision(which):
+            return converse(self._model(which), self.tokenizer, talks, longest=longest, progress=progress)
 
     def candidate_state(self) -> dict[str, Tensor]:
         """Returns copies of the trained tensors by name."""

@@ -42,3 +42,13 @@ def choose_checkpointing(
     if need > free // 2:
         return True, f"gradient checkpointing on: {words}"
     return False, f"gradient checkpointing off: {words}"
+
+
+def rows_that_fit(model: PreTrainedModel, num_tokens: int) -> int:
+    """Returns how many sequences of `num_tokens` to run at once: a quarter of the free memory, 128 on a CPU at most."""
+    config = model.config.get_text_config()
+    heads = int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+    width = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    row_bytes = 2 * int(config.num_hidden_layers) * heads * width * model.dtype.itemsize * num_tokens
+    most = 128 if model.device.type == "cpu" else 256
+    return max(1, min(most, free_bytes(model.device) // 4 // row_bytes))

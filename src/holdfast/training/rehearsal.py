@@ -15,11 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from holdfast.errors import TrainingError
-from holdfast.models.generate import Sampling
 from holdfast.models.render import render_prompt
 from holdfast.seeds import derive_seed
 from holdfast.training.coverage import Coverage, cover, find_kinds
-from holdfast.training.self_prompts import write_prompts
+from holdfast.training.self_prompts import answering, write_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -155,8 +154,8 @@ def _answer(
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[Reminder]:
-    sampling = Sampling(max_new_tokens=settings.max_new_tokens, temperature=settings.temperature, seed=seed)
-    groups = learner.generate([list(prompt.ids) for prompt in prompts], sampling, which="current", progress=progress)
+    asked = [list(prompt.ids) for prompt in prompts]
+    groups = learner.generate(asked, answering(settings, seed), which="current", progress=progress)
     return [
         Reminder(prompt.ids, tuple(group[0].token_ids), prompt.origin, prompt.skill)
         for prompt, group in zip(prompts, groups, strict=True)

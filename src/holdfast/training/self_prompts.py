@@ -7,6 +7,8 @@ Choices made here
   tools stand), and a share carries one of the model's own conversations on for another turn or two.
 - What precedes a turn's text is found by rendering two conversations that differ in that text only and
   keeping what their token ids have in common, so any chat template works, without rules per family.
+- Conversations are written side by side in one running batch, each at its own pace, so that none waits
+  for all others to reach its turn.
 - A written turn is decoded and rendered again like a user's would be, so a reminder's prompt has the
   tokens that a real one would have.
 """
@@ -16,13 +18,13 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from holdfast.errors import ModelError
-from holdfast.models.generate import Sampling
+from holdfast.models.generate import Request, Sampling
 from holdfast.models.render import render_prompt
 from holdfast.seeds import derive_seed
 from holdfast.types import Message
@@ -30,6 +32,7 @@ from holdfast.types import Message
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from holdfast.models.generate import Talk
     from holdfast.models.learner import Learner
     from holdfast.training.config import RehearsalConfig
     from holdfast.types import Completion
@@ -59,7 +62,10 @@ def write_prompts(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> Written:
-    """Returns up to `wanted` different conversations whose last user turn the frozen `current` wrote."""
+    """Returns up to `wanted` different conversations whose last user turn the frozen `current` wrote.
+
+    `progress` is called with the numbers of conversations ended and begun, once a round.
+    """
     kept: list[Conversation] = []
     seen = NearDuplicates()
     dropped: Counter[str] = Counter()
@@ -68,22 +74,22 @@ def write_prompts(
         missing = wanted - len(kept)
         if missing <= 0:
             break
-        drawing = math.ceil(missing * min(drawn / len(kept), 4.0) if kept else missing * SPARE)
-        batch = _write_round(learner, settings, drawing, derive_seed(seed, "self prompts", attempt), kept)
+        drawing = math.ceil(missing * (min(drawn / len(kept), 4.0) if kept else 1.0) * SPARE)
+        writer = _Writer(learner, settings, derive_seed(seed, "self prompts", attempt))
+        talks = [writer.talk(plan) for plan in _plan(settings, drawing, derive_seed(seed, "plans", attempt))]
+        parts = learner.converse(talks, longest=writer.longest, which="current", progress=progress)
+        batch = [item for part in parts for item in part]
         before = len(kept)
         for conversation, problem in batch:
             drawn += 1
-            text = _text(conversation)
-            reason = problem or seen.problem(text)
+            reason = problem or seen.problem(_text(conversation))
             if reason is None:
                 kept.append(conversation)
             else:
                 dropped[reason] += 1
-        if progress is not None:
-            progress(min(len(kept), wanted), wanted)
         if len(kept) - before < 0.1 * len(batch):
             break
-    # In random order, so that what is cut off is not always the end of a round: the longest conversations.
+    # In random order, so that what is cut off is not always the end of a round: the last of the plans.
     random.Random(derive_seed(seed, "self prompts kept")).shuffle(kept)
     return Written(kept[:wanted], drawn, dict(dropped))
 
@@ -107,78 +113,87 @@ def open_turn(learner: Learner, before: Sequence[Message], role: str) -> tuple[l
     return first[:start], first[len(first) - end :]
 
 
-def _write_round(
-    learner: Learner, settings: RehearsalConfig, wanted: int, seed: int, known: Sequence[Conversation]
-) -> list[tuple[Conversation, str | None]]:
-    """Returns newly written conversations with what is wrong with each (None = nothing)."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a conversation is to be: whether it begins with a system turn, and how often it carries on."""
+
+    system: bool
+    follow_ups: int
+
+
+def _plan(settings: RehearsalConfig, wanted: int, seed: int) -> list[_Plan]:
+    """Returns plans that give about `wanted` conversations: each counts once for every user turn it has.
+
+    Two thirds of the follow-ups are a second user turn and one third a third.
+    """
     num_follow_ups = round(settings.follow_up_share * wanted)
     num_system = round(settings.system_turn_share * wanted)
-    num_plain = max(wanted - num_follow_ups - num_system, 0)
-    written = _write_turns(learner, settings, [()] * num_plain, "user", derive_seed(seed, "plain"))
-    if num_system:
-        systems = _write_turns(learner, settings, [()] * num_system, "system", derive_seed(seed, "system"))
-        fine = [conversation for conversation, problem in systems if problem is None]
-        written += [item for item in systems if item[1] is not None]
-        written += _write_turns(learner, settings, fine, "user", derive_seed(seed, "after system"))
-    for depth in (1, 2):
-        num = round(num_follow_ups / depth / 1.5)
-        starts = [conversation for conversation, problem in written if problem is None] or list(known)
-        starts = [conversation for conversation in starts if _num_user_turns(conversation) == depth]
-        starts = random.Random(derive_seed(seed, "follow-up starts", depth)).sample(starts, min(num, len(starts)))
-        answered = answer(learner, settings, starts, derive_seed(seed, "follow-up answers", depth))
-        continued = [
-            (*conversation, Message("assistant", completion.text))
-            for conversation, completion in zip(starts, answered, strict=True)
-            if completion.finish_reason == "stop" and completion.text.strip()
-        ]
-        written += _write_turns(learner, settings, continued, "user", derive_seed(seed, "follow-up", depth))
-    return written
+    num = max(wanted - num_follow_ups, num_system, 1)
+    num_second = min(round(num_follow_ups / 1.5), num)
+    num_third = min(num_follow_ups - num_second, num_second)
+    order = random.Random(seed).sample(range(num), num)  # a conversation with a system turn may carry on as well
+    follow_ups = [(place < num_second) + (place < num_third) for place in order]
+    return [_Plan(number < num_system, num) for number, num in enumerate(follow_ups)]
 
 
-def answer(
-    learner: Learner,
-    settings: RehearsalConfig,
-    conversations: Sequence[Conversation],
-    seed: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Completion]:
-    """Returns one completion of each conversation, sampled from the frozen `current`."""
-    prompts = [list(render_prompt(learner.tokenizer, conversation, ())) for conversation in conversations]
-    sampling = Sampling(max_new_tokens=settings.max_new_tokens, temperature=settings.temperature, seed=seed)
-    groups = learner.generate(prompts, sampling, which="current", progress=progress)
-    return [group[0] for group in groups]
+class _Writer:
+    """Writes conversations as `current` does."""
+
+    def __init__(self, learner: Learner, settings: RehearsalConfig, seed: int) -> None:
+        self.learner, self.settings = learner, settings
+        self.answering = answering(settings, seed)
+        self.writing = replace(self.answering, max_new_tokens=settings.max_prompt_tokens)
+        self.longest = min(4 * settings.max_prompt_tokens + 3 * settings.max_new_tokens, learner.context_length)
+        self._first_turns: dict[str, tuple[list[int], list[int]]] = {}
+
+    def talk(self, plan: _Plan) -> Talk[list[tuple[Conversation, str | None]]]:
+        """Writes turns and answers in turn; returns a conversation for every user turn, and what is wrong with it.
+
+        A conversation ends early with a turn that is no good, and a follow-up needs an answer that ended.
+        """
+        conversation: Conversation = ()
+        if plan.system:
+            conversation, problem = yield from self._turn((), "system")
+            if problem is not None:
+                return [(conversation, problem)]
+        written: list[tuple[Conversation, str | None]] = []
+        for turn in range(1 + plan.follow_ups):
+            if turn:
+                prompt = tuple(render_prompt(self.learner.tokenizer, conversation, ()))
+                if len(prompt) + self.settings.max_new_tokens > self.learner.context_length:
+                    break
+                answer = yield Request(prompt, self.answering)
+                if answer.finish_reason != "stop" or not answer.text.strip():
+                    break
+                conversation = (*conversation, Message("assistant", answer.text))
+            conversation, problem = yield from self._turn(conversation, "user")
+            written.append((conversation, problem))
+            if problem is not None:
+                break
+        return written
+
+    def _turn(self, before: Conversation, role: str) -> Talk[tuple[Conversation, str | None]]:
+        """Returns the conversation with one more turn, and what is wrong with it."""
+        prefix, suffix = self._open(before, role)
+        room = self.learner.context_length - self.settings.max_prompt_tokens - self.settings.max_new_tokens
+        if len(prefix) > room:
+            return before, "no room for another turn"
+        sampling = replace(self.writing, **_stops(self.learner, suffix))
+        completion = yield Request(tuple(prefix), sampling)
+        return _judge(self.learner, before, completion, role)
+
+    def _open(self, before: Conversation, role: str) -> tuple[list[int], list[int]]:
+        """Returns what `open_turn` does; most turns are first turns, so those are rendered once."""
+        if before:
+            return open_turn(self.learner, before, role)
+        if role not in self._first_turns:
+            self._first_turns[role] = open_turn(self.learner, (), role)
+        return self._first_turns[role]
 
 
-def _write_turns(
-    learner: Learner, settings: RehearsalConfig, before: Sequence[Conversation], role: str, seed: int
-) -> list[tuple[Conversation, str | None]]:
-    """Returns each conversation with one more turn that `current` wrote, and what is wrong with it."""
-    copies = Counter(before)
-    result: list[tuple[Conversation, str | None]] = []
-    prompts: list[list[int]] = []
-    owners: list[Conversation] = []
-    suffix: list[int] = []
-    for conversation in copies:
-        prefix, suffix = open_turn(learner, conversation, role)
-        if len(prefix) + settings.max_prompt_tokens + settings.max_new_tokens > learner.context_length:
-            result += [(conversation, "no room for another turn")] * copies[conversation]
-            continue
-        prompts.append(prefix)
-        owners.append(conversation)
-    for num_samples in sorted(set(copies.values())):
-        chosen = [index for index, owner in enumerate(owners) if copies[owner] == num_samples]
-        sampling = Sampling(
-            max_new_tokens=settings.max_prompt_tokens,
-            temperature=settings.temperature,
-            num_samples=num_samples,
-            seed=seed,
-            **_stops(learner, suffix),
-        )
-        for index, group in zip(
-            chosen, learner.generate([prompts[index] for index in chosen], sampling, which="current"), strict=True
-        ):
-            result += [_judge(learner, owners[index], completion, role) for completion in group]
-    return result
+def answering(settings: RehearsalConfig, seed: int) -> Sampling:
+    """Returns how `current` answers a prompt."""
+    return Sampling(max_new_tokens=settings.max_new_tokens, temperature=settings.temperature, seed=seed)
 
 
 def _judge(
@@ -259,10 +274,6 @@ def _hash(text: str) -> int:
 
 def _text(conversation: Conversation) -> str:
     return "\n".join(f"{message.role}: {message.content}" for message in conversation)
-
-
-def _num_user_turns(conversation: Conversation) -> int:
-    return sum(message.role == "user" for message in conversation)
 
 
 def _common(first: Sequence[int], second: Sequence[int]) -> int:

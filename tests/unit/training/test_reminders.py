@@ -120,22 +120,31 @@ class FakeLearner:
     context_length = 512
 
     def __init__(self, tokenizer, script):
-        self.tokenizer, self.script, self.asked = tokenizer, script, []
+        self.tokenizer, self.script, self.asked, self.rounds = tokenizer, script, [], 0
 
     def generate(self, prompts, sampling, *, which="candidate", progress=None):
         assert which == "current"
-        groups = []
-        for prompt in prompts:
-            text = self.tokenizer.decode(prompt)
-            self.asked.append(text)
-            group = []
-            for sample in range(sampling.num_samples):
-                written, reason = self.script(text, sample, sampling)
-                ids = self.tokenizer.encode(written) + ([2] if reason == "stop" else [])
-                shown = self.tokenizer.decode(ids, skip_special_tokens=True)
-                group.append(Completion(shown, tuple(ids), (0.0,) * len(ids), reason))
-            groups.append(group)
-        return groups
+        return [[self.complete(prompt, 0, sampling)] for prompt in prompts]
+
+    def converse(self, talks, *, longest, which="candidate", progress=None):
+        assert which == "current"
+        self.rounds += 1
+        return [self.follow(number, talk) for number, talk in enumerate(talks)]
+
+    def follow(self, number, talk):
+        request = next(talk)
+        while True:
+            try:
+                request = talk.send(self.complete(request.prompt, number, request.sampling))
+            except StopIteration as end:
+                return end.value
+
+    def complete(self, prompt, sample, sampling):
+        text = self.tokenizer.decode(prompt)
+        self.asked.append(text)
+        written, reason = self.script(text, sample, sampling)
+        ids = self.tokenizer.encode(written) + ([2] if reason == "stop" else [])
+        return Completion(self.tokenizer.decode(ids, skip_special_tokens=True), tuple(ids), (0.0,) * len(ids), reason)
 
 
 def chatter(text, sample, sampling):
@@ -202,7 +211,7 @@ def test_a_model_that_repeats_itself_is_taken_to_have_run_dry(tokenizer):
     learner = FakeLearner(tokenizer, lambda *_: ("always the same", "stop"))
     settings = RehearsalConfig(system_turn_share=0, follow_up_share=0)
     assert len(write_prompts(learner, settings, wanted=30, seed=0).conversations) == 1
-    assert len(learner.asked) == 1
+    assert learner.rounds == 1
 
 
 def test_reminders_come_from_all_sources_and_survive_json(tokenizer):

@@ -1,0 +1,316 @@
+"""The sequences that one model continues now: shared prefill, rows that leave when done, waiting rows that refill.
+
+On a CPU the tokens of a sequence do not depend on what else is in the batch: rows stand left-aligned in
+the cache, the batch is padded to at least `MIN_ROWS` rows (fewer take other kernels, with other rounding),
+and the random numbers of a sequence follow from the seed and its own content.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch.nn.functional import pad
+from transformers import DynamicCache
+
+from holdfast.errors import ContextLengthError, ModelError
+from holdfast.models.attention_mask import mask_maker
+from holdfast.models.kv_cache import STEP, RowCache, round_up
+from holdfast.models.load import context_length
+from holdfast.models.render import end_of_turn
+from holdfast.models.sampling import Sampling, choose, uniforms
+from holdfast.types import Completion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MIN_ROWS = 16
+PREFILL_TOKENS = 4096
+TABLES = ("tokens", "logprobs", "uniforms", "starts", "written", "last", "limits", "end_kinds")
+
+
+@dataclass(slots=True)
+class _Prompt:
+    """A distinct prompt: the samples that still wait, and once it is read, what they start from."""
+
+    ids: tuple[int, ...]
+    waiting: deque[tuple[int, Sampling]] = field(default_factory=deque[tuple[int, Sampling]])
+    state: list[tuple[Tensor, Tensor]] | None = None
+    logits: Tensor | None = None
+
+
+@dataclass(slots=True)
+class _Sequence:
+    """What runs in a row: `offset` + the batch's step = its length; `recent` only serves stop strings."""
+
+    ids: tuple[int, ...]
+    sample: int
+    sampling: Sampling
+    offset: int
+    recent: list[int]
+
+
+class RunningBatch:
+    """The rows that run now and the prompts that wait; more may be added at any time, also while it runs."""
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, capacity: int) -> None:
+        self.model, self.tokenizer = model, tokenizer
+        self.decoder = model.get_decoder()
+        self.head = cast("torch.nn.Linear", model.get_output_embeddings())
+        self.device = model.device
+        self.mask = mask_maker(model)
+        self.context = context_length(model)
+        self.queue: deque[_Prompt] = deque()
+        self.queued: dict[tuple[int, ...], _Prompt] = {}
+        self.num_waiting = 0
+        self.sampling: Sampling | None = None
+        self.uses_stops = False
+        self.capacity = max(capacity, 1)
+        self.min_rows = MIN_ROWS if self.device.type == "cpu" else 1
+        self.cache: RowCache | None = None
+        self.step = 0
+        num_rows = round_up(self.capacity, self.min_rows)
+        self.rows: list[_Sequence | None] = [None] * num_rows
+        self.tokens = torch.zeros((num_rows, 0), dtype=torch.long, device=self.device)
+        self.logprobs = torch.zeros((num_rows, 0), dtype=torch.float64, device=self.device)
+        self.uniforms = torch.zeros((num_rows, 0), dtype=torch.float64, device=self.device)
+        self.starts = torch.ones(num_rows, dtype=torch.long, device=self.device)
+        self.written = torch.zeros(num_rows, dtype=torch.long, device=self.device)
+        self.last = torch.zeros(num_rows, dtype=torch.long, device=self.device)
+        self.limits = torch.ones(num_rows, dtype=torch.long, device=self.device)
+        self.end_kinds = torch.zeros(num_rows, dtype=torch.long, device=self.device)
+        self.ends = torch.zeros((0, int(self.head.weight.shape[0])), dtype=torch.bool, device=self.device)
+        self.kinds: dict[tuple[int, ...], int] = {}
+        self.running = torch.zeros(0, dtype=torch.long, device=self.device)
+        self.longest_offset = 0
+
+    def add(self, ids: tuple[int, ...], sample: int, sampling: Sampling, *, first: bool = False) -> None:
+        """Lets a sample of a prompt wait for a row, before all others with `first`.
+
+        Raises ContextLengthError when the prompt leaves no room, ModelError when it is empty or the request
+        is to be sampled otherwise than those before.
+        """
+        self._check(ids, sampling)
+        prompt = self.queued.get(ids)
+        if prompt is None:
+            prompt = self.queued[ids] = _Prompt(ids)
+            (self.queue.appendleft if first else self.queue.append)(prompt)
+        prompt.waiting.append((sample, sampling))
+        self.num_waiting += 1
+        self.uses_stops |= bool(sampling.stop)
+
+    def run(self) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
+        """Yields prompt, sample and completion of each sequence as it ends, until nothing runs or waits."""
+        while self.num_waiting or len(self.running):
+            ready = min(self.num_waiting, self.capacity - len(self.running))
+            # Filling has a price of its own: not for every row that falls free, unless few are left to wait for.
+            yield from self._fill() if ready >= max(1, len(self.running) // 8) else self._decode()
+
+    def _check(self, ids: tuple[int, ...], sampling: Sampling) -> None:
+        if not ids:
+            raise ModelError("a prompt has no token, so there is nothing to continue.")
+        if len(ids) >= self.context:
+            raise ContextLengthError(
+                f"a prompt of {len(ids)} tokens leaves no room in the model's context of {self.context}. "
+                "Shorten it; nothing is truncated."
+            )
+        known = self.sampling = self.sampling or sampling
+        if (sampling.temperature, sampling.top_p, sampling.top_k) != (known.temperature, known.top_p, known.top_k):
+            raise ModelError("requests of one batch must have the same temperature, top_p and top_k.")
+
+    def _fill(self) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
+        """Gives the free rows to waiting samples, reads their prompts and chooses their first tokens."""
+        free = deque(i for i, row in enumerate(self.rows[: self.capacity]) if row is None)
+        taken: list[tuple[_Prompt, list[int]]] = []
+        while free and self.queue:
+            prompt = self.queue[0]
+            rows = [free.popleft() for _ in range(min(len(free), len(prompt.waiting)))]
+            taken.append((prompt, rows))
+            self._start(prompt, rows)
+            if not prompt.waiting:
+                del self.queued[self.queue.popleft().ids]
+        new_rows: list[int] = []
+        logits: list[Tensor] = []
+        for prompt, rows in self._read(taken):
+            state, first = cast("list[tuple[Tensor, Tensor]]", prompt.state), cast("Tensor", prompt.logits)
+            if self.cache is None:
+                self.cache = RowCache(len(self.rows), len(prompt.ids) + STEP, state)
+            self.cache.put(rows, state, len(prompt.ids))
+            new_rows += rows
+            logits += [first] * len(rows)
+            if not prompt.waiting:
+                prompt.state = prompt.logits = None
+        self._note_rows()
+        return self._advance(torch.tensor(new_rows, device=self.device), torch.stack(logits))
+
+    def _start(self, prompt: _Prompt, rows: Sequence[int]) -> None:
+        """Writes the tables' entries of new samples."""
+        length = len(prompt.ids)
+        for row in rows:
+            sample, sampling = prompt.waiting.popleft()
+            self.num_waiting -= 1
+            self._widen(sampling.max_new_tokens)
+            self.rows[row] = _Sequence(prompt.ids, sample, sampling, offset=length - self.step, recent=[])
+            self.starts[row] = length
+            self.written[row] = 0
+            self.limits[row] = min(sampling.max_new_tokens, self.context - length)
+            self.end_kinds[row] = self._end_kind(sampling)
+            if sampling.temperature > 0:
+                num = sampling.max_new_tokens
+                self.uniforms[row, :num] = uniforms(sampling.seed, prompt.ids, sample, num)
+
+    def _widen(self, width: int) -> None:
+        """Makes room for completions of `width` tokens."""
+        more = width - self.tokens.shape[1]
+        if more > 0:
+            self.tokens, self.logprobs, self.uniforms = (
+                pad(table, (0, more)) for table in (self.tokens, self.logprobs, self.uniforms)
+            )
+
+    def _end_kind(self, sampling: Sampling) -> int:
+        """Returns the row of `ends` that marks the tokens which end this completion."""
+        kind = self.kinds.get(sampling.stop_token_ids)
+        if kind is None:
+            kind = self.kinds[sampling.stop_token_ids] = len(self.kinds)
+            marks = self.ends.new_zeros(1, self.ends.shape[1])
+            marks[0, [i for i in end_ids(self.model, self.tokenizer, sampling) if i < marks.shape[1]]] = True
+            self.ends = torch.cat([self.ends, marks])
+        return kind
+
+    def _read(self, taken: list[tuple[_Prompt, list[int]]]) -> Iterator[tuple[_Prompt, list[int]]]:
+        """Runs the model over prompts that were not read yet, about `PREFILL_TOKENS` at a time, longest first.
+
+        Yields each as soon as it is read, so that the states of one such group are all that waits for rows.
+        """
+        unread = sorted((each for each in taken if each[0].state is None), key=lambda each: -len(each[0].ids))
+        yield from [each for each in taken if each[0].state is not None]
+        while unread:
+            width = round_up(len(unread[0][0].ids), STEP)
+            num = max(1, PREFILL_TOKENS // width)
+            group, unread = unread[:num], unread[num:]
+            self._prefill([prompt for prompt, _ in group], width)
+            yield from group
+
+    def _prefill(self, prompts: Sequence[_Prompt], width: int) -> None:
+        ids = torch.zeros((len(prompts), width), dtype=torch.long)
+        for index, prompt in enumerate(prompts):
+            ids[index, : len(prompt.ids)] = torch.tensor(prompt.ids)
+        cache = DynamicCache()
+        output = self.decoder(input_ids=ids.to(self.device), attention_mask=None, past_key_values=cache, use_cache=True)
+        last = torch.tensor([len(prompt.ids) - 1 for prompt in prompts], device=self.device)
+        logits = self._logits(output.last_hidden_state[torch.arange(len(prompts), device=self.device), last])
+        for index, prompt in enumerate(prompts):
+            prompt.state = [(cast("Tensor", keys)[index], cast("Tensor", values)[index]) for keys, values, _ in cache]
+            prompt.logits = logits[index]
+
+    def _decode(self) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
+        """Runs the model over the newest token of every row and chooses the next ones."""
+        num_rows = round_up(int(self.running[-1]) + 1, self.min_rows)
+        positions = self.starts[:num_rows] + self.written[:num_rows] - 1
+        positions.clamp_(min=0)
+        cache = cast("RowCache", self.cache)
+        cache.at(positions, self.longest_offset + self.step)
+        output = self.decoder(
+            input_ids=self.last[:num_rows, None],
+            attention_mask=self.mask(positions, cache.places.length),
+            position_ids=positions[:, None],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits = self._logits(output.last_hidden_state[:, 0])
+        self.step += 1
+        return self._advance(self.running, logits[self.running])
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        """Returns float32 logits of each hidden state."""
+        num = len(hidden)
+        if num < self.min_rows:
+            hidden = torch.cat([hidden, hidden.new_zeros(self.min_rows - num, hidden.shape[1])])
+        return self.head(hidden)[:num].float()
+
+    def _advance(self, rows: Tensor, logits: Tensor) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
+        """Chooses one token for each of `rows`, notes it, and yields the sequences that it ends."""
+        written, sampling = self.written[rows], cast("Sampling", self.sampling)
+        draws = self.uniforms[rows, written] if sampling.temperature > 0 else None
+        tokens, logprobs = choose(logits, sampling, draws)
+        self.tokens[rows, written] = tokens
+        self.logprobs[rows, written] = logprobs
+        self.last[rows] = tokens
+        self.written[rows] = written + 1
+        over = self.ends[self.end_kinds[rows], tokens] | (written + 1 >= self.limits[rows])
+        if self.uses_stops:
+            over |= self._stopped(rows.tolist(), tokens.tolist())
+        ended = rows[over].tolist()
+        if ended:
+            yield from self._finish(ended)
+
+    def _stopped(self, rows: list[int], tokens: list[int]) -> Tensor:
+        """Returns for each row whether its newest token completed a stop string."""
+        found = [False] * len(rows)
+        for index, (row, token) in enumerate(zip(rows, tokens, strict=True)):
+            sequence = cast("_Sequence", self.rows[row])
+            if not sequence.sampling.stop:
+                continue
+            sequence.recent.append(token)
+            del sequence.recent[: -4 - max(len(text.encode()) for text in sequence.sampling.stop)]
+            text = cast("str", self.tokenizer.decode(sequence.recent, skip_special_tokens=True))
+            found[index] = any(stop in text for stop in sequence.sampling.stop)
+        return torch.tensor(found, device=self.device)
+
+    def _finish(self, rows: list[int]) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
+        """Frees the rows and yields what their tokens are."""
+        ended: list[tuple[_Sequence, list[int], list[float]]] = []
+        for row in rows:
+            num = int(self.written[row])
+            ids, logprobs = self.tokens[row, :num].tolist(), self.logprobs[row, :num].tolist()
+            ended.append((cast("_Sequence", self.rows[row]), ids, logprobs))
+            self.rows[row] = None
+            self.written[row] = 0
+        self._note_rows()
+        for sequence, ids, logprobs in ended:
+            yield sequence.ids, sequence.sample, self._completion(sequence.sampling, ids, logprobs)
+        if not self.queue:
+            self._close_ranks()
+            self._note_rows()
+
+    def _completion(self, sampling: Sampling, ids: list[int], logprobs: list[float]) -> Completion:
+        ended = bool(self.ends[self.kinds[sampling.stop_token_ids], ids[-1]])
+        text = cast("str", self.tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True))
+        cuts = [at for at in (text.find(stop) for stop in sampling.stop) if at >= 0]
+        if cuts:
+            text = text[: min(cuts)]
+        reason = "stop" if ended or cuts else "length"
+        return Completion(text=text, token_ids=tuple(ids), logprobs=tuple(logprobs), finish_reason=reason)
+
+    def _close_ranks(self) -> None:
+        """Moves the last rows into gaps when that makes the batch smaller; nobody waits for the gaps."""
+        occupied = [i for i, row in enumerate(self.rows) if row is not None]
+        wanted = round_up(len(occupied), self.min_rows)
+        gaps = (i for i in range(wanted) if self.rows[i] is None)
+        for source in [i for i in occupied if i >= wanted]:
+            target = next(gaps)
+            sequence = cast("_Sequence", self.rows[source])
+            cast("RowCache", self.cache).move(source, target, sequence.offset + self.step)
+            self.rows[target], self.rows[source] = sequence, None
+            for table in TABLES:
+                getattr(self, table)[target] = getattr(self, table)[source]
+            self.written[source] = 0
+
+    def _note_rows(self) -> None:
+        running = [i for i, row in enumerate(self.rows) if row is not None]
+        self.running = torch.tensor(running, dtype=torch.long, device=self.device)
+        self.longest_offset = max((cast("_Sequence", self.rows[i]).offset for i in running), default=0)
+
+
+def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sampling: Sampling) -> set[int]:
+    """Returns the tokens that end a completion: of a text, of a turn in this chat template, and the asked ones."""
+    ids = {*sampling.stop_token_ids, *end_of_turn(tokenizer)}
+    config = model.generation_config
+    for given in (tokenizer.eos_token_id, config.eos_token_id if config is not None else None):
+        ids.update(cast("list[int]", given if isinstance(given, list) else [given] if given is not None else []))
+    return ids
