@@ -124,11 +124,15 @@ class FakeLearner:
 
     def generate(self, prompts, sampling, *, which="candidate", progress=None):
         assert which == "current"
+        counted = progress or (lambda done, total: None)
+        counted(len(prompts), len(prompts))
         return [[self.complete(prompt, 0, sampling)] for prompt in prompts]
 
     def converse(self, talks, *, longest, which="candidate", progress=None):
         assert which == "current"
         self.rounds += 1
+        counted = progress or (lambda done, total: None)
+        counted(len(talks), len(talks))
         return [self.follow(number, talk) for number, talk in enumerate(talks)]
 
     def follow(self, number, talk):
@@ -212,6 +216,18 @@ def test_a_model_that_repeats_itself_is_taken_to_have_run_dry(tokenizer):
     settings = RehearsalConfig(system_turn_share=0, follow_up_share=0)
     assert len(write_prompts(learner, settings, wanted=30, seed=0).conversations) == 1
     assert learner.rounds == 1
+
+
+def test_prompts_and_answers_are_counted_as_one_work(tokenizer):
+    seen = []
+    make_reminders(
+        FakeLearner(tokenizer, chatter),
+        RehearsalConfig(num_reminders=12),
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    (written, both), (done, total) = seen
+    assert 0 < written < both
+    assert done == total > written
 
 
 def test_reminders_come_from_all_sources_and_survive_json(tokenizer):
