@@ -95,7 +95,7 @@ def converse(
     """Runs all talks side by side, each at its own pace, and returns what they return, in their order.
 
     A talk's number takes the place of a sample's index, so what it is answered depends on its seed, its
-    prompts and its number, and not on the others. `longest` is the number of tokens that a prompt and its
+    prompts and its number, and on a CPU not on the others. `longest` is the number of tokens that a prompt and its
     completion can have, from which the rows are counted; `progress` is called with the numbers of talks
     ended and in all.
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MIN_ROWS = 16
 PREFILL_TOKENS = 4096
+SAME_BITS = 256
+"""Up to this many tokens the attention kernel adds in the same order whatever the padding (CPU, torch 2.13)."""
 TABLES = ("tokens", "logprobs", "uniforms", "starts", "written", "last", "limits", "end_kinds")
 
 
@@ -56,7 +58,10 @@ class _Sequence:
 
 
 class RunningBatch:
-    """The rows that run now and the prompts that wait; more may be added at any time, also while it runs."""
+    """The rows that run now and the prompts that wait; more may be added at any time, also while it runs.
+
+    `run` is to be iterated to its end: what ended in the same step as the last that was taken is lost otherwise.
+    """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, capacity: int) -> None:
         self.model, self.tokenizer = model, tokenizer
@@ -90,7 +95,7 @@ class RunningBatch:
         self.longest_offset = 0
 
     def add(self, ids: tuple[int, ...], sample: int, sampling: Sampling, *, first: bool = False) -> None:
-        """Lets a sample of a prompt wait for a row, before all others with `first`.
+        """Lets a sample of a prompt wait for a row; with `first`, a prompt that does not wait yet is served next.
 
         Raises ContextLengthError when the prompt leaves no room, ModelError when it is empty or the request
         is to be sampled otherwise than those before.
@@ -107,9 +112,14 @@ class RunningBatch:
     def run(self) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
         """Yields prompt, sample and completion of each sequence as it ends, until nothing runs or waits."""
         while self.num_waiting or len(self.running):
-            ready = min(self.num_waiting, self.capacity - len(self.running))
-            # Filling has a price of its own: not for every row that falls free, unless few are left to wait for.
-            yield from self._fill() if ready >= max(1, len(self.running) // 8) else self._decode()
+            yield from self._fill() if self._is_time_to_fill() else self._decode()
+
+    def _is_time_to_fill(self) -> bool:
+        """Filling has a price of its own: it waits until there is enough to fill, or for the last ones a place."""
+        free = self.capacity - len(self.running)
+        ready = min(self.num_waiting, free)
+        all_fit = ready == self.num_waiting and free >= self.capacity // 8
+        return ready > 0 and (all_fit or ready >= len(self.running) // 8)
 
     def _check(self, ids: tuple[int, ...], sampling: Sampling) -> None:
         if not ids:
@@ -185,13 +195,16 @@ class RunningBatch:
     def _read(self, taken: list[tuple[_Prompt, list[int]]]) -> Iterator[tuple[_Prompt, list[int]]]:
         """Runs the model over prompts that were not read yet, about `PREFILL_TOKENS` at a time, longest first.
 
-        Yields each as soon as it is read, so that the states of one such group are all that waits for rows.
+        Yields each as soon as it is read, so that the states of one such group are all that waits for rows. Above
+        `SAME_BITS` tokens a prompt is padded as it would be alone: from there on the padding changes the rounding.
         """
         unread = sorted((each for each in taken if each[0].state is None), key=lambda each: -len(each[0].ids))
         yield from [each for each in taken if each[0].state is not None]
         while unread:
             width = round_up(len(unread[0][0].ids), STEP)
             num = max(1, PREFILL_TOKENS // width)
+            if width > SAME_BITS:
+                num = min(num, sum(round_up(len(prompt.ids), STEP) == width for prompt, _ in unread))
             group, unread = unread[:num], unread[num:]
             self._prefill([prompt for prompt, _ in group], width)
             yield from group
@@ -276,7 +289,6 @@ class RunningBatch:
             yield sequence.ids, sequence.sample, self._completion(sequence.sampling, ids, logprobs)
         if not self.queue:
             self._close_ranks()
-            self._note_rows()
 
     def _completion(self, sampling: Sampling, ids: list[int], logprobs: list[float]) -> Completion:
         ended = bool(self.ends[self.kinds[sampling.stop_token_ids], ids[-1]])
@@ -291,6 +303,8 @@ class RunningBatch:
         """Moves the last rows into gaps when that makes the batch smaller; nobody waits for the gaps."""
         occupied = [i for i, row in enumerate(self.rows) if row is not None]
         wanted = round_up(len(occupied), self.min_rows)
+        if occupied and occupied[-1] < wanted:
+            return
         gaps = (i for i in range(wanted) if self.rows[i] is None)
         for source in [i for i in occupied if i >= wanted]:
             target = next(gaps)
@@ -300,6 +314,7 @@ class RunningBatch:
             for table in TABLES:
                 getattr(self, table)[target] = getattr(self, table)[source]
             self.written[source] = 0
+        self._note_rows()
 
     def _note_rows(self) -> None:
         running = [i for i, row in enumerate(self.rows) if row is not None]

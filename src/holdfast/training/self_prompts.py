@@ -64,20 +64,26 @@ def write_prompts(
 ) -> Written:
     """Returns up to `wanted` different conversations whose last user turn the frozen `current` wrote.
 
-    `progress` is called with the numbers of conversations ended and begun, once a round.
+    `progress` is called with the numbers of conversations ended and begun, as each ends.
     """
     kept: list[Conversation] = []
     seen = NearDuplicates()
     dropped: Counter[str] = Counter()
-    drawn = 0
+    drawn = begun = asked = 0
+
+    def count(done: int, total: int) -> None:
+        if progress is not None:
+            progress(begun + done, begun + total)
+
     for attempt in range(ROUNDS):
         missing = wanted - len(kept)
         if missing <= 0:
             break
-        drawing = math.ceil(missing * (min(drawn / len(kept), 4.0) if kept else 1.0) * SPARE)
+        drawing = math.ceil(missing * (min(asked / len(kept), 4.0) if kept else 1.0) * SPARE)
         writer = _Writer(learner, settings, derive_seed(seed, "self prompts", attempt))
         talks = [writer.talk(plan) for plan in _plan(settings, drawing, derive_seed(seed, "plans", attempt))]
-        parts = learner.converse(talks, longest=writer.longest, which="current", progress=progress)
+        parts = learner.converse(talks, longest=writer.longest, which="current", progress=count)
+        asked, begun = asked + drawing, begun + len(talks)
         batch = [item for part in parts for item in part]
         before = len(kept)
         for conversation, problem in batch:
@@ -128,7 +134,7 @@ def _plan(settings: RehearsalConfig, wanted: int, seed: int) -> list[_Plan]:
     """
     num_follow_ups = round(settings.follow_up_share * wanted)
     num_system = round(settings.system_turn_share * wanted)
-    num = max(wanted - num_follow_ups, num_system, 1)
+    num = max(wanted - num_follow_ups, num_system, math.ceil(wanted / 3))
     num_second = min(round(num_follow_ups / 1.5), num)
     num_third = min(num_follow_ups - num_second, num_second)
     order = random.Random(seed).sample(range(num), num)  # a conversation with a system turn may carry on as well

@@ -218,16 +218,26 @@ def test_a_model_that_repeats_itself_is_taken_to_have_run_dry(tokenizer):
     assert learner.rounds == 1
 
 
-def test_prompts_and_answers_are_counted_as_one_work(tokenizer):
-    seen = []
-    make_reminders(
-        FakeLearner(tokenizer, chatter),
-        RehearsalConfig(num_reminders=12),
-        progress=lambda done, total: seen.append((done, total)),
-    )
-    (written, both), (done, total) = seen
-    assert 0 < written < both
-    assert done == total > written
+def test_prompts_of_all_rounds_and_their_answers_are_counted_as_one_work(tokenizer):
+    def half_bad(text, sample, sampling):
+        return ("", "stop") if sample % 2 and not text.endswith("<|assistant|>") else chatter(text, sample, sampling)
+
+    seen, learner = [], FakeLearner(tokenizer, half_bad)
+    settings = RehearsalConfig(num_reminders=60)
+    make_reminders(learner, settings, progress=lambda done, total: seen.append((done, total)))
+    assert learner.rounds > 1
+    assert len(seen) == learner.rounds + 1
+    counts = [done for done, _ in seen]
+    assert counts == sorted(set(counts))
+    assert all(done < total for done, total in seen[:-1])
+    assert seen[-1][0] == seen[-1][1]
+
+
+@pytest.mark.parametrize(("system", "follow_up"), [(0, 0), (0.25, 0.15), (0.5, 0.5), (0, 0.9), (0, 1), (1, 0)])
+def test_the_plans_of_a_round_are_for_about_as_many_conversations_as_are_wanted(tokenizer, system, follow_up):
+    settings = RehearsalConfig(system_turn_share=system, follow_up_share=follow_up)
+    written = write_prompts(FakeLearner(tokenizer, chatter), settings, wanted=100, seed=0)
+    assert 100 <= written.drawn <= 130
 
 
 def test_reminders_come_from_all_sources_and_survive_json(tokenizer):
