@@ -26,7 +26,7 @@ TOOLS = {
     "swap_cash": ("amount", "to"),
 }
 
-NUM_TRAINED_WORDINGS = 48
+NUM_TRAINED_WORDINGS = 72
 OPENERS = ("", "", "", "hello. ", "please help me: ", "now this: ")
 TEST_OPENERS = ("hi, ", "one more thing: ", "i have to know: ")
 ONSETS, VOWELS = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"], "aeiou"
