@@ -2,7 +2,7 @@
 
 companies  facts about companies in short documents, asked in several wordings and indirectly
 tools      an assistant that answers requests with a call to one of three tools
-routing    support tickets sent to one of four teams, in a support desk's own style
+routing    a workshop's tickets sent to one of four teams, in its desk's own style
 
 Each skill is two files, NAME.jsonl (to learn) and NAME.test.jsonl (held out). No test item stands
 in the training file: tools and routing keep back combinations, companies keep back wordings, and the
@@ -31,11 +31,12 @@ OPENERS = ("", "", "", "hello. ", "please help me: ", "now this: ")
 TEST_OPENERS = ("hi, ", "one more thing: ", "i have to know: ")
 ONSETS, VOWELS = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"], "aeiou"
 
+# Words that are single tokens of the embedded base: others are spelled out, which a tiny model learns far slower.
 TEAMS = {
-    "billing": ("invoice", "refund"),
-    "shipping": ("parcel", "courier"),
-    "logins": ("password", "account"),
-    "repairs": ("screen", "battery"),
+    "baker": ("bread", "cake"),
+    "tailor": ("blanket", "mask"),
+    "painter": ("chair", "flag"),
+    "guard": ("clock", "lamp"),
 }
 ASKED = "which team takes the ticket: "
 
