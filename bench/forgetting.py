@@ -44,9 +44,9 @@ class Way:
     steps: dict[str, int] = field(default_factory=lambda: FEWER)
 
 
-REHEARSAL = {**HOLDFAST["rehearsal"], "num_reminders": 2500, "weight": 12.0}
+REHEARSAL = {**HOLDFAST["rehearsal"], "num_reminders": 2000}
 """More than the demo takes, for it should be quick; what is rehearsed often is held better than its like."""
-STEPS = {"companies": 330, "routing": 210, "tools": 125}
+STEPS = {"companies": 200, "routing": 120, "tools": 125}
 WHOLE = {**HOLDFAST, "rehearsal": REHEARSAL}
 
 ARMS: dict[str, Way] = {
