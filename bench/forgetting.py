@@ -44,7 +44,7 @@ class Way:
     steps: dict[str, int] = field(default_factory=lambda: FEWER)
 
 
-REHEARSAL = {**HOLDFAST["rehearsal"], "num_reminders": 2000, "max_prompt_tokens": 256, "weight": 12.0}
+REHEARSAL = {**HOLDFAST["rehearsal"], "num_reminders": 2000}
 """More than the demo takes, for it should be quick; what is rehearsed often is held better than its like."""
 STEPS = {"companies": 200, "routing": 120, "tools": 125}
 WHOLE = {**HOLDFAST, "rehearsal": REHEARSAL}
