@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import torch
 from torch.nn.functional import pad
@@ -33,6 +33,8 @@ MIN_ROWS = 16
 PREFILL_TOKENS = 4096
 SAME_BITS = 256
 """Up to this many tokens the attention kernel adds in the same order whatever the padding (CPU, torch 2.13)."""
+Ended: TypeAlias = tuple[tuple[int, ...], int, Completion]
+"""A sequence that is done: its prompt, its sample, and what was written."""
 TABLES = ("tokens", "logprobs", "uniforms", "starts", "written", "last", "limits", "end_kinds")
 
 
@@ -109,7 +111,7 @@ class RunningBatch:
         self.num_waiting += 1
         self.uses_stops |= bool(sampling.stop)
 
-    def run(self) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
+    def run(self) -> Iterator[Ended]:
         """Yields prompt, sample and completion of each sequence as it ends, until nothing runs or waits."""
         while self.num_waiting or len(self.running):
             yield from self._fill() if self._is_time_to_fill() else self._decode()
@@ -133,7 +135,7 @@ class RunningBatch:
         if (sampling.temperature, sampling.top_p, sampling.top_k) != (known.temperature, known.top_p, known.top_k):
             raise ModelError("requests of one batch must have the same temperature, top_p and top_k.")
 
-    def _fill(self) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
+    def _fill(self) -> Iterator[Ended]:
         """Gives the free rows to waiting samples, reads their prompts and chooses their first tokens."""
         free = deque(i for i, row in enumerate(self.rows[: self.capacity]) if row is None)
         taken: list[tuple[_Prompt, list[int]]] = []
@@ -221,7 +223,7 @@ class RunningBatch:
             prompt.state = [(cast("Tensor", keys)[index], cast("Tensor", values)[index]) for keys, values, _ in cache]
             prompt.logits = logits[index]
 
-    def _decode(self) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
+    def _decode(self) -> Iterator[Ended]:
         """Runs the model over the newest token of every row and chooses the next ones."""
         num_rows = round_up(int(self.running[-1]) + 1, self.min_rows)
         positions = self.starts[:num_rows] + self.written[:num_rows] - 1
@@ -246,7 +248,7 @@ class RunningBatch:
             hidden = torch.cat([hidden, hidden.new_zeros(self.min_rows - num, hidden.shape[1])])
         return self.head(hidden)[:num].float()
 
-    def _advance(self, rows: Tensor, logits: Tensor) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
+    def _advance(self, rows: Tensor, logits: Tensor) -> Iterator[Ended]:
         """Chooses one token for each of `rows`, notes it, and yields the sequences that it ends."""
         written, sampling = self.written[rows], cast("Sampling", self.sampling)
         draws = self.uniforms[rows, written] if sampling.temperature > 0 else None
@@ -275,7 +277,7 @@ class RunningBatch:
             found[index] = any(stop in text for stop in sequence.sampling.stop)
         return torch.tensor(found, device=self.device)
 
-    def _finish(self, rows: list[int]) -> Iterator[tuple[tuple[int, ...], int, Completion]]:
+    def _finish(self, rows: list[int]) -> Iterator[Ended]:
         """Frees the rows and yields what their tokens are."""
         ended: list[tuple[_Sequence, list[int], list[float]]] = []
         for row in rows:
@@ -303,10 +305,11 @@ class RunningBatch:
         """Moves the last rows into gaps when that makes the batch smaller; nobody waits for the gaps."""
         occupied = [i for i, row in enumerate(self.rows) if row is not None]
         wanted = round_up(len(occupied), self.min_rows)
-        if occupied and occupied[-1] < wanted:
+        moving = [i for i in occupied if i >= wanted]
+        if not moving:
             return
         gaps = (i for i in range(wanted) if self.rows[i] is None)
-        for source in [i for i in occupied if i >= wanted]:
+        for source in moving:
             target = next(gaps)
             sequence = cast("_Sequence", self.rows[source])
             cast("RowCache", self.cache).move(source, target, sequence.offset + self.step)

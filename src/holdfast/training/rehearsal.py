@@ -88,13 +88,20 @@ def make_reminders(
     """
     registered = registered_prompts or {}
     budget = source_sizes(settings, has_registered=any(registered.values()), has_given=bool(given_prompts))
-    phases = _Phases(progress, sum(budget.values()))
+    count = progress or (lambda done, total: None)
     prompts: list[_Prompt] = []
     dropped: dict[str, int] = {}
-    drawn = 0
+    begun = drawn = 0
     if budget["self"]:
-        written = write_prompts(learner, settings, wanted=budget["self"], seed=seed, progress=phases.writing)
-        drawn, dropped = written.drawn, written.dropped
+        to_answer = sum(budget.values())  # prompts and answers are counted as one work
+        written = write_prompts(
+            learner,
+            settings,
+            wanted=budget["self"],
+            seed=seed,
+            progress=lambda done, total: count(done, total + to_answer),
+        )
+        begun, drawn, dropped = written.begun, written.drawn, written.dropped
         for conversation in written.conversations:
             prompts.append(_Prompt(tuple(render_prompt(learner.tokenizer, conversation, ())), "self", ""))
     num_skills = sum(bool(examples) for examples in registered.values())
@@ -111,7 +118,8 @@ def make_reminders(
             f"no reminder could be made: {drawn} prompts were drawn from the model and all dropped ({dropped}), and "
             "there are no registered or given prompts. Give rehearsal.prompts_file, or set rehearsal.enabled = false."
         )
-    items = _answer(learner, settings, fitting, derive_seed(seed, "reminder answers"), phases.answering)
+    answer_seed = derive_seed(seed, "reminder answers")
+    items = _answer(learner, settings, fitting, answer_seed, lambda done, total: count(begun + done, begun + total))
     texts = learner.tokenizer.batch_decode([list(item.prompt_ids) for item in items], skip_special_tokens=True)
     kinds = find_kinds(texts)
     items = [
@@ -162,22 +170,6 @@ def _answer(
         for prompt, group in zip(prompts, groups, strict=True)
         if group[0].token_ids
     ]
-
-
-class _Phases:
-    """Counts prompts that are written and then answered as one work, so that a bar does not start anew."""
-
-    def __init__(self, progress: Callable[[int, int], None] | None, num_answers: int) -> None:
-        self.progress, self.num_answers, self.num_written = progress, num_answers, 0
-
-    def writing(self, done: int, total: int) -> None:
-        self.num_written = total
-        if self.progress is not None:
-            self.progress(done, total + self.num_answers)
-
-    def answering(self, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(self.num_written + done, self.num_written + total)
 
 
 def count_by_source(items: Sequence[Reminder]) -> dict[str, int]:

@@ -47,9 +47,13 @@ SPARE = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Conversations that end with a self-written user turn, and what was dropped on the way, by reason."""
+    """Conversations that end with a self-written user turn, and what was dropped on the way, by reason.
+
+    `begun` counts the conversations that were started, `drawn` what came of them: one for every user turn.
+    """
 
     conversations: list[Conversation]
+    begun: int
     drawn: int
     dropped: dict[str, int]
 
@@ -97,7 +101,7 @@ def write_prompts(
             break
     # In random order, so that what is cut off is not always the end of a round: the last of the plans.
     random.Random(derive_seed(seed, "self prompts kept")).shuffle(kept)
-    return Written(kept[:wanted], drawn, dict(dropped))
+    return Written(kept[:wanted], begun, drawn, dict(dropped))
 
 
 def open_turn(learner: Learner, before: Sequence[Message], role: str) -> tuple[list[int], list[int]]:
