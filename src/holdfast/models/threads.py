@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
-ROUNDS = 3
+FEWEST_ROUNDS = 3
+LONGEST_PROBE = 1.5
+"""Seconds after which no further round begins: a small model is measured often, since a neighbour's burst lasts long."""
 PROBE_SHAPE = (8, 48)
 
 
@@ -31,8 +34,9 @@ def choose_threads(
 ) -> ThreadChoice:
     """Returns the number of threads with which a short forward pass of `model` is fastest, and sets it.
 
-    It tries 1, 2, 4, … up to `most` (by default the cores this process may use), each a few times in
-    turn, and compares the best times. A larger number must win by a tenth, so that noise does not decide.
+    It tries 1, 2, 4, … up to `most` (by default the cores this process may use), in turn and for about
+    `LONGEST_PROBE`, and compares the best times. A larger number must win by a tenth, so that noise does
+    not decide.
     """
     if model.device.type != "cpu":
         return ThreadChoice(torch.get_num_threads(), "threads: as torch chose, the model is not on the CPU")
@@ -43,7 +47,10 @@ def choose_threads(
         return ThreadChoice(1, "threads 1: this process may use one core")
     best = dict.fromkeys(candidates, float("inf"))
     ids = torch.zeros(PROBE_SHAPE, dtype=torch.long)
-    for _ in range(ROUNDS):
+    began = clock()
+    for done in count():
+        if done >= FEWEST_ROUNDS and clock() - began > LONGEST_PROBE:
+            break
         for threads in candidates:
             torch.set_num_threads(threads)
             start = clock()

@@ -48,9 +48,26 @@ def test_the_fastest_number_wins_if_it_wins_by_a_tenth(seconds, wanted):
 
 def test_one_slow_round_does_not_decide():
     model = FakeModel({1: 1.0, 2: 0.5})
-    delays = itertools.chain([0.0, 0.0, 0.0, 50.0], itertools.repeat(0.0))
+    delays = itertools.chain([0.0, 0.0, 0.0, 0.0, 50.0], itertools.repeat(0.0))
     choice = choose_threads(model, most=2, clock=lambda: model.clock() + next(delays))
     assert choice.threads == 2
+
+
+def test_a_small_model_is_probed_for_as_long_as_a_neighbour_may_be_busy():
+    class Busy(FakeModel):
+        def __call__(self, input_ids, *, use_cache):
+            busy = self.now < 0.8 and torch.get_num_threads() == 2
+            self.now += 0.05 if busy else self.seconds[torch.get_num_threads()]
+
+    model = Busy({1: 0.03, 2: 0.02})
+    assert choose_threads(model, most=2, clock=model.clock).threads == 2
+    assert model.now < 2 * threads.LONGEST_PROBE
+
+
+def test_a_large_model_is_probed_three_times():
+    model = FakeModel({1: 10.0, 2: 6.0})
+    assert choose_threads(model, most=2, clock=model.clock).threads == 2
+    assert model.now == pytest.approx(3 * 16.0)
 
 
 def test_one_core_needs_no_probe():
