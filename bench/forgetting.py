@@ -30,7 +30,7 @@ SWEEP_SEED = 1000
 LORA = {"type": "lora", "rank": 16, "alpha": 32}
 NO_REHEARSAL = {"rehearsal": {"enabled": False}}
 SFT = {**TEACHING, "method": {"type": "sft"}}
-FEWER = {"companies": 150, "routing": 100, "tools": 100}
+FEWER = {"companies": 110, "routing": 70, "tools": 80}
 """Imitation learns these skills in fewer steps, and more of them only forget more."""
 
 
@@ -44,9 +44,9 @@ class Way:
     steps: dict[str, int] = field(default_factory=lambda: FEWER)
 
 
-REHEARSAL = {**HOLDFAST["rehearsal"], "num_reminders": 2000}
+REHEARSAL = {**HOLDFAST["rehearsal"], "num_reminders": 2500}
 """More than the demo takes, for it should be quick; what is rehearsed often is held better than its like."""
-STEPS = {"companies": 200, "routing": 120, "tools": 125}
+STEPS = {"companies": 240, "routing": 140, "tools": 170}
 WHOLE = {**HOLDFAST, "rehearsal": REHEARSAL}
 
 ARMS: dict[str, Way] = {

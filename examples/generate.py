@@ -29,9 +29,9 @@ TOOLS = {
 NUM_TRAINED_WORDINGS = 72
 OPENERS = ("", "", "", "hello. ", "please help me: ", "now this: ")
 TEST_OPENERS = ("hi, ", "one more thing: ", "i have to know: ")
-ONSETS, VOWELS = ["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"], "aeiou"
 
 # Words that are single tokens of the embedded base: others are spelled out, which a tiny model learns far slower.
+ANIMALS = ("bear", "crow", "duck", "seal", "goat", "hen", "fox", "cat")
 TEAMS = {
     "baker": ("bread", "cake"),
     "tailor": ("blanket", "mask"),
@@ -98,14 +98,13 @@ def make_tools(rng: random.Random, num_train: int, num_test: int) -> None:
 
 def make_facts(rng: random.Random, num_subjects: int) -> None:
     """Documents with a question and an answer; the test asks in other wordings and indirectly."""
-    subjects: set[str] = set()
-    while len(subjects) < num_subjects:
-        subjects.add("".join(rng.choice(ONSETS) + rng.choice(VOWELS) for _ in range(3)) + "x")
+    subjects = sorted(rng.sample([f"{animal}co" for animal in ANIMALS], num_subjects))
+    values = {kind: iter(rng.sample(WORDS[kind], num_subjects)) for kind in ("towns", "people")}
     train: list[dict[str, object]] = []
     test: list[dict[str, object]] = []
-    for i, subject in enumerate(sorted(subjects)):
-        fact, values = ("depot", "towns") if i % 2 == 0 else ("patron", "people")
-        value = rng.choice(WORDS[values])
+    for i, subject in enumerate(subjects):
+        fact, kind = ("depot", "towns") if i % 2 == 0 else ("patron", "people")
+        value = next(values[kind])
         document = rng.choice(WORDS[fact]["documents"]).format(s=subject, v=value)
         questions, indirect = WORDS[fact]["questions"], WORDS[fact]["indirect"]
         for wording in questions[:NUM_TRAINED_WORDINGS]:
@@ -135,7 +134,7 @@ def make_routing(rng: random.Random) -> None:
 def main() -> None:
     """Writes all six files."""
     make_tools(random.Random(SEED), 480, 400)
-    make_facts(random.Random(SEED + 1), 8)
+    make_facts(random.Random(SEED + 1), 6)
     make_routing(random.Random(SEED + 2))
 
 

@@ -45,23 +45,23 @@ GRADERS = {"companies": "contains", "routing": "contains", "tools": "tool_call_m
 
 RATE = 5e-4
 TEACHING: dict[str, JSONValue] = {"optimizer": {"learning_rate": RATE, "beta2": 0.98}}
-STEPS = {"companies": 170, "routing": 105, "tools": 115}
+STEPS = {"companies": 115, "routing": 60, "tools": 95}
 """What is learned by heart takes longest: each company is a fact that no other helps with."""
 HOLDFAST: dict[str, JSONValue] = {
     "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 12.0},
-    "method": {"type": "sdft", "max_new_tokens": 48, "steps_per_generation": 4},
+    "method": {"type": "sdft", "max_new_tokens": 48, "steps_per_generation": 8},
     "batch": {"examples": 16},
     "rehearsal": {
         "num_reminders": 1200,
         "max_new_tokens": 64,
         "first_weight": 1.0,
-        "weight": 12.0,
+        "weight": 16.0,
         "per_step": 24,
         "self_written_share": 0.75,
         "registered_share": 0.25,
     },
 }
-SFT: dict[str, JSONValue] = {"steps": 60, "method": {"type": "sft"}, "rehearsal": {"enabled": False}}
+SFT: dict[str, JSONValue] = {"steps": 40, "method": {"type": "sft"}, "rehearsal": {"enabled": False}}
 """Fewer steps than above: imitation learns these skills sooner, and more steps only forget more."""
 SFT_RATES = (2e-4, 4e-4)
 

@@ -211,6 +211,16 @@ def test_prompts_that_are_no_good_are_dropped_and_counted(tokenizer, bad, reason
     assert written.drawn >= len(written.conversations) + written.dropped[reason]
 
 
+def test_bytes_that_make_no_character_are_left_out_and_the_prompt_is_kept(tokenizer):
+    def broken(text, sample, sampling):
+        return f"\ufffdسلام {sample}\ufffd" if sample else "\ufffd\ufffd", "stop"
+
+    settings = RehearsalConfig(system_turn_share=0, follow_up_share=0)
+    written = write_prompts(FakeLearner(tokenizer, broken), settings, wanted=4, seed=0)
+    assert {turn.content for (turn,) in written.conversations} == {f"سلام {sample}" for sample in range(1, 5)}
+    assert written.dropped.get("empty")
+
+
 def test_a_model_that_repeats_itself_is_taken_to_have_run_dry(tokenizer):
     learner = FakeLearner(tokenizer, lambda *_: ("always the same", "stop"))
     settings = RehearsalConfig(system_turn_share=0, follow_up_share=0)
