@@ -57,6 +57,14 @@ def measure(folder: Path, num_items: int) -> dict[str, object]:
     }
 
 
+def _hardware(last: dict[str, float]) -> str:
+    """Returns what the run was made on, as its last line says; one thread where an old trace does not."""
+    if last.get("device", "cpu") != "cpu":
+        return "a GPU"
+    threads = int(last.get("threads", 1))
+    return "one CPU thread" if threads == 1 else f"{threads} CPU threads"
+
+
 def card_text(figures: dict[str, object], recipe: dict[str, object], trace: list[dict[str, float]]) -> str:
     """Returns the card as Markdown."""
     accuracy = figures["held_out_accuracy"]
@@ -81,7 +89,7 @@ generated curriculum, so that Holdfast works with no download. It is a test anim
 mechanism at small size, never evidence about a large model. It can do what is listed here and nothing else.
 
 ## How it was made
-{last["tokens"]:,} tokens in {last["step"]:,} steps, {last["seconds"] / 60:.0f} minutes on one CPU thread.
+{last["tokens"]:,} tokens in {last["step"]:,} steps, {last["seconds"] / 60:.0f} minutes on {_hardware(last)}.
 The same seed gives the same weights on the same machine with the same number of threads.
 
 | setting | value |

@@ -22,12 +22,17 @@ from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from holdfast.models.curriculum import MAKERS, PHASES, Item, draw
+from holdfast.models.threads import choose_threads
 from holdfast.models.tiny import PAD_ID, build_config, build_tokenizer, render_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from torch import Tensor
+    from transformers import PreTrainedModel
+
+SAVE_EVERY = 50
+"""Steps after which a killed run goes on where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,29 +219,55 @@ class Pretraining:
         return float(state["seconds"])
 
 
-def train(recipe: Recipe, out: Path, log_every: int, device: torch.device, stop_after: int | None = None) -> None:
+def train(
+    recipe: Recipe,
+    out: Path,
+    log_every: int,
+    device: torch.device,
+    *,
+    stop_after: int | None = None,
+    threads: int | None = None,
+) -> None:
     """Trains from `recipe` and writes the model, its tokenizer and `trace.jsonl` to `out`; resumes a stopped run.
 
-    `stop_after` ends the sitting after that step, to be resumed by the same call without it.
+    `stop_after` ends the sitting after that step, to be resumed by the same call without it; `threads` are
+    measured when none are given.
     """
     run = Pretraining(recipe, device)
+    if threads is None:
+        say(f"{device}: {choose_threads(cast('PreTrainedModel', run.model)).reason}")
+    else:
+        torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     if (out / "state.pt").exists():
         started -= run.resume(out / "state.pt")
+        say(f"{out}: resumed after step {run.done:,}.")
+    begun_at, began = run.done, time.monotonic()
     for items in stream(recipe, run.done):
         loss = run.step(items)
-        if run.done % log_every == 0 or run.done == recipe.num_steps:
+        ends = run.done == recipe.num_steps
+        if run.done % log_every == 0 or ends:
             scores = exact_match(run.model, run.tokenizer, recipe.probe_items)
             seconds = time.monotonic() - started
             spent = {"step": run.done, "tokens": run.tokens, "seconds": round(seconds), "loss": round(loss, 3)}
+            on = {"device": device.type, "threads": torch.get_num_threads()}
             with (out / "trace.jsonl").open("a") as trace:
-                trace.write(json.dumps({**spent, **scores}) + "\n")
-            print({**spent, **scores}, flush=True)  # noqa: T201 - this script talks to a person
-            run.save(out, seconds)
+                trace.write(json.dumps({**spent, **on, **scores}) + "\n")
+            pace = (time.monotonic() - began) / (run.done - begun_at)
+            left = f"{(recipe.num_steps - run.done) * pace / 60:.0f} min left"
+            known = ", ".join(f"{maker} {score:.2f}" for maker, score in scores.items())
+            say(f"step {run.done:,} of {recipe.num_steps:,}, {pace:.2f} s a step, {left}, loss {loss:.3f}: {known}")
+        if run.done % SAVE_EVERY == 0 or run.done == stop_after or ends:
+            run.save(out, time.monotonic() - started)
         if run.done == stop_after:
             return
     (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
+
+
+def say(text: str) -> None:
+    """Prints a line at once."""
+    print(text, flush=True)  # noqa: T201 - this script talks to a person
 
 
 def main() -> None:
@@ -245,18 +276,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=Recipe().num_steps)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--log-every", type=int, default=200)
+    parser.add_argument("--threads", type=int, help="measured when not given")
+    parser.add_argument("--log-every", type=int, default=200, help="steps between measurements of all abilities")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=NUMBER")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     extra = {}
     for pair in options.set:
         field, value = pair.split("=")
         kind = type(getattr(Recipe(), field))
         extra[field] = kind(value)
     recipe = Recipe(seed=options.seed, num_steps=options.steps, **extra)
-    train(recipe, options.out, options.log_every, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    train(recipe, options.out, options.log_every, device, threads=options.threads)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FEWEST_ROUNDS = 3
 LONGEST_PROBE = 1.5
-"""Seconds after which no further round begins: a small model is measured often, since a neighbour's burst lasts long."""
+"""Seconds after which no further round begins: a neighbour's burst lasts longer than three rounds of a small model."""
 PROBE_SHAPE = (8, 48)
 
 

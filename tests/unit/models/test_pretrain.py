@@ -1,10 +1,15 @@
 """The script that makes the embedded base repeats itself, resumes exactly, and learns."""
 
+import json
+
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from holdfast.models import pretrain
 from holdfast.models.pretrain import Muon, Recipe, orthogonalise, rate, train
 
+CPU = torch.device("cpu")
 SMALL = Recipe(num_steps=4, items_per_step=6, micro_batches=2, probe_items=1)
 
 
@@ -13,17 +18,38 @@ def weights(folder):
 
 
 def test_the_same_seed_gives_the_same_weights_and_a_resumed_run_ends_with_them(tmp_path):
-    torch.set_num_threads(1)
-    train(SMALL, tmp_path / "whole", log_every=4, device=torch.device("cpu"))
-    train(SMALL, tmp_path / "again", log_every=2, device=torch.device("cpu"))
+    train(SMALL, tmp_path / "whole", log_every=4, device=CPU, threads=1)
+    train(SMALL, tmp_path / "again", log_every=2, device=CPU, threads=1)
     stopped = tmp_path / "stopped"
-    train(SMALL, stopped, log_every=2, device=torch.device("cpu"), stop_after=2)
+    train(SMALL, stopped, log_every=2, device=CPU, stop_after=2, threads=1)
     assert not (stopped / "recipe.json").exists()
-    train(SMALL, stopped, log_every=2, device=torch.device("cpu"))
+    train(SMALL, stopped, log_every=2, device=CPU, threads=1)
     whole = weights(tmp_path / "whole")
+    last = json.loads((tmp_path / "stopped" / "trace.jsonl").read_text().splitlines()[-1])
+    assert (last["step"], last["device"], last["threads"]) == (4, "cpu", 1)
     for other in ("again", "stopped"):
         found = weights(tmp_path / other)
         assert all(torch.equal(whole[name], found[name]) for name in whole)
+
+
+def test_a_run_that_is_killed_goes_on_where_it_last_saved(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pretrain, "SAVE_EVERY", 1)
+    step, steps = pretrain.Pretraining.step, []
+
+    def dies_in_the_third(run, items):
+        steps.append(run.done)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return step(run, items)
+
+    monkeypatch.setattr(pretrain.Pretraining, "step", dies_in_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        train(SMALL, tmp_path, log_every=4, device=CPU, threads=1)
+    train(SMALL, tmp_path, log_every=4, device=CPU, threads=1)
+    assert steps == [0, 1, 2, 2, 3]
+    said = capsys.readouterr().out
+    assert "resumed after step 2" in said
+    assert "step 4 of 4" in said
 
 
 def test_the_rate_warms_up_holds_and_falls_to_zero():
