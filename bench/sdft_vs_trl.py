@@ -111,8 +111,8 @@ def watch(method):
     """Notes the lengths of every batch that the method makes."""
     seen, make = [], method.make_batch
 
-    def make_and_note(learner, examples, seed):
-        rows = make(learner, examples, seed)
+    def make_and_note(learner, examples, seed, part):
+        rows = make(learner, examples, seed, part)
         written = [len(row.input_ids) - row.completion_start for row in rows]
         read = [len(row.teacher_ids) - count for row, count in zip(rows, written, strict=True)]
         seen.append((sum(row.completion_start for row in rows), sum(read), sum(written)))

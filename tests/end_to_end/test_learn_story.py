@@ -261,6 +261,15 @@ def test_labels_without_answers_are_for_classify_only_and_long_texts_are_named(w
     assert any("tokens; at most 512 fit, and nothing is truncated" in warned for warned in progress.warned)
 
 
+def test_rows_that_are_all_too_long_are_kept_with_their_reasons(workspace, quick, tmp_path):
+    path = tmp_path / "long.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"q{n}", "completion": "b " * 5000}) + "\n" for n in range(9)))
+    with pytest.raises(NothingToLearnError, match="No example is left to learn from"):
+        teach(workspace, str(path), "long", quick)
+    (kept,) = workspace.run_folder(workspace.runs()[0].id).glob("**/rejected.jsonl")
+    assert len(kept.read_text().splitlines()) == 9
+
+
 def _chat_file(folder):
     path = folder / "chat.jsonl"
     path.write_text("".join(json.dumps({"prompt": f"q{n}", "completion": "a"}) + "\n" for n in range(10)))

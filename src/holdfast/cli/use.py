@@ -31,6 +31,8 @@ def rollback(
     before, after = workspaces.roll_back(workspaces.find(workspace), to)
     if as_json:
         door.put_json({"before": before, "current": after})
+    elif before == after:
+        typer.echo(f"{after} is the current version already; nothing was moved.")
     else:
         typer.echo(f"The current version is {after} again (it was {before}, which is kept).")
 

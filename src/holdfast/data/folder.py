@@ -72,6 +72,15 @@ def write_prepared(
     _replace(folder, new)
 
 
+def write_rejected(folder: Path, rejected: Sequence[Rejected]) -> None:
+    """Writes `rejected.jsonl` alone, where nothing is left that could be prepared."""
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / ".rejected.jsonl.new"
+    _write_lines(new, (asdict(row) for row in rejected))
+    new.replace(folder / "rejected.jsonl")
+    _flush_folder(folder)
+
+
 def load_prepared(folder: Path) -> LoadedData:
     """Returns what `write_prepared` wrote; raises `DataError` if it is missing, damaged or was edited."""
     try:

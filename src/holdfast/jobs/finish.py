@@ -27,7 +27,7 @@ def finish(
     """Promotes or refuses the candidate, writes the report, ends the run and returns what came out."""
     workspace, accepted = job.workspace, verdict.decision == "accept"
     job.enter("reporting")
-    words = verdict_sentences(skill.name, verdict, version=version.id, parent=job.parent.id)
+    words = verdict_sentences(skill.name, verdict, version=version.id, parent=job.parent.id, kind=skill.kind)
     if accepted:
         workspace.update_run(job.run_id, details={"version": version.id})  # before: a crash in between is recognised
         if skill.kind == "chat":

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from holdfast.data.folder import load_prepared, write_prepared
+from holdfast.data.folder import load_prepared, write_prepared, write_rejected
 from holdfast.data.prepare import content_hash, prepare, split, to_json, without_overlap
 from holdfast.data.read import read
 from holdfast.data.report import data_report
@@ -104,6 +104,8 @@ def prepare_all(
     if rejected:
         where = folder / "rejected.jsonl"
         progress.warn(f"{len(rejected)} rows are not used: {first_reasons(rejected)} All of them: {where}")
+    if not kept or not test:
+        write_rejected(folder, rejected)
     if not kept:
         raise NothingToLearnError(f"No example is left to learn from. {first_reasons(rejected)}")
     if not test:

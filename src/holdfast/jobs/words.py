@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from holdfast.jobs.remedies import listed
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from holdfast.types import JSONValue
 
 
-def verdict_sentences(skill: str, verdict: Verdict, *, version: str, parent: str) -> list[str]:
+def verdict_sentences(
+    skill: str, verdict: Verdict, *, version: str, parent: str, kind: Literal["chat", "classify"] = "chat"
+) -> list[str]:
     """Returns what was learned and what was kept, one sentence each.
 
     The last sentence says which version is current now.
@@ -35,7 +37,9 @@ def verdict_sentences(skill: str, verdict: Verdict, *, version: str, parent: str
             sentences.append(f"Not proven to be kept: {'; '.join(_change(f) for f in unsure)}.")
     else:
         sentences.append("No skill was taught before this one, so there was no registered skill to keep.")
-    if verdict.decision == "accept":
+    if verdict.decision == "accept" and kind == "classify":
+        sentences.append(f"The gate accepted {version}: it classifies {skill} from now on, beside the current version.")
+    elif verdict.decision == "accept":
         sentences.append(f"The gate accepted {version}: it is the current version now ({parent} before it is kept).")
     else:
         found = "refused" if verdict.decision == "reject" else "could not accept"

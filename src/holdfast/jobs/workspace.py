@@ -77,6 +77,13 @@ def recipe_for(workspace: Workspace, config: Path | None, overrides: Sequence[st
 
 
 def roll_back(workspace: Workspace, to: str | None) -> tuple[str, str]:
-    """Makes `to` (default: the version before) current; returns the ids before and after."""
+    """Makes `to` (default: the version before) current; returns the ids before and after.
+
+    Raises StoreError for a classifier: it serves beside the chat versions and is never current.
+    """
+    from holdfast.jobs.classify import is_classifier
+
     before = current_version(workspace)
+    if to is not None and is_classifier(workspace, workspace.version(to)):
+        raise StoreError(f"Version {to!r} is a classifier. It serves beside the chat versions and is never current.")
     return before.id, workspace.rollback(to, expect=before.id).id

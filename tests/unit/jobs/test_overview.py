@@ -2,6 +2,7 @@
 
 import pytest
 
+from holdfast.errors import StoreError
 from holdfast.evaluation.run import ItemResult
 from holdfast.jobs.overview import skill_matrix, version_tree
 from holdfast.jobs.workspace import add_base, roll_back
@@ -44,6 +45,15 @@ def test_the_tree_names_parents_and_the_current_version(workspace):
         ("v2", "v1", False),
         ("v3", "v2", True),
     ]
+
+
+def test_a_classifier_cannot_be_made_current(workspace):
+    candidate = Version("", "v3", "holdfast:tiny", "", {}, "candidate", skill="tweets")
+    version = workspace.add_version(candidate, facts={"kind": "classify"})
+    workspace.accept(version.id)
+    with pytest.raises(StoreError, match="is a classifier"):
+        roll_back(workspace, version.id)
+    assert workspace.current().id == "v3"
 
 
 def test_a_rollback_moves_the_mark_and_the_matrix_speaks_of_the_new_line(workspace):

@@ -34,6 +34,11 @@ def test_a_first_skill_has_nothing_to_keep():
     assert "No skill was taught before this one, so there was no registered skill to keep." in sentences
 
 
+def test_a_classifier_is_not_said_to_be_the_current_version():
+    sentences = verdict_sentences("tweets", decide({}, LEARNED), version="v2", parent="v1", kind="classify")
+    assert sentences[-1] == "The gate accepted v2: it classifies tweets from now on, beside the current version."
+
+
 def test_an_attempt_is_one_line():
     attempt = {"version": "v4", "how": "an earlier checkpoint", "scores": {"a": 0.5}, "decision": "reject"}
     assert attempt_sentence(attempt) == "v4, an earlier checkpoint: a 50.0% (reject)"
