@@ -26,7 +26,7 @@ from holdfast.jobs.progress import Silent
 from holdfast.models.learner import Learner
 from holdfast.models.load import load as load_model
 
-SWEEP_SEED = 1000
+SWEEP_SEED, SWEEP_ITEMS = 1000, 100
 LORA = {"type": "lora", "rank": 16, "alpha": 32}
 NO_REHEARSAL = {"rehearsal": {"enabled": False}}
 SFT = {**TEACHING, "method": {"type": "sft"}}
@@ -120,7 +120,7 @@ def best_rate(rows: list[dict], name: str) -> float:
 
 
 def run_all(jobs: list[tuple[str, float, int]], out: Path, items: int, workers: int) -> None:
-    known = {(row["arm"], row["rate"], row["seed"]) for row in load(out)}
+    known = {(row["arm"], row["rate"], row["seed"]) for row in load(out) if row["items"] == items}
     todo = [job for job in jobs if job not in known]
     if not todo:
         return
@@ -177,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("forgetting.jsonl"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--items", type=int, default=300, help="held-out items of each ability")
+    parser.add_argument("--items", type=int, default=600, help="held-out items of each ability")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
     parser.add_argument("--table", action="store_true")
@@ -185,13 +185,13 @@ def main() -> None:
     seeds = range(options.seeds)
     if not options.table:
         swept = [name for name in options.arms if len(ARMS[name].rates) > 1]
-        fixed = [(name, ARMS[name].rates[0], seed) for name in options.arms if name not in swept for seed in seeds]
         sweep = [(name, rate, SWEEP_SEED) for name in swept for rate in ARMS[name].rates]
-        run_all([*fixed, *sweep], options.out, options.items, options.workers)
-        best = {name: best_rate(load(options.out), name) for name in swept}
-        run_all(
-            [(name, best[name], seed) for name in swept for seed in seeds], options.out, options.items, options.workers
-        )
+        run_all(sweep, options.out, SWEEP_ITEMS, options.workers)
+        rates = {
+            name: best_rate(load(options.out), name) if name in swept else ARMS[name].rates[0] for name in options.arms
+        }
+        runs = [(name, rates[name], seed) for name in options.arms for seed in seeds]
+        run_all(runs, options.out, options.items, options.workers)
     print(tables(load(options.out)))
 
 
