@@ -134,7 +134,7 @@ def make_routing(rng: random.Random) -> None:
 def main() -> None:
     """Writes all six files."""
     make_tools(random.Random(SEED), 480, 400)
-    make_facts(random.Random(SEED + 1), 6)
+    make_facts(random.Random(SEED + 1), 7)
     make_routing(random.Random(SEED + 2))
 
 
