@@ -75,7 +75,7 @@ def write_prepared(
 def write_rejected(folder: Path, rejected: Sequence[Rejected]) -> None:
     """Writes `rejected.jsonl` alone, where nothing is left that could be prepared."""
     folder.mkdir(parents=True, exist_ok=True)
-    new = folder / ".rejected.jsonl.new"
+    new = folder.parent / f".{folder.name}.rejected"  # beside: what a kill leaves here must not stand in its way
     _write_lines(new, (asdict(row) for row in rejected))
     new.replace(folder / "rejected.jsonl")
     _flush_folder(folder)

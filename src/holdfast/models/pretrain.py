@@ -243,7 +243,6 @@ def train(
     if (out / "state.pt").exists():
         started -= run.resume(out / "state.pt")
         say(f"{out}: resumed after step {run.done:,}.")
-    begun_at, began = run.done, time.monotonic()
     for items in stream(recipe, run.done):
         loss = run.step(items)
         ends = run.done == recipe.num_steps
@@ -254,7 +253,7 @@ def train(
             on = {"device": device.type, "threads": torch.get_num_threads()}
             with (out / "trace.jsonl").open("a") as trace:
                 trace.write(json.dumps({**spent, **on, **scores}) + "\n")
-            pace = (time.monotonic() - began) / (run.done - begun_at)
+            pace = seconds / run.done
             left = f"{(recipe.num_steps - run.done) * pace / 60:.0f} min left"
             known = ", ".join(f"{maker} {score:.2f}" for maker, score in scores.items())
             say(f"step {run.done:,} of {recipe.num_steps:,}, {pace:.2f} s a step, {left}, loss {loss:.3f}: {known}")
