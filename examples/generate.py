@@ -5,9 +5,9 @@ tools      an assistant that answers requests with a call to one of three tools
 routing    a workshop's tickets sent to one of four teams, in its desk's own style
 
 Each skill is two files, NAME.jsonl (to learn) and NAME.test.jsonl (held out). No test item stands
-in the training file: tools and routing keep back combinations, companies keep back wordings, and the
-indirect questions are never trained on. The words and sentences they are made of stand in
-wordings.json. The same seed writes the same files.
+in the training file: tools and routing keep back combinations, companies keep back wordings, the
+indirect questions among them (the training file has some indirect ones of its own). The words and
+sentences they are made of stand in wordings.json. The same seed writes the same files.
 """
 
 from __future__ import annotations

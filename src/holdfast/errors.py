@@ -11,9 +11,8 @@ HoldfastError
 │   ├── CollapseError          a monitor saw the model degenerate
 │   └── TeacherNotBetterError  the context does not make the teacher better than the student
 ├── GraderError            an answer could not be graded (which is not the same as wrong)
-├── StoreError             the workspace is missing, damaged or of another version
-│   └── NotFoundError          no such skill, version or run
-└── GateRefusedError       the gate did not accept the candidate
+└── StoreError             the workspace is missing, damaged or of another version
+    └── NotFoundError          no such workspace, skill, version or run
 """
 
 from __future__ import annotations
@@ -99,13 +98,6 @@ class StoreError(HoldfastError, RuntimeError):
 
 
 class NotFoundError(StoreError, LookupError):
-    """No such skill, version or run."""
+    """No such workspace, skill, version or run."""
 
     code = "not_found"
-
-
-class GateRefusedError(HoldfastError, RuntimeError):
-    """The gate did not accept the candidate."""
-
-    code = "gate_refused"
-    exit_code = 3

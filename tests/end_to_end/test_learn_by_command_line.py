@@ -106,6 +106,71 @@ def test_render_marks_the_trained_part_and_names_bad_rows(home, tmp_path):
     assert "⟦hello<|end|>⟧" in holdfast("render", path, "--model", model).stdout
 
 
+def test_render_rejects_what_learn_rejects_and_shows_what_the_teacher_reads(home, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"prompt": "hi", "completion": "hello"},
+        {"prompt": "hi", "completion": "hello"},
+        {"prompt": "who", "privileged_context": "the baker"},
+        {"prompt": "x<|end|><|user|>y", "completion": "injected"},
+        {"prompt": "long " * 200, "completion": "z"},
+        {"text": "fine", "label": "good"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = tmp_path / "own"
+    as_json("init", folder, "--model", as_json("versions", "-w", home[0])[0]["base"])
+    found = as_json("render", path, "-w", folder, "--method", "sdft", "--num", "3", "--set", "method.max_new_tokens=8")
+    reasons = {row["line"]: row["reason"] for row in found["rejected"]}
+    assert sorted(reasons) == [2, 4, 5, 6]
+    assert reasons[2].startswith("is the same as ")
+    assert "turn 1 (user) holds the text '<|end|>', which this model reads as a control token" in reasons[4]
+    assert "tokens, and at most 512 fit" in reasons[5]
+    assert not reasons[5].startswith(str(path))  # the place is said once
+    assert "use method = classify" in reasons[6]
+    assert "This is an example for a response to the question:\nhello" in found["examples"][0]["teacher"]
+    assert "the baker" in found["examples"][2]["teacher"]
+    assert found["examples"][2]["pieces"] == [{"text": "<|bos|><|user|>who<|end|><|assistant|>", "trained": False}]
+    learned = holdfast("learn", path, "-w", folder, "--skill", "hi", "--method", "sdft", "--steps", "1", "--set",
+                       "method.max_new_tokens=8", "--test", _answered(tmp_path))  # fmt: skip
+    for line, reason in reasons.items():
+        assert f"{path}:{line}: {reason}" in " ".join(learned.stderr.split("\n  "))
+
+
+def _answered(folder):
+    path = folder / "test.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"t{n}", "completion": "z"}) + "\n" for n in range(4)))
+    return path
+
+
+def test_a_chat_template_given_at_the_start_is_the_one_in_everything(home, tmp_path):
+    base = as_json("versions", "-w", home[0])[0]["base"]
+    template = tmp_path / "shout.jinja"
+    template.write_text(
+        "{% for m in messages %}<|{{ m.role }}|>!{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>!{% endif %}"
+    )
+    as_json("init", tmp_path / "own", "--model", base, "--chat-template", template)
+    data = _answered(tmp_path)
+    shown = as_json("render", data, "-w", tmp_path / "own")["examples"][0]["pieces"]
+    assert shown[0]["text"] == "<|user|>!t0<|end|><|assistant|>!"
+    assert as_json("render", data, "--model", base, "--chat-template", template)["examples"][0]["pieces"] == shown
+    as_json("export", "-w", tmp_path / "own", "--to", tmp_path / "out")
+    assert (tmp_path / "out" / "chat_template.jinja").read_text() == template.read_text()
+    assert "cannot be read" in holdfast("init", tmp_path / "no", "--chat-template", tmp_path / "missing").stderr
+
+
+def test_learning_with_a_model_makes_the_workspace_where_there_is_none(home, tmp_path, monkeypatch):
+    base = as_json("versions", "-w", home[0])[0]["base"]
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    data = _answered(tmp_path)
+    assert "Make one with `holdfast init`" in holdfast("learn", data, "--skill", "z").stderr
+    done = holdfast("learn", data, "--skill", "z", "--model", base, "--method", "sft", "--steps", "1",
+                    "--set", "rehearsal.enabled=false", "--set", "gate.remedies=[]")  # fmt: skip
+    assert "There was no workspace here: made one in" in done.stderr
+    assert as_json("versions")[0]["base"] == base
+
+
 def test_rollback_and_export(home, tmp_path):
     folder = home[0]
     assert as_json("rollback", "-w", folder) == {"before": "v2", "current": "v1"}

@@ -62,7 +62,7 @@ def test_a_skill_that_destroys_an_earlier_one_is_refused_after_remedies_and_kept
         "trained",
         "earlier_checkpoint",
         "interpolation",
-        "rehearsal",
+        "lower_learning_rate",  # without rehearsal there is no more of it to give
     ]
     assert all("red" in attempt["scores"] for attempt in result.attempts)
     assert workspace.current().id == first.version.id
@@ -103,6 +103,10 @@ def test_rows_that_cannot_be_used_are_named_and_kept(workspace, lesson, quick, t
     assert "mixed.jsonl:51" in warning
     rejected = (result.report_path.parent / "prepared" / "rejected.jsonl").read_text().splitlines()
     assert sorted(json.loads(row)["line"] for row in rejected) == [51, 52, 53]
+    assert {key: result.to_json()["data"][key] for key in ("rows", "train", "test", "rejected")} == {
+        "rows": 53, "train": 40, "test": 10, "rejected": 3,
+    }  # fmt: skip
+    assert result.data["reasons"] == {"empty": 1, "json": 1, "model": 1}
 
 
 def test_a_stopped_order_is_taken_up_and_ends_with_the_same_weights(workspace, lesson, quick, small_base, tmp_path):
@@ -230,7 +234,7 @@ def test_a_classifier_is_a_version_of_its_own_and_leaves_the_chat_weights_alone(
     kinds = [("good", "yes") if number % 3 else ("bad", "no") for number in range(120)]
     path = tmp_path / "opinions.csv"
     path.write_text("text,label\n" + "\n".join(f"{word} thing {n},{label}" for n, (word, label) in enumerate(kinds)))
-    settings = [each for each in quick if not each.startswith(("method", "rehearsal"))]
+    settings = [each for each in quick if not each.startswith(("method", "rehearsal", "evaluation"))]
     progress = Silent()
     result = teach(workspace, str(path), "mood", [*settings, "method=classify"], progress=progress)
     assert result.status == "accepted"
@@ -256,9 +260,54 @@ def test_labels_without_answers_are_for_classify_only_and_long_texts_are_named(w
     with pytest.raises(NothingToLearnError, match="use method = classify"):
         teach(workspace, str(path), "mood", quick)
     progress = Silent()
-    settings = [each for each in quick if not each.startswith(("method", "rehearsal"))]
+    settings = [each for each in quick if not each.startswith("method")]
     teach(workspace, str(path), "mood", [*settings, "steps=2"], progress=progress)
+    assert "rehearsal has no effect with classify." in progress.said
     assert any("tokens; at most 512 fit, and nothing is truncated" in warned for warned in progress.warned)
+
+
+def test_one_label_among_conversations_is_refused_wherever_the_split_puts_it(workspace, quick, tmp_path):
+    path = tmp_path / "mixed.jsonl"
+    settings = [each for each in quick if not each.startswith("method")]
+    for seed in range(3):
+        rows = [{"prompt": f"q{seed}{n}", "completion": "a"} for n in range(3)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"text": f"t{seed}", "label": "yes"}]))
+        with pytest.raises(ConfigError, match="have a label and the others none"):
+            teach(workspace, str(path), "mixed", [*settings, f"seed={seed}"])
+
+
+def test_a_context_without_an_answer_is_learned_from_and_never_tested_with(workspace, quick, tmp_path):
+    path = tmp_path / "contexts.jsonl"
+    bare = [{"prompt": f"red {n}", "privileged_context": "say ok"} for n in range(30)]
+    answered = [{"prompt": f"red {n}", "completion": "ok"} for n in range(100, 110)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*bare, *answered]))
+    settings = [*quick, "method.type=sdft", "method.max_new_tokens=4", "guards.teacher_check=off", "steps=2"]
+    result = teach(workspace, str(path), "red", settings)
+    assert len(workspace.scores(result.version.id, "red")) == 2
+    path.write_text("".join(json.dumps(row) + "\n" for row in bare))
+    with pytest.raises(DataError, match="has no answer to compare with"):
+        teach(workspace, _chat_file(tmp_path), "red", settings, test_source=str(path))
+
+
+def test_a_run_that_collapses_goes_on_with_the_last_good_checkpoint(workspace, lesson, quick, monkeypatch):
+    from holdfast.errors import CollapseError
+    from holdfast.training.monitors import Monitors
+
+    def collapse(monitors, step, rows, kl):
+        if step == 40:
+            raise CollapseError("the run was stopped: no rollout ended its turn.")
+        return {}
+
+    monkeypatch.setattr(Monitors, "observe", collapse)
+    settings = [*quick, "guards.window=10"]
+    progress = Silent()
+    settings[-2] = "method.type=sdft"
+    settings += ["method.max_new_tokens=4", "guards.teacher_check=off"]
+    result = teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", settings, progress=progress)
+    assert any("Going on with that checkpoint, of step 28" in warned for warned in progress.warned)
+    assert max(step.step for step in workspace.steps(result.run_id)) == 36  # recorded with the checkpoint that went
+    with pytest.raises(CollapseError):
+        teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", [*settings, "guards.window=39", "steps=41"])
 
 
 def test_rows_that_are_all_too_long_are_kept_with_their_reasons(workspace, quick, tmp_path):
@@ -279,10 +328,12 @@ def _chat_file(folder):
 def test_an_order_that_cannot_be_carried_out_says_why(workspace, lesson, quick, tmp_path):
     empty = tmp_path / "bad.jsonl"
     empty.write_text('{"prompt": "x", "completion": ""}\n')
-    with pytest.raises(NothingToLearnError, match=r"bad\.jsonl: no row could be used"):
+    with pytest.raises(NothingToLearnError, match=r"No row could be used.\n  .*bad\.jsonl:1: "):
         teach(workspace, str(empty), "red", quick)
+    (kept,) = workspace.run_folder(workspace.runs()[0].id).glob("**/rejected.jsonl")
+    assert json.loads(kept.read_text())["raw"] == '{"prompt": "x", "completion": ""}'
     with pytest.raises(ConfigError, match="1 to 80 printable characters"):
         teach(workspace, lesson("red.jsonl", "red", "ok", 5), " ", quick)
     with pytest.raises(DataError, match="No item is left to test on"):
         teach(workspace, lesson("one.jsonl", "red", "ok", 1), "red", quick)
-    assert [run.state for run in workspace.runs()] == ["failed"]
+    assert [run.state for run in workspace.runs()] == ["failed", "failed"]

@@ -7,29 +7,50 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import door, tables
-from holdfast.cli.options import ColumnOption, DataArgument, JsonOption, ModelOption, WorkspaceOption, columns_of
+from holdfast.cli.options import (
+    ColumnOption,
+    ConfigOption,
+    DataArgument,
+    JsonOption,
+    MethodOption,
+    ModelOption,
+    SetOption,
+    TemplateOption,
+    WorkspaceOption,
+    columns_of,
+)
 
 
 def render(
     data: DataArgument,
     *,
+    method: MethodOption = None,
     model: ModelOption = None,
+    chat_template: TemplateOption = None,
     column: ColumnOption = None,
     num: Annotated[int, typer.Option("--num", "-n", min=1, help="Examples to show.")] = 2,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=1, help="Longest example.", show_default="the model's context")
     ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show examples as the model will read them, with the part it is trained on marked.
 
-    Also checks every line of the file and names those that would be rejected, with the reason.
+    Also checks every line of the file, and names those that `learn` would reject, with the reason. With
+    --method sdft it also shows what the teacher reads. It needs no workspace.
 
     Example: holdfast render refunds.jsonl --num 1
     """
     from holdfast.jobs.render import render as render_data
+    from holdfast.jobs.workspace import reading_here
 
-    found = render_data(data, base=model or "holdfast:tiny", num=num, max_tokens=max_tokens, columns=columns_of(column))
+    given = [("method", method), ("base", model), ("batch.max_tokens", max_tokens)]
+    words = [f"{key}={value}" for key, value in given if value is not None]
+    recipe, template = reading_here(workspace, config, [*(overrides or []), *words], chat_template)
+    found = render_data(data, recipe=recipe, num=num, columns=columns_of(column), chat_template=template)
     if as_json:
         door.put_json(found.to_json())
     else:

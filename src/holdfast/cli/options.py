@@ -29,6 +29,19 @@ ModelOption = Annotated[
         show_default="the workspace's, or holdfast:tiny",
     ),
 ]
+MethodOption = Annotated[
+    str | None,
+    typer.Option("--method", help="auto, sft, sdft or classify.", show_default="the recipe's, or auto"),
+]
+TemplateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--chat-template",
+        help="A Jinja file that writes the model's turns, where its tokenizer has no chat template or a wrong one.",
+        show_default="the tokenizer's own",
+        dir_okay=False,
+    ),
+]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="A recipe in TOML.", show_default=False, dir_okay=False)
 ]

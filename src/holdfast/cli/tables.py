@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 OPEN, CLOSE = "⟦", "⟧"
 """Stand around the trained part, so that it shows without colours too."""
+LONGEST = 6000
+"""Characters of one piece of text that are shown; the middle of a longer one is left out, and said to be."""
 
 
 def _console() -> Console:
@@ -52,12 +54,28 @@ def show_rendered(found: Rendering) -> None:
         )
         text = Text()
         for piece, trained in one.pieces:
-            text.append(f"{OPEN}{piece}{CLOSE}" if trained else piece, style="green" if trained else "dim")
+            seen = without_middle(piece)
+            text.append(f"{OPEN}{seen}{CLOSE}" if trained else seen, style="green" if trained else "dim")
         console.print(text, soft_wrap=True)
+        if one.teacher is not None:
+            console.print(Text("the teacher reads:", style="bold"))
+            console.print(Text(without_middle(one.teacher), style="dim"), soft_wrap=True)
     if found.rejected:
         console.print(Text(f"{len(found.rejected)} rows would be rejected:", style="bold yellow"))
     for row in found.rejected:
         console.print(f"  {row.source}:{row.line}: {row.reason}", markup=False, soft_wrap=True)
+
+
+def without_middle(text: str) -> str:
+    """Returns a text that a person can look through; `--json` has the whole.
+
+    >>> without_middle("x" * 7000).count("x")
+    6000
+    """
+    if len(text) <= LONGEST:
+        return text
+    half = LONGEST // 2
+    return f"{text[:half]} [… {len(text) - LONGEST:,} characters …] {text[-half:]}"
 
 
 def show_matrix(found: Matrix) -> None:

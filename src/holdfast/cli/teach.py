@@ -14,8 +14,10 @@ from holdfast.cli.options import (
     DataArgument,
     GraderOption,
     JsonOption,
+    MethodOption,
     ModelOption,
     SetOption,
+    TemplateOption,
     TestOption,
     VersionOption,
     WorkspaceOption,
@@ -53,6 +55,7 @@ def init(
     folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to make it.")] = Path(),
     *,
     model: ModelOption = None,
+    chat_template: TemplateOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a workspace: the folder .holdfast, which remembers skills, versions, runs and scores.
@@ -61,7 +64,7 @@ def init(
     """
     from holdfast.jobs.workspace import create
 
-    made = create(folder, base=model or "holdfast:tiny")
+    made = create(folder, base=model or "holdfast:tiny", chat_template=chat_template)
     if as_json:
         door.put_json({"workspace": str(made.path), "base": made.base, "version": made.version})
         return
@@ -73,10 +76,7 @@ def learn(
     data: DataArgument,
     *,
     skill: Annotated[str, typer.Option("--skill", "-s", help="A name for what is learned.", show_default=False)],
-    method: Annotated[
-        str | None,
-        typer.Option("--method", help="auto, sft, sdft or classify.", show_default="the recipe's, or auto"),
-    ] = None,
+    method: MethodOption = None,
     model: ModelOption = None,
     test: TestOption = None,
     column: ColumnOption = None,
@@ -96,6 +96,7 @@ def learn(
     """Teach the current version a new skill and promote the result if no earlier skill suffers.
 
     Killed or stopped, the same command goes on where it was. Exit code 3: the gate refused the result.
+    Where there is no workspace yet, --model makes one here that starts from that model.
 
     Example: holdfast learn refunds.jsonl --skill refunds --test refunds.test.jsonl
     """
@@ -107,7 +108,8 @@ def learn(
 
     given = [("method", method), ("base", model), ("evaluation.grader", grader), ("steps", steps), ("seed", seed)]
     words = [f"{key}={value}" for key, value in given if value is not None]
-    place = workspaces.find(workspace)
+    watcher = reporter()
+    place = workspaces.find_or_create(workspace, base=model, progress=watcher)
     recipe = workspaces.recipe_for(place, config, [*(overrides or []), *words])
     with StopSwitch().listening() as stop:
         result = run_learn(
@@ -115,7 +117,7 @@ def learn(
             data,
             skill=skill,
             recipe=recipe,
-            progress=reporter(),
+            progress=watcher,
             test_source=test,
             columns=columns_of(column),
             again=again,

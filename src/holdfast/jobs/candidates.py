@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from holdfast.errors import StoreError
+from holdfast.errors import CollapseError, StoreError
 from holdfast.jobs.remedies import CHECKPOINT_SHARES
-from holdfast.jobs.train import drive, marks
+from holdfast.jobs.train import drive, go_back, marks
 from holdfast.types import Version
 
 if TYPE_CHECKING:
@@ -99,16 +99,25 @@ class Candidates:
                 metrics = {**step.metrics, "learning_rate": step.learning_rate, "grad_norm": step.grad_norm}
                 job.workspace.record_step(job.run_id, before + step.index, step.loss, metrics)
 
-        drive(
-            run,
-            self._folder(attempt.index),
-            every=recipe.checkpoint_every,
-            keep=marks(CHECKPOINT_SHARES, run.num_steps),
-            record=record,
-            progress=job.progress,
-            stop=job.stop,
-            title="training" if attempt.index == 0 else f"training again ({attempt.index})",
-        )
+        try:
+            drive(
+                run,
+                self._folder(attempt.index),
+                every=recipe.checkpoint_every,
+                keep=marks(CHECKPOINT_SHARES, run.num_steps),
+                record=record,
+                progress=job.progress,
+                stop=job.stop,
+                title="training" if attempt.index == 0 else f"training again ({attempt.index})",
+            )
+        except CollapseError as error:
+            good = go_back(self._folder(attempt.index), run.done - recipe.guards.window)
+            if good is None:
+                raise
+            job.note(
+                f"{error.message} Going on with that checkpoint, of step {good}: the gate judges it.", warning=True
+            )
+            self.learner.load_candidate_state(self._checkpoint(attempt.index, 1.0))
 
     def _checkpoint(self, training: int, share: float) -> Mapping[str, Tensor]:
         """Returns the candidate's weights at a share of a training."""

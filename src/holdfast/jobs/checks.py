@@ -46,7 +46,9 @@ def run_checks(
         return
     if method_was_auto and not any(e.privileged_context or e.document for e in examples):
         job.note("Reading a demonstration does not make this model better, so it is trained by sft instead of sdft.")
-        job.recipe = job.recipe.model_copy(update={"method": SftConfig()})
+        job.recipe, unread = job.recipe.with_method(SftConfig())
+        for name in unread:
+            job.note(f"{name} has no effect with sft.")
     elif job.recipe.guards.teacher_check == "refuse":
         require_better_teacher(report)
     else:

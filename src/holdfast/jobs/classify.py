@@ -16,7 +16,7 @@ from holdfast.evaluation.gate import Pair, decide
 from holdfast.evaluation.metrics import macro_f1
 from holdfast.evaluation.run import ItemResult, evaluate
 from holdfast.graders import grader
-from holdfast.jobs.model import adapter_of_recipe, weights_of
+from holdfast.jobs.model import adapter_of_recipe, open_base, weights_of
 from holdfast.jobs.train import drive
 from holdfast.training.config import ClassifyConfig, Recipe
 from holdfast.types import Completion, Example, Message, Skill, Version
@@ -159,14 +159,13 @@ def stored_classifier(workspace: Workspace, version: Version) -> Callable[[Seque
 def open_classifier(workspace: Workspace, version: Version) -> tuple[Learner, Classify]:
     """Returns the weights and the head of a version of kind classify."""
     from holdfast.models.learner import Learner
-    from holdfast.models.load import load
     from holdfast.training.methods.classify import Classify
 
     folder = weights_of(workspace, version)
     if folder is None or not is_classifier(workspace, version):
         raise ConfigError(f"Version {version.id} is a chat model, not a classifier.", param="version")
     recipe = Recipe.from_mapping(version.recipe)
-    loaded = load(version.base, dtype=recipe.precision)
+    loaded = open_base(workspace, version.base, dtype=recipe.precision)
     learner = Learner.create(loaded, adapter_of_recipe(recipe), start=folder, gradient_checkpointing=False)
     labels = tuple(json.loads((folder / HEAD / "labels.json").read_text(encoding="utf-8")))
     one_of_each = [Example(label, (Message("user", label),), label=label) for label in labels]

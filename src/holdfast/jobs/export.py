@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import ConfigError
 from holdfast.jobs.classify import is_classifier, open_classifier
-from holdfast.jobs.model import adapter_of, weights_of
+from holdfast.jobs.model import adapter_of, open_base, weights_of
 from holdfast.jobs.workspace import chosen_version
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ def export(workspace: Workspace, to: Path, *, version: str | None = None, merge:
 
 def _write(workspace: Workspace, version: Version, to: Path, *, merge: bool) -> tuple[str, str]:
     """Writes the files; returns their form and how to load them."""
-    from holdfast.models.load import load
-
     to.parent.mkdir(parents=True, exist_ok=True)
     folder = weights_of(workspace, version)
     if folder is not None and is_classifier(workspace, version):
@@ -71,13 +69,13 @@ def _write(workspace: Workspace, version: Version, to: Path, *, merge: bool) -> 
     if folder is not None and not merge:
         shutil.copytree(folder, to)
         if adapter_of(version) is not None:
-            base = load(version.base).model.config.name_or_path or version.base
+            base = open_base(workspace, version.base).model.config.name_or_path or version.base
             return (
                 "an adapter",
                 f"PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base!r}), {{folder!r}})",
             )
         return "full weights", "AutoModelForCausalLM.from_pretrained({folder!r})"
-    loaded = load(version.base)
+    loaded = open_base(workspace, version.base)
     model = loaded.model
     if folder is not None:
         from holdfast.models.merge import merged

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, cast
 
+from holdfast.data.folder import load_prepared
 from holdfast.jobs.folder import RunFolder
 from holdfast.jobs.overview import skill_matrix
 from holdfast.jobs.reporting import report_path, write
@@ -13,6 +14,7 @@ from holdfast.jobs.words import verdict_sentences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from holdfast.evaluation.verdict import Verdict
     from holdfast.jobs.job import Job
@@ -85,5 +87,20 @@ def recorded(workspace: Workspace, run: RunRecord, *, already: bool = True) -> L
         words=cast("list[str]", outcome["words"]),
         matrix=skill_matrix(workspace),
         report_path=report_path(folder),
+        data=_data(folder),
         already=already,
     )
+
+
+def _data(folder: Path) -> dict[str, JSONValue]:
+    """Returns what became of the rows, and where the rejected ones are kept with their reasons."""
+    prepared = folder / "prepared"
+    report = load_prepared(prepared).report
+    return {
+        "rows": report.num_rows,
+        "train": report.num_train,
+        "test": report.num_test,
+        "rejected": report.num_rejected,
+        "reasons": dict(report.reasons),
+        "rejected_file": str(prepared / "rejected.jsonl"),
+    }

@@ -19,7 +19,8 @@ from holdfast.jobs.checks import run_checks
 from holdfast.jobs.finish import finish, recorded
 from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.judge import judge, slips
-from holdfast.jobs.material import judge_test_size, read_all
+from holdfast.jobs.material import judge_test_size, read_all, require_rows
+from holdfast.jobs.model import open_base
 from holdfast.jobs.order import Order, decided_run, open_job
 from holdfast.jobs.remedies import Attempt, attempts, worth_a_remedy
 from holdfast.jobs.reminders import reminders_for
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from holdfast.jobs.progress import Reporter
     from holdfast.jobs.result import LearnResult
     from holdfast.models.learner import Learner
+    from holdfast.models.load import Device, Dtype
     from holdfast.store.workspace import Workspace
     from holdfast.training.config import Recipe
     from holdfast.training.rehearsal import Reminder
@@ -99,11 +101,11 @@ def _check_name(skill: str) -> None:
 
 
 def _carry_out(job: Job, raw: Raw) -> LearnResult:
-    from holdfast.models.load import load
-
+    require_rows(job.folder.path / "prepared", raw)
     kept = cast("dict[str, dict[str, JSONValue]] | None", job.folder.read("settled"))
     machine = kept["recipe"] if kept else job.recipe.model_dump(mode="json")
-    loaded = load(job.recipe.base, dtype=machine["precision"], device=machine["device"])  # pyright: ignore[reportArgumentType]
+    precision, device = cast("Dtype", machine["precision"]), cast("Device", machine["device"])
+    loaded = open_base(job.workspace, job.recipe.base, dtype=precision, device=device)
     job.enter("preparing")
     data = prepared(job, raw, loaded)
     settled = settle(job, loaded, data)
@@ -144,7 +146,7 @@ def _teach(
     candidates = Candidates(job, learner, examples, remind, facts)
     gate = job.recipe.gate
     tried: list[tuple[Attempt, Version, Verdict]] = []
-    for attempt in attempts(gate.remedies, gate.remedy_budget):
+    for attempt in attempts(gate.remedies, gate.remedy_budget, rehearsed=job.recipe.rehearsal.enabled):
         if tried:
             job.note(f"Remedy {attempt.index}: {attempt.words}.")
         job.enter("training")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 ENOUGH_TEST_ITEMS = 149
 """With fewer, not even a test without any difference shows at 95 % that a skill lost at most 2 points."""
-NAMED_REJECTIONS = 5
+NAMED_REJECTIONS = 20
+"""So many rejected rows are named on the screen; all of them are in rejected.jsonl."""
 MANY_EXAMPLES = 2000
 """So many take long enough to check that a person wants to see how far it is."""
 
@@ -70,12 +72,18 @@ def read_all(
             progress.say(note)
         return found
 
-    raw = Raw(take(source), take(test_source) if test_source else None)
+    return Raw(take(source), take(test_source) if test_source else None)
+
+
+def require_rows(folder: Path, raw: Raw) -> None:
+    """Raises when a file has no row that could be read; the rows and their reasons are kept in `folder`."""
+    rejected = [*raw.train.rejected, *(raw.test.rejected if raw.test is not None else ())]
     if not raw.train.examples:
-        raise NothingToLearnError(f"{source}: no row could be used. {first_reasons(raw.train.rejected)}")
+        write_rejected(folder, rejected)
+        raise NothingToLearnError(f"No row could be used.{_listed(raw.train.rejected, folder)}")
     if raw.test is not None and not raw.test.examples:
-        raise DataError(f"{test_source}: no row could be used. {first_reasons(raw.test.rejected)}", param="test")
-    return raw
+        write_rejected(folder, rejected)
+        raise DataError(f"No row of the test could be used.{_listed(raw.test.rejected, folder)}", param="test")
 
 
 def prepare_all(
@@ -92,7 +100,7 @@ def prepare_all(
     rejected = list(train.rejected)
     notes = [*raw.train.notes, *train.report.notes]
     if raw.test is None:
-        kept, test = split(train.kept, test_share=recipe.evaluation.test_share, seed=derive_seed(recipe.seed, "split"))
+        kept, test = _split(train.kept, recipe)
         notes.append(f"no test file was given: {len(test)} of {len(train.kept)} examples are held out as the test")
         progress.say(notes[-1] + ".")
     else:
@@ -102,16 +110,14 @@ def prepare_all(
         notes += [*raw.test.notes, *tested.report.notes]
         kept, test = disjoint.kept, tested.kept
     if rejected:
-        where = folder / "rejected.jsonl"
-        progress.warn(f"{len(rejected)} rows are not used: {first_reasons(rejected)} All of them: {where}")
+        progress.warn(f"{len(rejected)} rows are not used:{_listed(rejected, folder)}")
     if not kept or not test:
         write_rejected(folder, rejected)
     if not kept:
-        raise NothingToLearnError(f"No example is left to learn from. {first_reasons(rejected)}")
+        raise NothingToLearnError(f"No example is left to learn from.{_listed(rejected, folder)}")
     if not test:
-        raise DataError(
-            f"No item is left to test on. Give a test file with --test. {first_reasons(rejected)}", param="test"
-        )
+        text = f"No item is left to test on. Give a test file with --test.{_listed(rejected, folder)}"
+        raise DataError(text, param="test")
     report = data_report([*kept, *test], rejected, format=raw.train.format, notes=list(dict.fromkeys(notes)))
     write_prepared(folder, kept, test, rejected, report)
     return load_prepared(folder)
@@ -141,8 +147,21 @@ def put_items(workspace: Workspace, items: Sequence[Example]) -> str:
     return workspace.files.put_bytes(("\n".join(lines) + "\n").encode())
 
 
-def first_reasons(rejected: Sequence[Rejected]) -> str:
-    """Returns the first rejections in words."""
-    lines = [f"{row.source}:{row.line}: {row.reason}" for row in rejected[:NAMED_REJECTIONS]]
-    more = len(rejected) - len(lines)
-    return "; ".join(lines) + (f"; and {more} more" if more > 0 else "") + ("." if lines else "")
+def _split(examples: Sequence[Example], recipe: Recipe) -> tuple[list[Example], list[Example]]:
+    """Returns training and test examples; one without an answer can be learned from and not tested with."""
+    answered = [each for each in examples if each.demonstration is not None or each.label is not None]
+    ids = {example.id for example in answered}
+    parts = split(answered, test_share=recipe.evaluation.test_share, seed=derive_seed(recipe.seed, "split"))
+    return [*parts.train, *(example for example in examples if example.id not in ids)], parts.test
+
+
+def _listed(rejected: Sequence[Rejected], folder: Path) -> str:
+    """Returns the first rejections, one on a line, how many more there are of which kind, and where all of them are."""
+    if not rejected:
+        return ""
+    lines = [f"  {row.source}:{row.line}: {row.reason}" for row in rejected[:NAMED_REJECTIONS]]
+    more = Counter(row.kind for row in rejected[NAMED_REJECTIONS:])
+    if more:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in more.most_common())
+        lines.append(f"  and {more.total()} more ({kinds})")
+    return "\n".join(["", *lines, f"All of them, with the rows: {folder / 'rejected.jsonl'}"])

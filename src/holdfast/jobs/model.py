@@ -12,15 +12,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast.models.learner import Learner
-    from holdfast.models.load import Loaded
+    from holdfast.models.load import Device, Dtype, Loaded
     from holdfast.store.workspace import Workspace
-    from holdfast.training.config import SdftConfig
-    from holdfast.types import Example, Version
+    from holdfast.types import Version
 
 
 def weights_of(workspace: Workspace, version: Version) -> Path | None:
     """Returns the folder with a version's adapter or weights, or None for the bare base."""
     return workspace.files.path_of(version.weights_hash) if version.weights_hash else None
+
+
+def chat_template_of(workspace: Workspace) -> str | None:
+    """Returns the chat template that the workspace was made with, or None for the tokenizer's own."""
+    first = workspace.versions()[0]
+    template = workspace.facts(first.id).get("chat_template")
+    return str(template) if template is not None else None
+
+
+def open_base(workspace: Workspace, base: str, *, dtype: Dtype = "auto", device: Device = "auto") -> Loaded:
+    """Returns the model `base` with the workspace's chat template."""
+    from holdfast.models.load import load
+
+    return load(base, dtype=dtype, device=device, chat_template=chat_template_of(workspace))
 
 
 def adapter_of(version: Version) -> AdapterConfig | None:
@@ -53,10 +66,9 @@ def inherited_adapter(recipe: Recipe, parent: Version) -> Recipe:
 def learner_of(workspace: Workspace, version: Version, *, recipe: Recipe | None = None) -> Learner:
     """Returns a learner whose candidate and current both are `version`, for asking it questions."""
     from holdfast.models.learner import Learner
-    from holdfast.models.load import load
 
     settings = recipe or Recipe(base=version.base)
-    loaded = load(version.base, dtype=settings.precision, device=settings.device)
+    loaded = open_base(workspace, version.base, dtype=settings.precision, device=settings.device)
     start = weights_of(workspace, version)
     return Learner.create(loaded, adapter_of(version), start=start, gradient_checkpointing=False)
 
@@ -65,25 +77,3 @@ def adapter_of_recipe(recipe: Recipe) -> AdapterConfig | None:
     """Returns the adapter settings of a resolved recipe, or None for full fine-tuning."""
     assert recipe.adapter != "auto"
     return None if recipe.adapter == "none" else recipe.adapter
-
-
-def context_of(loaded: Loaded) -> int:
-    """Returns how many tokens the model reads."""
-    from holdfast.models.load import context_length
-
-    return context_length(loaded.model)
-
-
-def teacher_problem(loaded: Loaded, example: Example, config: SdftConfig) -> str | None:
-    """Returns why the SDFT teacher cannot read an example, or None."""
-    from holdfast.models.render import TEACHER_TEMPLATE, render_teacher_prompt
-
-    template = config.teacher_template or TEACHER_TEMPLATE
-    num_tokens = len(render_teacher_prompt(loaded.tokenizer, example, template=template))
-    context = context_of(loaded)
-    if num_tokens + config.max_new_tokens <= context:
-        return None
-    return (
-        f"the teacher's prompt has {num_tokens} tokens; with {config.max_new_tokens} for the answer it does not fit "
-        f"the {context} that the model reads"
-    )

@@ -46,20 +46,24 @@ class Attempt:
         return self.training == self.index
 
 
-def attempts(kinds: Sequence[str], budget: int) -> list[Attempt]:
+def attempts(kinds: Sequence[str], budget: int, *, rehearsed: bool = True) -> list[Attempt]:
     """Returns the training and at most `budget` remedies, in the order to try them.
+
+    Without rehearsal (`rehearsed`) there is no more of it to give: that remedy is left out, and a lower learning
+    rate comes alone.
 
     >>> [attempt.kind for attempt in attempts(["interpolation", "rehearsal"], 3)]
     ['trained', 'interpolation', 'rehearsal', 'interpolation']
     """
     plan = [Attempt(0, "trained", "the trained weights")]
-    rounds = [(strength, kind) for strength in range(2) for kind in kinds]
-    return plan + [_remedy(index, kind, strength) for index, (strength, kind) in enumerate(rounds[:budget], start=1)]
+    rounds = [(strength, kind) for strength in range(2) for kind in kinds if rehearsed or kind != "rehearsal"]
+    chosen = enumerate(rounds[:budget], start=1)
+    return plan + [_remedy(index, kind, strength, rehearsed=rehearsed) for index, (strength, kind) in chosen]
 
 
-def _remedy(index: int, kind: str, strength: int) -> Attempt:
+def _remedy(index: int, kind: str, strength: int, *, rehearsed: bool) -> Attempt:
     share, blend = CHECKPOINT_SHARES[strength], BLENDS[strength]
-    more, slower = REHEARSAL_FACTORS[strength], RATE_FACTORS[strength]
+    more, slower = REHEARSAL_FACTORS[strength] if rehearsed else 1.0, RATE_FACTORS[strength]
     if kind == "earlier_checkpoint":
         words = f"an earlier checkpoint, at {share:.0%} of the training"
         return Attempt(index, "earlier_checkpoint", words, at_share=share)
@@ -69,7 +73,8 @@ def _remedy(index: int, kind: str, strength: int) -> Attempt:
     if kind == "rehearsal":
         words = f"training again with {more:g} times the reminders"
         return Attempt(index, "rehearsal", words, training=index, rehearsal_factor=more)
-    words = f"training again with {more:g} times the reminders and {slower:g} times the learning rate"
+    also = f"{more:g} times the reminders and " if rehearsed else ""
+    words = f"training again with {also}{slower:g} times the learning rate"
     return Attempt(index, "lower_learning_rate", words, training=index, rehearsal_factor=more, rate_factor=slower)
 
 

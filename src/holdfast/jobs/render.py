@@ -5,24 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from holdfast.data.prepare import prepare
 from holdfast.data.read import read
-from holdfast.errors import DataError
+from holdfast.errors import HoldfastError
+from holdfast.jobs.admission import open_reader, train_problem
+from holdfast.training.config import SdftConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from holdfast.data.rejected import Rejected
-    from holdfast.types import JSONValue
+    from holdfast.jobs.admission import Reader
+    from holdfast.training.config import Recipe
+    from holdfast.types import Example, JSONValue
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One example as text pieces; a piece is trained on or only read."""
+    """One example as text pieces; a piece is trained on or only read. `teacher` is what an SDFT teacher reads."""
 
     source: str
     num_tokens: int
     pieces: list[tuple[str, bool]]
     problem: str | None
+    teacher: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class Rendering:
                     "source": one.source,
                     "num_tokens": one.num_tokens,
                     "pieces": [{"text": text, "trained": trained} for text, trained in one.pieces],
+                    "teacher": one.teacher,
                     "problem": one.problem,
                 }
                 for one in self.shown
@@ -59,31 +66,58 @@ class Rendering:
 
 
 def render(
-    source: str, *, base: str, num: int, max_tokens: int | None = None, columns: Mapping[str, str] | None = None
+    source: str,
+    *,
+    recipe: Recipe,
+    num: int,
+    columns: Mapping[str, str] | None = None,
+    chat_template: str | None = None,
 ) -> Rendering:
-    """Returns the first `num` examples of `source` rendered for `base`, and every row with a problem.
+    """Returns the first `num` examples of `source` as the recipe's model reads them, and every row with a problem.
 
-    `columns` maps Holdfast's column names to those of the source.
+    Rows are rejected here for the reasons for which `learn` rejects them with this recipe. `columns` maps
+    Holdfast's column names to those of the source.
     """
     found = read(source, columns=columns)
-    if not found.examples:
-        reasons = "; ".join(f"line {row.line}: {row.reason}" for row in found.rejected[:5])
-        raise DataError(f"{source}: no line could be read as an example. {reasons}")
-    from holdfast.data.rejected import Rejected
-    from holdfast.models.load import load_tokenizer
-    from holdfast.models.render import problem_of, show
+    reader = open_reader(recipe.base, chat_template=chat_template)
+    done = prepare(
+        found.examples, check=lambda example: train_problem(reader, example, recipe), rejected=found.rejected
+    )
+    reasons = {f"{row.source}:{row.line}": row.reason for row in done.rejected}
+    shown = [_shown(reader, example, recipe, reasons.get(example.source)) for example in found.examples[:num]]
+    notes = [*found.notes, *done.report.notes]
+    return Rendering(
+        source, found.format, recipe.base, len(done.kept), shown, done.rejected, list(dict.fromkeys(notes))
+    )
 
-    tokenizer = load_tokenizer(base)
-    limit = max_tokens or int(min(tokenizer.model_max_length, 1 << 30))
-    shown: list[Shown] = []
-    rejected = list(found.rejected)
-    for position, example in enumerate(found.examples):
-        problem = None if example.label is not None else problem_of(tokenizer, example, limit)
-        if problem is not None:
-            name, _, line = example.source.rpartition(":")
-            rejected.append(Rejected(name or source, int(line) if line.isdigit() else position + 1, problem, ""))
-        if position < num:
-            pieces = show(tokenizer, example)
-            num_tokens = sum(len(tokenizer.encode(text, add_special_tokens=False)) for text, _ in pieces)
-            shown.append(Shown(example.source, num_tokens, pieces, problem))
-    return Rendering(source, found.format, base, len(found.examples), shown, rejected, list(found.notes))
+
+def _shown(reader: Reader, example: Example, recipe: Recipe, problem: str | None) -> Shown:
+    """Returns the example as it is read; one that cannot be rendered at all shows its reason alone."""
+    pieces, teacher = list[tuple[str, bool]](), None
+    try:
+        pieces = _pieces(reader, example, recipe)
+        if isinstance(recipe.method, SdftConfig):
+            teacher = _teacher_text(reader, example, recipe.method)
+    except HoldfastError as error:
+        problem = problem or error.message
+    text_ids = (reader.tokenizer.encode(text, add_special_tokens=False) for text, _ in pieces)
+    return Shown(example.source, sum(map(len, text_ids)), pieces, problem, teacher)
+
+
+def _pieces(reader: Reader, example: Example, recipe: Recipe) -> list[tuple[str, bool]]:
+    from holdfast.models.render import render_prompt, show
+
+    if example.label is not None and recipe.method.type in ("auto", "classify"):
+        from holdfast.training.methods.classify import text_of
+
+        return [(text_of(example), False), (f" -> {example.label}", True)]
+    if example.demonstration is None:
+        return [(str(reader.tokenizer.decode(render_prompt(reader.tokenizer, example.prompt, example.tools))), False)]
+    return show(reader.tokenizer, example)
+
+
+def _teacher_text(reader: Reader, example: Example, config: SdftConfig) -> str:
+    from holdfast.models.render import TEACHER_TEMPLATE, render_teacher_prompt
+
+    ids = render_teacher_prompt(reader.tokenizer, example, template=config.teacher_template or TEACHER_TEMPLATE)
+    return str(reader.tokenizer.decode(ids))

@@ -18,7 +18,8 @@ class LearnResult:
     """The version that was made, whether it is current now, the gate's verdict, and the report.
 
     `words` says in sentences what was learned and what was kept. `attempts` lists every candidate with how it
-    was made, its scores and the gate's decision. `already` is True when nothing had to be done.
+    was made, its scores and the gate's decision. `data` counts the rows: used, rejected by kind, and where those are
+    kept. `already` is True when nothing had to be done.
     """
 
     status: Literal["accepted", "refused"]
@@ -31,6 +32,7 @@ class LearnResult:
     words: list[str]
     matrix: Matrix
     report_path: Path
+    data: Mapping[str, JSONValue]
     already: bool = False
 
     def to_json(self) -> dict[str, JSONValue]:
@@ -48,5 +50,6 @@ class LearnResult:
             "words": list(self.words),
             "matrix": self.matrix.to_json(),
             "report": str(self.report_path),
+            "data": dict(self.data),
             "already": self.already,
         }

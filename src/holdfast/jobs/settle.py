@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from holdfast.errors import ConfigError
+from holdfast.jobs.admission import reader_of, teacher_problem
 from holdfast.jobs.grading import choose_grader
-from holdfast.jobs.model import inherited_adapter, teacher_problem
-from holdfast.training.config import AutoConfig, Recipe, SdftConfig, SftConfig
+from holdfast.jobs.model import inherited_adapter
+from holdfast.training.config import AutoConfig, ClassifyConfig, Recipe, SdftConfig, SftConfig
 from holdfast.training.defaults import (
     choose_adapter,
     choose_l2_sp,
@@ -58,12 +60,15 @@ def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
         choice = choose(data.train)
         config, reason = choice.config, choice.reason
         if isinstance(config, SdftConfig) and not any(e.privileged_context or e.document for e in data.train):
-            long = sum(teacher_problem(loaded, example, config) is not None for example in data.train)
+            reader = reader_of(loaded)
+            long = sum(teacher_problem(reader, example, config) is not None for example in data.train)
             if long:
                 config = SftConfig()
                 reason = f"sft: the prompt of an SDFT teacher does not fit the model for {long} of the examples"
-        recipe = recipe.model_copy(update={"method": config})
+        recipe, unread = recipe.with_method(config)
         reasons.append(f"method {reason}")
+        reasons += [f"{name} has no effect with {config.type}" for name in unread]
+        _require_one_kind(config, data.test)
     num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     if isinstance(recipe.method, SdftConfig) and recipe.method.skip_tokens == "auto":
         skip = choose_skip_tokens(recipe.method, num_parameters)
@@ -101,6 +106,17 @@ def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
         "method_was_auto": was_auto,
         "reasons": cast("list[JSONValue]", reasons),
     }
+
+
+def _require_one_kind(config: SftConfig | SdftConfig | ClassifyConfig, test: Sequence[Example]) -> None:
+    """Refuses a test that mixes labels with answers: no one method can be judged by it."""
+    labelled = sum(example.label is not None for example in test)
+    if labelled not in ((len(test),) if isinstance(config, ClassifyConfig) else (0,)):
+        raise ConfigError(
+            f"{labelled} of {len(test)} test items have a label and the others none, and {config.type} was chosen for "
+            "the training examples. Split the file, or name a method.",
+            param="method",
+        )
 
 
 def _grader(recipe: Recipe, test: Sequence[Example]) -> tuple[str, str]:

@@ -61,6 +61,15 @@ def drive(
             stop.check()
 
 
+def go_back(folder: Path, step: int) -> int | None:
+    """Deletes the checkpoints after `step` and returns the step of the newest that is left; None if none is left."""
+    from holdfast.models.checkpoint import latest_checkpoint, step_of
+
+    while (newest := latest_checkpoint(folder)) is not None and step_of(newest) > step:
+        shutil.rmtree(newest)
+    return None if newest is None else step_of(newest)
+
+
 def _note(step: Step) -> str:
     parts = [f"loss {step.loss:.3f}"]
     if "kl" in step.metrics:

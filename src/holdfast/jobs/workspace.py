@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast.errors import ConfigError, StoreError
+from holdfast.errors import ConfigError, NotFoundError, StoreError
+from holdfast.jobs.model import chat_template_of
 from holdfast.store.workspace import FOLDER_NAME, Workspace
 from holdfast.training.config import Recipe
 from holdfast.types import Version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from holdfast.jobs.progress import Reporter
+    from holdfast.types import JSONValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +28,80 @@ class Created:
     version: str
 
 
-def create(folder: Path, *, base: str) -> Created:
-    """Makes a workspace in `folder` whose first version is the bare `base`."""
+def create(folder: Path, *, base: str, chat_template: Path | None = None) -> Created:
+    """Makes a workspace in `folder` whose first version is the bare `base`.
+
+    `chat_template` is a Jinja file that replaces the tokenizer's own template in everything done here.
+    """
     from holdfast.models.load import load_tokenizer
 
-    load_tokenizer(base)  # a base that cannot be loaded is better refused now than at the first lesson
+    template = read_template(chat_template)
+    load_tokenizer(base, chat_template=template)  # what cannot be loaded is better refused now than at a lesson
     with Workspace.create(folder / FOLDER_NAME) as workspace:
-        return Created(workspace.root, base, add_base(workspace, base).id)
+        return Created(workspace.root, base, add_base(workspace, base, chat_template=template).id)
 
 
-def add_base(workspace: Workspace, base: str) -> Version:
+def add_base(workspace: Workspace, base: str, *, chat_template: str | None = None) -> Version:
     """Registers the bare base as the first version and makes it the current one."""
-    version = workspace.add_version(Version("", None, base, weights_hash="", recipe={}, status="candidate"))
+    facts: dict[str, JSONValue] = {"chat_template": chat_template} if chat_template is not None else {}
+    first = Version("", None, base, weights_hash="", recipe={}, status="candidate")
+    version = workspace.add_version(first, facts=facts)
     workspace.promote(version.id, expect=None)
     return workspace.version(version.id)
+
+
+def read_template(path: Path | None) -> str | None:
+    """Returns the text of a chat template's file, or None without one."""
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--chat-template {path}: cannot be read ({error}).", param="chat_template") from None
 
 
 def find(path: Path | None = None) -> Workspace:
     """Returns the workspace at `path`, or the nearest one upward from the working folder."""
     return Workspace.open(path)
+
+
+def find_or_create(path: Path | None, *, base: str | None, progress: Reporter) -> Workspace:
+    """Returns the workspace as `find` does; where there is none, one is made here if a base was named."""
+    try:
+        return find(path)
+    except NotFoundError:
+        if path is not None or base is None:
+            raise
+    made = create(Path(), base=base)
+    progress.say(f"There was no workspace here: made one in {made.path} that starts from {base}.")
+    return find()
+
+
+def reading_here(
+    path: Path | None, config: Path | None, overrides: Sequence[str], chat_template: Path | None
+) -> tuple[Recipe, str | None]:
+    """Returns the recipe and the chat template to look at data with: the workspace's base, where there is one.
+
+    Nothing is learned here, so another base than the workspace's may be named.
+    """
+    recipe, template = read_recipe(config, overrides), read_template(chat_template)
+    try:
+        workspace = find(path)
+    except NotFoundError:
+        if path is not None:
+            raise
+        return recipe, template
+    base = current_version(workspace).base
+    if "base" not in recipe.model_fields_set:
+        recipe = recipe.model_copy(update={"base": base})
+    if template is None and recipe.base == base:
+        template = chat_template_of(workspace)
+    return recipe, template
+
+
+def read_recipe(config: Path | None, overrides: Sequence[str]) -> Recipe:
+    """Returns the recipe of a file, or the defaults, with overrides."""
+    return Recipe.from_toml(config, overrides) if config is not None else Recipe.from_overrides(overrides)
 
 
 def current_version(workspace: Workspace) -> Version:
@@ -64,7 +123,7 @@ def chosen_version(workspace: Workspace, version_id: str | None) -> Version:
 def recipe_for(workspace: Workspace, config: Path | None, overrides: Sequence[str]) -> Recipe:
     """Returns the recipe of a file (or the defaults) with overrides, on the workspace's base."""
     base = current_version(workspace).base
-    recipe = Recipe.from_toml(config, overrides) if config is not None else Recipe.from_overrides(overrides)
+    recipe = read_recipe(config, overrides)
     if "base" not in recipe.model_fields_set:
         return recipe.model_copy(update={"base": base})
     if recipe.base != base:

@@ -36,7 +36,7 @@ def save_checkpoint(folder: Path, state: Mapping[str, object], *, keep: int | No
     step = state.get("step")
     if not isinstance(step, int):
         newest = latest_checkpoint(folder)
-        step = _number(newest) + 1 if newest is not None else 0
+        step = step_of(newest) + 1 if newest is not None else 0
     target = folder / f"{_PREFIX}{step:08d}"
     with atomic_folder(target) as temporary:
         torch.save(dict(state), temporary / "state.pt")
@@ -70,10 +70,11 @@ def load_checkpoint(path: Path, *, device: str = "cpu") -> dict[str, object]:
 def _all(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted((p for p in folder.iterdir() if p.name.startswith(_PREFIX) and p.is_dir()), key=_number)
+    return sorted((p for p in folder.iterdir() if p.name.startswith(_PREFIX) and p.is_dir()), key=step_of)
 
 
-def _number(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """Returns the number in a checkpoint's name: the steps that were done."""
     return int(path.name.removeprefix(_PREFIX))
 
 

@@ -73,7 +73,7 @@ class Learner:
         self.name = loaded.name
         self.reasons = reasons
         self.device: torch.device = candidate.device
-        self.context_length = context_length(candidate)
+        self.context_length = context_length(candidate.config)
         self.vocab_size = int(_head_layer(candidate).weight.shape[0])
         self.gradient_checkpointing = False
         self._started_from_weights = started

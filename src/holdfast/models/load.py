@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,9 @@ from holdfast.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+Dtype: TypeAlias = Literal["auto", "float32", "bfloat16"]
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 TINY = "holdfast:tiny"
 TINY_FOLDER = Path(__file__).parent / "weights"
@@ -37,8 +40,8 @@ class Loaded:
 def load(
     name: str,
     *,
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    dtype: Dtype = "auto",
+    device: Device = "auto",
     chat_template: str | Path | None = None,
 ) -> Loaded:
     """Returns the model `name` and its tokenizer, in evaluation mode and with no code from the hub run.
@@ -63,9 +66,14 @@ def load(
     return Loaded(model=model, tokenizer=tokenizer, name=name, reasons=reasons)
 
 
-def context_length(model: PreTrainedModel) -> int:
-    """Returns how many tokens the model reads; without a bound of its own, more than anybody has."""
-    return int(getattr(model.config, "max_position_embeddings", 0)) or 1 << 30
+def load_config(name: str) -> PretrainedConfig:
+    """Returns the config of `name`, without loading any weights."""
+    return _load_config(name, _resolve(name))
+
+
+def context_length(config: PretrainedConfig) -> int:
+    """Returns how many tokens a model reads; without a bound of its own, more than anybody has."""
+    return int(getattr(config, "max_position_embeddings", 0)) or 1 << 30
 
 
 def load_tokenizer(name: str, *, chat_template: str | Path | None = None) -> PreTrainedTokenizerBase:
@@ -84,10 +92,12 @@ def load_tokenizer(name: str, *, chat_template: str | Path | None = None) -> Pre
         tokenizer.chat_template = _template_text(chat_template)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    # Every example is measured and an over-long one is named with its line: no second, nameless warning.
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     return tokenizer
 
 
-def choose_device(device: Literal["auto", "cpu", "cuda"]) -> tuple[str, str]:
+def choose_device(device: Device) -> tuple[str, str]:
     """Returns the device and the reason; `auto` takes a GPU when torch sees one."""
     if device == "cuda" and not torch.cuda.is_available():
         raise ModelError("device = 'cuda' was asked for, but torch sees no GPU. Use 'auto' or 'cpu'.", param="device")
@@ -98,7 +108,7 @@ def choose_device(device: Literal["auto", "cpu", "cuda"]) -> tuple[str, str]:
     return "cpu", "device cpu: torch sees no GPU"
 
 
-def choose_dtype(dtype: Literal["auto", "float32", "bfloat16"], device: str) -> tuple[torch.dtype, str]:
+def choose_dtype(dtype: Dtype, device: str) -> tuple[torch.dtype, str]:
     """Returns the weights' dtype and the reason; `auto` is bfloat16 on a GPU that has it, else float32."""
     if dtype != "auto":
         return getattr(torch, dtype), f"dtype {dtype}: as asked"

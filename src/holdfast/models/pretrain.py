@@ -276,7 +276,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Recipe().num_steps)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="measured when not given")
-    parser.add_argument("--log-every", type=int, default=200, help="steps between measurements of all abilities")
+    parser.add_argument("--log-every", type=int, default=500, help="steps between measurements of all abilities")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=NUMBER")
     options = parser.parse_args()
     extra = {}

@@ -121,10 +121,12 @@ def demonstration_text(message: Message) -> str:
 
 def problem_of(tokenizer: PreTrainedTokenizerBase, example: Example, max_tokens: int) -> str | None:
     """Returns why the example cannot be trained on, or None if it can."""
+    if problem := control_token_problem(tokenizer, example):
+        return problem
     try:
         rendered = render_example(tokenizer, example, max_tokens=max_tokens)
     except HoldfastError as error:
-        return error.message
+        return error.message.removeprefix(f"{example.source or example.id}: ")  # whoever asks knows where it stands
     if not any(rendered.completion_mask):
         return "no trainable token: no assistant turn with text and a weight above 0"
     ends = set(end_of_turn(tokenizer))
@@ -135,6 +137,37 @@ def problem_of(tokenizer: PreTrainedTokenizerBase, example: Example, max_tokens:
         names = ", ".join(repr(tokenizer.convert_ids_to_tokens(i)) for i in sorted(ends))
         return f"the end of the turn ({names}) is not trained, so the model would not learn to stop"
     return None
+
+
+def control_token_problem(tokenizer: PreTrainedTokenizerBase, example: Example) -> str | None:
+    """Returns the control token that the example's own text holds, in words, or None.
+
+    The tokenizer would read it as one: text in a user's turn could end that turn and speak as somebody else.
+    """
+    control = _control_tokens(tokenizer)
+    if control is None:
+        return None
+    texts = [(f"turn {index} ({turn.role})", turn.content) for index, turn in enumerate(example.messages, start=1)]
+    texts += [
+        (f"turn {index} ({turn.role})", demonstration_text(replace(turn, content="")))
+        for index, turn in enumerate(example.messages, start=1)
+        if turn.tool_calls
+    ]
+    texts += [("tools", json.dumps(list(example.tools), ensure_ascii=False))] if example.tools else []
+    texts += [("privileged_context", example.privileged_context or ""), ("document", example.document or "")]
+    for where, text in texts:
+        if found := control.search(text):
+            return (
+                f"{where} holds the text {found.group()!r}, which this model reads as a control token. "
+                "Write it otherwise, or drop the line"
+            )
+    return None
+
+
+@lru_cache(maxsize=8)
+def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special and token.content}
+    return re.compile("|".join(re.escape(name) for name in sorted(special, reverse=True))) if special else None
 
 
 def show(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[tuple[str, bool]]:

@@ -71,7 +71,7 @@ class RunningBatch:
         self.head = cast("torch.nn.Linear", model.get_output_embeddings())
         self.device = model.device
         self.mask = mask_maker(model)
-        self.context = context_length(model)
+        self.context = context_length(model.config)
         self.queue: deque[_Prompt] = deque()
         self.queued: dict[tuple[int, ...], _Prompt] = {}
         self.num_waiting = 0

@@ -20,7 +20,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 
-from holdfast.errors import StoreError
+from holdfast.errors import NotFoundError, StoreError
 from holdfast.store import tables
 from holdfast.store.database import Database
 from holdfast.store.files import FileStore
@@ -119,4 +119,4 @@ def _find(start: Path, *, upward: bool) -> Path:
             if (root / _DATABASE).is_file():
                 return root
     where = f"{start} or above it" if upward else f"{start}"
-    raise StoreError(f"There is no workspace in {where}. Make one with `holdfast init`.")
+    raise NotFoundError(f"There is no workspace in {where}. Make one with `holdfast init`.")

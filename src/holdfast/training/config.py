@@ -265,6 +265,29 @@ class GateConfig(Settings):
     """Remedies tried at most."""
 
 
+UNREAD: dict[str, tuple[str, ...]] = {
+    "sft": (
+        "guards.teacher_check",
+        "guards.teacher_check_examples",
+        "guards.window",
+        "guards.min_end_rate",
+        "guards.max_repetition",
+        "guards.max_length_ratio",
+        "guards.min_kl",
+    ),
+    "classify": (
+        "rehearsal",
+        "guards",
+        "gate.margin",
+        "gate.remedies",
+        "gate.remedy_budget",
+        "evaluation.max_new_tokens",
+    ),
+}
+"""Settings and tables that a method never looks at: plain fine-tuning samples no rollouts, a classifier has weights of
+its own and nothing to rehearse."""
+
+
 class Recipe(Settings):
     """Everything that decides what a run does, besides its data."""
 
@@ -305,6 +328,37 @@ class Recipe(Settings):
             raise ValueError("epochs would have no effect because steps is set; remove one of them")
         return self
 
+    @model_validator(mode="after")
+    def _method_reads_what_is_set(self) -> Self:
+        if names := self._unread():
+            raise ValueError(f"{names[0]} would have no effect because method is {self.method.type}; remove it")
+        return self
+
+    def with_method(self, config: SftConfig | SdftConfig | ClassifyConfig) -> tuple[Self, list[str]]:
+        """Returns the recipe with a method that was chosen for it, and the names of settings it does not read.
+
+        Those settings stand at their defaults in what is returned.
+        """
+        chosen = self.model_copy(update={"method": config})
+        names = chosen._unread()
+        for name in names:
+            table, _, setting = name.partition(".")
+            value = getattr(type(self)(), table)
+            if setting:
+                value = getattr(chosen, table).model_copy(update={setting: getattr(value, setting)})
+            chosen = chosen.model_copy(update={table: value})
+        return chosen, names
+
+    def _unread(self) -> list[str]:
+        """Returns the settings that differ from their defaults although the method does not read them."""
+        found: list[str] = []
+        for name in UNREAD.get(self.method.type, ()):
+            table, _, setting = name.partition(".")
+            given, default = getattr(self, table), type(self).model_fields[table].default
+            if (getattr(given, setting) != getattr(default, setting)) if setting else given != default:
+                found.append(name)
+        return found
+
     @classmethod
     def from_mapping(cls, values: Mapping[str, JSONValue], *, where: str = "recipe") -> Self:
         """Returns the recipe that nested `values` describe; raises ConfigError with the nearest name."""
@@ -321,8 +375,8 @@ class Recipe(Settings):
     @classmethod
     def from_overrides(cls, overrides: Sequence[str]) -> Self:
         """Returns the default recipe with `key=value` overrides applied."""
-        return cls.from_mapping(apply_overrides({}, overrides), where="--set")
+        return cls.from_mapping(apply_overrides({}, overrides))
 
     def with_overrides(self, overrides: Sequence[str]) -> Self:
         """Returns this recipe with `key=value` overrides applied, such as optimizer.learning_rate=1e-3."""
-        return type(self).from_mapping(apply_overrides(self.model_dump(mode="json"), overrides), where="--set")
+        return type(self).from_mapping(apply_overrides(self.model_dump(mode="json"), overrides))

@@ -64,7 +64,7 @@ def explain(error: ValidationError, root: type[BaseModel], where: str) -> Config
         path = [str(part) for part in problem["loc"] if not _is_branch(str(part))]
         found.setdefault(".".join(path), []).append(_reason(problem, path, root))
     keys = [key for key in found if not any(other.startswith(f"{key}.") for other in found)]
-    lines = [f"{key or 'recipe'}: {' or '.join(dict.fromkeys(found[key]))}" for key in keys]
+    lines = [(f"{key}: " if key else "") + " or ".join(dict.fromkeys(found[key])) for key in keys]
     return ConfigError(f"{where}: " + "; ".join(lines), param=keys[0] or None)
 
 

@@ -10,7 +10,6 @@ prompts, never answers or held-out tests), and a user's file.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
@@ -170,8 +169,3 @@ def _answer(
         for prompt, group in zip(prompts, groups, strict=True)
         if group[0].token_ids
     ]
-
-
-def count_by_source(items: Sequence[Reminder]) -> dict[str, int]:
-    """Returns how many reminders each source gave, registered ones by skill."""
-    return dict(Counter(f"{item.origin}:{item.skill}" if item.skill else item.origin for item in items))

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from holdfast.cli.app import app
 from holdfast.cli.door import Door
-from holdfast.errors import ConfigError, DataError, GateRefusedError
+from holdfast.errors import ConfigError, DataError
 from holdfast.jobs.interrupt import StopRequested
 
 COMMANDS = ("demo", "init", "render", "learn", "eval", "skills", "versions", "rollback", "chat", "export")
@@ -34,9 +34,7 @@ def run():
     return invoke
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(DataError("a bad line"), 1), (ConfigError("a bad key"), 2), (GateRefusedError("refused"), 3)]
-)
+@pytest.mark.parametrize(("error", "code"), [(DataError("a bad line"), 1), (ConfigError("a bad key"), 2)])
 def test_every_error_of_ours_is_one_message_and_its_exit_code(run, error, code):
     result = run(error)
     assert result.exit_code == code

@@ -54,6 +54,18 @@ def test_the_trained_part_is_marked_without_colours_too(capsys):
     text = capsys.readouterr().out
     assert "<|user|>hi [b]<|assistant|>⟦hello⟧" in text
     assert "a.jsonl:3: the answer is empty" in text
+    assert "the teacher reads" not in text
+
+
+def test_what_the_teacher_reads_is_shown_and_the_middle_of_a_long_text_is_left_out(capsys):
+    shown = [Shown("a.jsonl:1", 7, [("b" * 9000 + "END", True)], None, teacher="read this first")]
+    show_rendered(Rendering("a.jsonl", "messages", "holdfast:tiny", 1, shown, [], []))
+    text = capsys.readouterr().out
+    assert "the teacher reads:" in text
+    assert "read this first" in text
+    assert "3,003 characters" in text
+    assert "END⟧" in text
+    assert len(text) < 7000
 
 
 def test_scores_come_with_their_interval_and_a_classifiers_macro_f1(capsys):

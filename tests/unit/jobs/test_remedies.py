@@ -33,6 +33,12 @@ def test_a_remedy_that_trains_has_a_training_of_its_own_and_the_others_use_the_f
     ]
 
 
+def test_without_rehearsal_no_remedy_promises_more_of_it():
+    plan = attempts(["rehearsal", "lower_learning_rate"], 2, rehearsed=False)
+    assert [(attempt.kind, attempt.rehearsal_factor) for attempt in plan[1:]] == [("lower_learning_rate", 1.0)] * 2
+    assert plan[1].words == "training again with 0.4 times the learning rate"
+
+
 def test_remedies_are_worth_trying_only_when_an_earlier_skill_slipped():
     assert worth_a_remedy(["refunds"], []) == (
         True,

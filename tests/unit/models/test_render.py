@@ -180,7 +180,7 @@ def test_an_example_without_an_answer_has_no_trainable_token(tokenizer):
 
 def test_a_weight_between_0_and_1_is_refused(tokenizer):
     half = Example("s", (CHAT.messages[0], Message("assistant", "x", weight=0.5)), source="a.jsonl:1")
-    assert problem_of(tokenizer, half, 99) == "a.jsonl:1: weight 0.5 of an assistant turn; it must be 0 or 1."
+    assert problem_of(tokenizer, half, 99) == "weight 0.5 of an assistant turn; it must be 0 or 1."
 
 
 def test_markers_that_leave_out_the_end_of_the_turn_are_found(tokenizer):

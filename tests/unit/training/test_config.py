@@ -4,7 +4,7 @@ from subprocess import run
 import pytest
 
 from holdfast.errors import ConfigError
-from holdfast.training.config import Recipe, SdftConfig
+from holdfast.training.config import ClassifyConfig, Recipe, SdftConfig, SftConfig
 from holdfast.training.defaults import choose_adapter, choose_learning_rate, count_steps
 
 
@@ -50,6 +50,9 @@ def test_a_wrong_setting_is_refused_with_what_to_write_instead(override, message
         (["rehearsal.prompts_file=p.jsonl", "rehearsal.given_share=0"], "prompts_file would have no effect"),
         (["rehearsal.self_written_share=0", "rehearsal.follow_up_share=0.9"], "follow_up_share would have no effect"),
         (["rehearsal.self_written_share=0", "rehearsal.registered_share=0"], "every source of reminders has share 0"),
+        (["method=sft", "guards.min_kl=0"], "guards.min_kl would have no effect because method is sft"),
+        (["method=classify", "rehearsal.per_step=3"], "rehearsal would have no effect because method is classify"),
+        (["method=classify", "gate.remedy_budget=1"], "gate.remedy_budget would have no effect"),
         (["steps=3", "epochs=2"], "epochs would have no effect"),
     ],
 )
@@ -109,3 +112,14 @@ def test_steps_are_four_hundred_or_two_epochs_unless_said():
     assert count_steps(Recipe(), 24_000) == 2000
     assert count_steps(Recipe(steps=7), 24_000) == 7
     assert count_steps(Recipe(epochs=0.5), 100) == 3
+
+
+def test_a_method_that_was_chosen_resets_what_it_does_not_read_and_names_it():
+    recipe = Recipe.from_overrides(["guards.min_kl=0", "guards.alignment_check=false", "gate.margin=0.1", "steps=3"])
+    plain, names = recipe.with_method(SftConfig())
+    assert names == ["guards.min_kl"]
+    assert (plain.guards.min_kl, plain.guards.alignment_check, plain.gate.margin, plain.steps) == (1e-5, False, 0.1, 3)
+    classifier, names = recipe.with_method(ClassifyConfig())
+    assert names == ["guards", "gate.margin"]
+    assert Recipe.from_mapping(classifier.model_dump(mode="json")) == classifier
+    assert recipe.with_method(SdftConfig()) == (recipe.model_copy(update={"method": SdftConfig()}), [])

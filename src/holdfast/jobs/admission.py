@@ -1,0 +1,116 @@
+"""Which examples a model can learn from and be asked: one answer for `render`, which shows it, and for `learn`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast.training.config import SdftConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from holdfast.models.load import Loaded
+    from holdfast.training.config import Recipe
+    from holdfast.types import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What of a model decides which examples fit: its tokenizer, and how many tokens it reads."""
+
+    tokenizer: PreTrainedTokenizerBase
+    context: int
+
+
+def reader_of(loaded: Loaded) -> Reader:
+    """Returns how a loaded model reads."""
+    from holdfast.models.load import context_length
+
+    return Reader(loaded.tokenizer, context_length(loaded.model.config))
+
+
+def open_reader(base: str, *, chat_template: str | None = None) -> Reader:
+    """Returns how the model `base` reads, without loading any weights."""
+    from holdfast.models.load import context_length, load_config, load_tokenizer
+
+    return Reader(load_tokenizer(base, chat_template=chat_template), context_length(load_config(base)))
+
+
+def longest_example(reader: Reader, recipe: Recipe) -> int:
+    """Returns how many tokens an example may have."""
+    return min(recipe.batch.max_tokens or reader.context, reader.context)
+
+
+def train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:
+    """Returns why the recipe's method cannot learn from an example, or None."""
+    from holdfast.models.render import control_token_problem, problem_of
+
+    config, most = recipe.method, longest_example(reader, recipe)
+    if _is_classified(example, recipe):
+        return _text_problem(reader, example, most)
+    if config.type == "classify":
+        problem = "has no label"
+    elif example.demonstration is not None:
+        problem = problem_of(reader.tokenizer, example, most)
+    elif example.label is not None:
+        problem = f"has a label and no answer, from which {config.type} learns nothing; use method = classify"
+    elif (example.privileged_context or example.document) and config.type in ("auto", "sdft"):
+        problem = control_token_problem(reader.tokenizer, example)
+    else:
+        problem = "has no answer to learn from"
+    if problem is None and isinstance(config, SdftConfig):
+        return teacher_problem(reader, example, config)
+    return problem
+
+
+def item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:
+    """Returns why the model cannot be asked a test item and its answer be judged, or None."""
+    from holdfast.models.render import control_token_problem, render_prompt
+
+    answer = recipe.evaluation.max_new_tokens
+    if _is_classified(example, recipe):
+        return _text_problem(reader, example, longest_example(reader, recipe))
+    if recipe.method.type == "classify":
+        return "has no label to compare with"
+    if example.demonstration is None:
+        return "has no answer to compare with"
+    problem = control_token_problem(reader.tokenizer, example)
+    if problem is not None:
+        return problem
+    num_tokens = len(render_prompt(reader.tokenizer, example.prompt, example.tools))
+    if num_tokens + answer <= reader.context:
+        return None
+    return (
+        f"its prompt has {num_tokens} tokens; the model reads {reader.context}, of which {answer} are kept for "
+        "the answer"
+    )
+
+
+def teacher_problem(reader: Reader, example: Example, config: SdftConfig) -> str | None:
+    """Returns why the SDFT teacher cannot read an example, or None."""
+    from holdfast.models.render import TEACHER_TEMPLATE, render_teacher_prompt
+
+    template = config.teacher_template or TEACHER_TEMPLATE
+    num_tokens = len(render_teacher_prompt(reader.tokenizer, example, template=template))
+    if num_tokens + config.max_new_tokens <= reader.context:
+        return None
+    return (
+        f"the teacher's prompt has {num_tokens} tokens; with {config.max_new_tokens} for the answer it does not fit "
+        f"the {reader.context} that the model reads"
+    )
+
+
+def _is_classified(example: Example, recipe: Recipe) -> bool:
+    """Tells whether it is the example's text that is read, and its label that is learned."""
+    return example.label is not None and recipe.method.type in ("auto", "classify")
+
+
+def _text_problem(reader: Reader, example: Example, most: int) -> str | None:
+    """Returns why a text cannot be classified, or None."""
+    from holdfast.training.methods.classify import text_of
+
+    num_tokens = len(reader.tokenizer(text_of(example))["input_ids"]) + 1
+    if num_tokens <= most:
+        return None
+    return f"its text has {num_tokens} tokens; at most {most} fit, and nothing is truncated"
