@@ -13,7 +13,7 @@ FEW = {
     "steps": 2,
     "batch": {"examples": 2},
     "rehearsal": {"num_reminders": 8, "per_step": 2, "max_new_tokens": 16},
-    "guards": {"teacher_check": "off", "alignment_check": False},
+    "guards": {"alignment_check": False},
     "gate": {"remedies": []},
 }
 

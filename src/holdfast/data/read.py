@@ -110,6 +110,11 @@ def _file_in(folder: str, notes: list[str]) -> str:
     files = sorted(item for item in Path(folder).iterdir() if item.name.lower().removesuffix(".gz").endswith(_SUFFIXES))
     train = [item for item in files if item.name.split(".")[0] == "train"]
     chosen = train if len(train) == 1 else files
+    if not files and not any(item.suffix in (*_SUFFIXES, ".arrow", ".gz") for item in Path(folder).rglob("*")):
+        raise DataError(
+            f"{folder}: this folder holds no data. Give a {', '.join(_SUFFIXES)} file, or a folder with one.",
+            param="training_file",
+        )
     if len(chosen) != 1:
         return folder
     others = ", ".join(item.name for item in files if item != chosen[0])
@@ -135,6 +140,8 @@ def _rows(place: str, notes: list[str]) -> Iterator[RawRow]:
             f"{place}: this kind of file is not read. Use {', '.join(_SUFFIXES)} (text files also with .gz).",
             param="training_file",
         )
+    if os.path.exists(place):
+        raise DataError(f"{place}: is not a regular file. Save the data to a file first.", param="training_file")
     if name.endswith(_SUFFIXES) or not _DATASET_ID.match(place):
         raise DataError(f"{place}: there is no such file.{_near(path)}", param="training_file")
     return dataset_rows(place, notes)

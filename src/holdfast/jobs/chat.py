@@ -11,8 +11,7 @@ from holdfast.jobs.workspace import chosen_version
 from holdfast.types import Completion, Example, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
+    from holdfast.jobs.classify import Predict
     from holdfast.models.learner import Learner
     from holdfast.models.sampling import Sampling
     from holdfast.store.workspace import Workspace
@@ -49,11 +48,11 @@ class Classification:
     """A version of kind classify: it answers every text with a class and remembers none."""
 
     version: str
-    classify: Callable[[Sequence[Example]], list[str]]
+    classify: Predict
 
     def ask(self, text: str) -> Completion:
         """Returns the class of `text`."""
-        return Completion(self.classify([Example(text, (Message("user", text),))])[0], (), (), "stop")
+        return Completion(self.classify([Example(text, (Message("user", text),))], None)[0], (), (), "stop")
 
 
 def open_conversation(

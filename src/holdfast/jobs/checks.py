@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 from holdfast.graders import grader
+from holdfast.jobs.progress import counting
 from holdfast.seeds import derive_seed
 from holdfast.training.config import SdftConfig, SftConfig
 
@@ -66,14 +67,17 @@ def _measure(job: Job, learner: Learner, examples: Sequence[Example], grader_nam
         prompts = [list(render_prompt(learner.tokenizer, example.prompt, example.tools)) for example in chosen]
         found["alignment"] = check_alignment(learner, prompts)
     if isinstance(method, SdftConfig) and guards.teacher_check != "off":
-        report = check_teacher(
-            learner,
-            examples,
-            num_examples=guards.teacher_check_examples,
-            template=method.teacher_template,
-            grade=grader(grader_name),
-            max_new_tokens=job.recipe.evaluation.max_new_tokens,
-            seed=job.recipe.seed,
-        )
+        asked = 2 * min(guards.teacher_check_examples, len(examples))
+        with job.progress.bar("asking the teacher", asked, unit="answers") as bar:
+            report = check_teacher(
+                learner,
+                examples,
+                num_examples=guards.teacher_check_examples,
+                template=method.teacher_template,
+                grade=grader(grader_name),
+                max_new_tokens=job.recipe.evaluation.max_new_tokens,
+                seed=job.recipe.seed,
+                progress=counting(bar, job.stop.check),
+            )
         found["teacher"] = asdict(report)
     return cast("JSONValue", found)

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from holdfast.data.folder import LoadedData
     from holdfast.evaluation.verdict import Verdict
     from holdfast.jobs.job import Job
+    from holdfast.jobs.progress import Reporter
     from holdfast.models.learner import Learner
     from holdfast.models.load import Loaded
     from holdfast.store.workspace import Workspace
     from holdfast.training.loop import Step
     from holdfast.training.methods.classify import Classify
     from holdfast.types import JSONValue
+
+    Predict = Callable[[Sequence[Example], Callable[[int, int], None] | None], list[str]]
 
 HEAD = "head"
 """The subfolder of a classifier's weights that holds its head and labels."""
@@ -129,18 +132,17 @@ def _test(job: Job, version: Version, items: Sequence[Example], skill: Skill) ->
     known = {result.item_id: result for result in job.workspace.scores(version.id, skill.name)}
     if all(item.id in known for item in items):
         return [ItemResult(r.item_id, r.value, r.passed, r.completion) for r in (known[item.id] for item in items)]
-    results = classify_all(items, skill, stored_classifier(job.workspace, version))
+    results = classify_all(items, skill, stored_classifier(job.workspace, version), job.progress)
     job.workspace.save_scores(version.id, skill.name, results)
     return results
 
 
-def classify_all(
-    items: Sequence[Example], skill: Skill, predict: Callable[[Sequence[Example]], list[str]]
-) -> list[ItemResult]:
+def classify_all(items: Sequence[Example], skill: Skill, predict: Predict, progress: Reporter) -> list[ItemResult]:
     """Returns one result per item: right if the predicted class is the item's label."""
 
     def generate(asked: Sequence[Example]) -> list[Completion]:
-        return [Completion(label, (), (), "stop") for label in predict(asked)]
+        with progress.bar(f"testing {skill.name}", len(asked), unit="items") as bar:
+            return [Completion(label, (), (), "stop") for label in predict(asked, bar.update)]
 
     return evaluate(items, generate, grader(skill.grader))
 
@@ -150,10 +152,10 @@ def is_classifier(workspace: Workspace, version: Version) -> bool:
     return workspace.facts(version.id).get("kind") == "classify"
 
 
-def stored_classifier(workspace: Workspace, version: Version) -> Callable[[Sequence[Example]], list[str]]:
+def stored_classifier(workspace: Workspace, version: Version) -> Predict:
     """Returns the function from texts to classes that a version holds."""
     learner, method = open_classifier(workspace, version)
-    return lambda items: method.predict(learner, items)
+    return lambda items, progress: method.predict(learner, items, progress=progress)
 
 
 def open_classifier(workspace: Workspace, version: Version) -> tuple[Learner, Classify]:

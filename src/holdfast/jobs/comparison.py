@@ -90,56 +90,72 @@ def read_lesson(folder: Path, name: str, grader_name: str) -> Lesson:
     return Lesson(name, train, test, grader_name)
 
 
-def measure_lessons(learner: Learner, which: Which, lessons: Sequence[Lesson]) -> dict[str, Measured]:
+def measure_lessons(
+    learner: Learner, which: Which, lessons: Sequence[Lesson], progress: Reporter
+) -> dict[str, Measured]:
     """Returns the greedy accuracy of `which` on every lesson's held-out test."""
     from holdfast.models.render import render_prompt
 
     scores = {}
     for lesson in lessons:
         prompts = [render_prompt(learner.tokenizer, item.prompt, item.tools) for item in lesson.test]
-        scores[lesson.name] = _graded(learner, which, lesson, prompts)
+        scores[lesson.name] = _graded(learner, which, lesson, prompts, progress)
     return scores
 
 
-def measure_teacher(learner: Learner, lesson: Lesson) -> Measured:
+def measure_teacher(learner: Learner, lesson: Lesson, progress: Reporter) -> Measured:
     """Returns the greedy accuracy of `current` on the lesson's test when it reads what the SDFT teacher reads."""
     from holdfast.models.render import render_teacher_prompt
 
     prompts = [render_teacher_prompt(learner.tokenizer, item) for item in lesson.test]
-    return _graded(learner, "current", lesson, prompts)
+    return _graded(learner, "current", lesson, prompts, progress, "asking the teacher")
 
 
-def _graded(learner: Learner, which: Which, lesson: Lesson, prompts: Sequence[list[int]]) -> Measured:
+def _graded(
+    learner: Learner,
+    which: Which,
+    lesson: Lesson,
+    prompts: Sequence[list[int]],
+    progress: Reporter,
+    title: str = "testing",
+) -> Measured:
     from holdfast.models.generate import Sampling
 
     grade = grader(lesson.grader)
-    found = learner.generate(prompts, Sampling(max_new_tokens=64, temperature=0.0), which=which)
+    with progress.bar(f"{title}: {lesson.name}", len(prompts), unit="items") as bar:
+        found = learner.generate(
+            prompts, Sampling(max_new_tokens=64, temperature=0.0), which=which, progress=bar.update
+        )
     passed = [grade(texts[0], item).passed for texts, item in zip(found, lesson.test, strict=True)]
     return Measured(sum(passed) / len(passed), len(passed))
 
 
-def measure_abilities(learner: Learner, which: Which, num_items: int) -> dict[str, Measured]:
+def measure_abilities(learner: Learner, which: Which, num_items: int, progress: Reporter) -> dict[str, Measured]:
     """Returns the greedy accuracy on held-out items of every ability of the embedded base."""
     from holdfast.models.abilities import accuracy_by_ability
     from holdfast.models.generate import Sampling
 
     def texts(prompts: Sequence[Sequence[int]], temperature: float, max_new_tokens: int) -> list[str]:
         sampling = Sampling(max_new_tokens=max_new_tokens, temperature=temperature)
-        return [completions[0].text for completions in learner.generate(prompts, sampling, which=which)]
+        with progress.bar("testing the abilities", len(prompts), unit="items") as bar:
+            found = learner.generate(prompts, sampling, which=which, progress=bar.update)
+        return [completions[0].text for completions in found]
 
     accuracy = accuracy_by_ability(learner.tokenizer, texts, num_items)
     return {name: Measured(value, num_items) for name, value in accuracy.items()}
 
 
-def measure_base(learner: Learner, lessons: Sequence[Lesson], num_ability_items: int) -> dict[str, Measured]:
+def measure_base(
+    learner: Learner, lessons: Sequence[Lesson], num_ability_items: int, progress: Reporter
+) -> dict[str, Measured]:
     """Returns what `current` scores on every lesson and ability before anything is taught.
 
     Raises ConfigError when a lesson has the name of an ability: their scores could not be told apart.
     """
-    abilities = measure_abilities(learner, "current", num_ability_items)
+    abilities = measure_abilities(learner, "current", num_ability_items, progress)
     if shared := {lesson.name for lesson in lessons} & set(abilities):
         raise ConfigError(f"{min(shared)}: the embedded base has an ability of this name. Call the skill otherwise.")
-    return measure_lessons(learner, "current", lessons) | abilities
+    return measure_lessons(learner, "current", lessons, progress) | abilities
 
 
 def teach_sequence(
@@ -167,18 +183,18 @@ def teach_sequence(
         for number, lesson in enumerate(lessons):
             learner = _learner(recipe, start)
             if not stages:
-                stages.append(dict(before or measure_base(learner, lessons, num_ability_items)))
+                stages.append(dict(before or measure_base(learner, lessons, num_ability_items, progress)))
             if with_teacher:
-                teacher[lesson.name] = measure_teacher(learner, lesson)
+                teacher[lesson.name] = measure_teacher(learner, lesson, progress)
             began = clock()
             stage_recipe = arm.recipe(derive_seed(seed, "stage", number) % 2**31, lesson.name)
             losses[lesson.name] = _teach(arm, learner, lessons[: number + 1], stage_recipe, progress)
             seconds += clock() - began
             last = number + 1 == len(lessons)
             if measure_every_stage or last:
-                stages.append(measure_lessons(learner, "candidate", lessons[: number + 1]))
+                stages.append(measure_lessons(learner, "candidate", lessons[: number + 1], progress))
             if last:
-                stages[-1] |= measure_abilities(learner, "candidate", num_ability_items)
+                stages[-1] |= measure_abilities(learner, "candidate", num_ability_items, progress)
             start = Path(scratch) / str(number)
             learner.save(start)
     return Course(arm.name, stages, teacher, seconds, losses)

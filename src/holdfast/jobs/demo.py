@@ -133,9 +133,9 @@ def _holdfast_arm(
     seconds = 0.0
     with Workspace.open(made.path) as workspace:
         learner = learner_of(workspace, current_version(workspace))
-        stages = [measure_base(learner, lessons, num_ability_items)]
+        stages = [measure_base(learner, lessons, num_ability_items, progress)]
         for number, lesson in enumerate(lessons):
-            teacher[lesson.name] = measure_teacher(learner, lesson)
+            teacher[lesson.name] = measure_teacher(learner, lesson, progress)
             began = time.monotonic()
             result = learn(
                 workspace,
@@ -149,15 +149,15 @@ def _holdfast_arm(
             notes += [f"{lesson.name}: {result.status}", *result.words]
             version = current_version(workspace)
             learner = learner_of(workspace, version)
-            stages.append(_measured(learner, version, lessons[: number + 1]))
-        stages[-1] |= measure_abilities(learner, "current", num_ability_items)
+            stages.append(_measured(learner, version, lessons[: number + 1], progress))
+        stages[-1] |= measure_abilities(learner, "current", num_ability_items, progress)
     return _arm_result(lessons, stages, teacher, seconds, notes, registered=True)
 
 
-def _measured(learner: Learner, version: Version, lessons: Sequence[Lesson]) -> dict[str, Measured]:
+def _measured(learner: Learner, version: Version, lessons: Sequence[Lesson], progress: Reporter) -> dict[str, Measured]:
     """Returns what the gate found on the lessons' tests; it does not ask for a skill that was refused before."""
     unknown = [lesson for lesson in lessons if lesson.name not in version.scores]
-    found = measure_lessons(learner, "current", unknown)
+    found = measure_lessons(learner, "current", unknown, progress)
     return {each.name: found.get(each.name) or Measured(version.scores[each.name], len(each.test)) for each in lessons}
 
 

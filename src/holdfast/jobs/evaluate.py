@@ -73,7 +73,7 @@ def evaluate_version(
         if skill.kind == "classify":
             teller = _classifier_of(workspace, skill, chosen)
             if teller is not None:
-                rows.append(_classify_score(workspace, teller, skill, anew=anew))
+                rows.append(_classify_score(workspace, teller, skill, progress, anew=anew))
             continue
         if is_classifier(workspace, chosen):
             continue
@@ -104,11 +104,13 @@ def _classifier_of(workspace: Workspace, skill: Skill, chosen: Version) -> Versi
     return made[-1] if made else None
 
 
-def _classify_score(workspace: Workspace, version: Version, skill: Skill, *, anew: bool) -> SkillScore:
+def _classify_score(
+    workspace: Workspace, version: Version, skill: Skill, progress: Reporter, *, anew: bool
+) -> SkillScore:
     items = items_of(workspace.files.path_of(skill.test_hash))
     results: Sequence[ItemScore] = workspace.scores(version.id, skill.name)
     if anew or len(results) != len(items):
-        results = classify_all(items, skill, stored_classifier(workspace, version))
+        results = classify_all(items, skill, stored_classifier(workspace, version), progress)
         workspace.save_scores(version.id, skill.name, results)
     return _score(skill, results, _macro(items, results), f"classifier {version.id}")
 

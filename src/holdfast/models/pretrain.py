@@ -40,7 +40,7 @@ class Recipe:
     """Settings of one pre-training run; the defaults made the shipped weights."""
 
     seed: int = 0
-    num_steps: int = 7_400
+    num_steps: int = 6_800
     items_per_step: int = 48
     micro_batches: int = 6
     matrix_lr: float = 0.02

@@ -343,7 +343,7 @@ def _template(tokenizer: PreTrainedTokenizerBase, tools: Sequence[Mapping[str, J
     except ValueError as error:
         raise ModelError(
             "the tokenizer has no chat template, so there is no telling how turns are written: the model can classify "
-            "and not chat. Take its instruction-tuned sibling, or load it with chat_template= (a text or a file).",
+            "and not chat. Take its instruction-tuned sibling, or give it one: holdfast init --chat-template FILE.",
             param="chat_template",
         ) from error
 

@@ -54,12 +54,13 @@ def check_teacher(
     grade: Grade | None = None,
     max_new_tokens: int = 128,
     seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> TeacherReport:
     """Returns whether the context makes `current` better on a sample of the examples.
 
     With a grader, greedy answers decide. Without one, or where it sees no difference, the likelihood of the
     demonstrations does, which is the weaker evidence: a teacher that only copies looks good by it, and one
-    that restates the content in its own style looks bad.
+    that restates the content in its own style looks bad. `progress(done, total)` counts the answers.
     """
     chosen = random.Random(derive_seed(seed, "teacher check")).sample(list(examples), min(num_examples, len(examples)))
     shown = [example for example in chosen if example.demonstration is not None]
@@ -69,10 +70,10 @@ def check_teacher(
     student_score = teacher_score = None
     graded = shown if grade is not None else []
     if graded and grade is not None:
+        asked = _Asked(learner, graded, grade, max_new_tokens, progress)
         bare = [list(render_prompt(learner.tokenizer, example.prompt, example.tools)) for example in graded]
         full = [_teacher_prompt(learner, example, template) for example in graded]
-        student_score = _graded(learner, bare, graded, grade, max_new_tokens)
-        teacher_score = _graded(learner, full, graded, grade, max_new_tokens)
+        student_score, teacher_score = asked.score(bare, 0), asked.score(full, 1)
     better, words = True, "not measured: the examples have no demonstration to compare with"
     if student_nll is not None and teacher_nll is not None:
         better = teacher_nll < student_nll
@@ -166,11 +167,25 @@ def _teacher_prompt(learner: Learner, example: Example, template: str | None) ->
     return list(render_teacher_prompt(learner.tokenizer, example, template=template or TEACHER_TEMPLATE))
 
 
-def _graded(
-    learner: Learner, prompts: Sequence[Sequence[int]], examples: Sequence[Example], grade: Grade, max_new_tokens: int
-) -> float:
-    sampling = Sampling(max_new_tokens=max_new_tokens, temperature=0.0)
-    groups = learner.generate(prompts, sampling, which="current")
-    scores = [grade(group[0], example) for group, example in zip(groups, examples, strict=True)]
-    graded = [score.value for score in scores if score.error_type is None]
-    return sum(graded) / len(graded) if graded else 0.0
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Examples to be answered twice, bare and with the context, and who judges the answers."""
+
+    learner: Learner
+    examples: Sequence[Example]
+    grade: Grade
+    max_new_tokens: int
+    progress: Callable[[int, int], None] | None
+
+    def score(self, prompts: Sequence[Sequence[int]], half: int) -> float:
+        """Returns the mean grade of greedy answers to `prompts`; `half` is 0 or 1 for the progress."""
+        num, told = len(prompts), self.progress
+        groups = self.learner.generate(
+            prompts,
+            Sampling(max_new_tokens=self.max_new_tokens, temperature=0.0),
+            which="current",
+            progress=None if told is None else lambda done, _: told(half * num + done, 2 * num),
+        )
+        scores = [self.grade(group[0], example) for group, example in zip(groups, self.examples, strict=True)]
+        graded = [score.value for score in scores if score.error_type is None]
+        return sum(graded) / len(graded) if graded else 0.0

@@ -197,6 +197,14 @@ def test_a_folder_means_its_only_file_or_its_train_file(write, tmp_path):
     assert any("train.jsonl was read (not read: test.jsonl)" in note for note in read(str(tmp_path)).notes)
 
 
+def test_what_is_no_file_and_a_folder_without_data_are_named_as_such(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match="this folder holds no data"):
+        read(str(tmp_path))
+    with pytest.raises(DataError, match="/dev/null: is not a regular file"):
+        read("/dev/null")
+
+
 def test_reasons_and_notes_can_always_be_stored(write):
     lines = [
         '{"\\ud800": 1}',

@@ -44,7 +44,6 @@ __all__ = [
     "MAKERS",
     "OWN",
     "PHASES",
-    "POLISH",
     "READ",
     "WIDE",
     "ability_of_prompt",
@@ -128,46 +127,46 @@ LAST: dict[str, float] = {
 }
 """Shares in the third phase: looking a name up among many of one kind is drilled as well."""
 
-POLISH: dict[str, float] = {
-    "add": 0.06,
-    "reverse": 0.13,
-    "sort": 0.06,
-    "copy": 0.03,
-    "drill": 0.01,
-    "facts": 0.11,
-    "reading": 0.16,
-    "recall": 0.09,
-    "demonstration": 0.08,
-    "document": 0.05,
-    "tool_call": 0.07,
-    "tool_result": 0.03,
-    "reflect_answer": 0.02,
-    "reflect_call": 0.07,
-    "refuse": 0.03,
-}
-"""Shares in the last phase: most of what is hardest, and of the facts."""
-
-READ: dict[str, float] = {
-    **POLISH,
+WIDE: dict[str, float] = {
     "add": 0.05,
     "reverse": 0.08,
-    "sort": 0.05,
-    "facts": 0.09,
-    "reading": 0.27,
-    "recall": 0.07,
+    "sort": 0.04,
+    "copy": 0.02,
+    "drill": 0.04,
+    "facts": 0.07,
+    "reading": 0.17,
+    "recall": 0.08,
+    "demonstration": 0.06,
+    "document": 0.03,
+    "tool_call": 0.03,
     "tool_result": 0.02,
-    "reflect_call": 0.08,
+    "reflect_answer": 0.01,
+    "reflect_call": 0.05,
+    "refuse": 0.01,
+    "wide_copy": 0.07,
+    "wide_demonstration": 0.09,
+    "wide_document": 0.03,
+    "wide_tool_call": 0.05,
 }
-"""Shares in the fifth phase: reading is the last of these to come."""
+"""Shares in the fourth phase: what can be copied is widened from the curriculum's words to any."""
 
-WIDE: dict[str, float] = {
-    **{name: 0.64 * share for name, share in READ.items()},
-    "wide_copy": 0.08,
-    "wide_demonstration": 0.13,
-    "wide_document": 0.05,
-    "wide_tool_call": 0.10,
+READ: dict[str, float] = {
+    **WIDE,
+    "add": 0.04,
+    "reverse": 0.06,
+    "sort": 0.03,
+    "drill": 0.02,
+    "facts": 0.11,
+    "reading": 0.22,
+    "recall": 0.10,
+    "demonstration": 0.05,
+    "reflect_call": 0.07,
+    "wide_copy": 0.05,
+    "wide_demonstration": 0.07,
+    "wide_document": 0.02,
+    "wide_tool_call": 0.04,
 }
-"""Shares in the sixth phase: what can be copied is widened from the curriculum's words to any."""
+"""Shares in the fifth phase, at a low rate: reading is the last of these to come, and comes only then."""
 
 OWN: dict[str, float] = {
     "add": 0.04,
@@ -194,12 +193,11 @@ OWN: dict[str, float] = {
 
 PHASES: tuple[tuple[int, dict[str, float]], ...] = (
     (0, EARLY),
-    (1_200, LATE),
-    (2_300, LAST),
-    (4_000, POLISH),
-    (5_300, READ),
-    (5_900, WIDE),
-    (6_500, OWN),
+    (1_100, LATE),
+    (2_100, LAST),
+    (3_700, WIDE),
+    (5_200, READ),
+    (6_300, OWN),
 )
 """(first step, shares) of each phase."""
 

@@ -34,7 +34,7 @@ from holdfast.training.method import Loss, Row, token_rows, weighted_sum
 from holdfast.training.packing import token_budget_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -132,16 +132,26 @@ class Classify:
         if self._best_state is not None:
             self._set_weights(learner, self._best_state)
 
-    def predict(self, learner: Learner, examples: Sequence[Example], *, tokens: int = 8192) -> list[str]:
-        """Returns the likeliest label of each example's text."""
+    def predict(
+        self,
+        learner: Learner,
+        examples: Sequence[Example],
+        *,
+        tokens: int = 8192,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[str]:
+        """Returns the likeliest label of each example's text; `progress(done, total)` counts the texts."""
         ids = [self._read(learner, example) for example in examples]
-        found = [""] * len(ids)
+        found, done = [""] * len(ids), 0
         for batch in token_budget_batches([len(row) for row in ids], tokens):
             rows = [TokenRow(ids[index], _only_last(len(ids[index]))) for index in batch]
             with torch.no_grad():
                 classes = self.head(learner.hidden(rows, "candidate").float()).argmax(-1).tolist()
             for index, label in zip(batch, classes, strict=True):
                 found[index] = self.labels[label]
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(ids))
         return found
 
     def trainable(self) -> list[tuple[str, Parameter]]:
