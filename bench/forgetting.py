@@ -59,7 +59,7 @@ ARMS: dict[str, Way] = {
     "SFT with LoRA": Way({**SFT, **NO_REHEARSAL, "adapter": LORA}, (1e-3, 3e-3)),
     "holdfast with LoRA": Way({**WHOLE, "adapter": LORA}, (1e-3, 3e-3), steps=STEPS),
 }
-"""In the order in which they are run. What is not swept of Holdfast's settings was tuned by hand: docs/forgetting.md."""
+"""In the order in which they are run. What is not swept for Holdfast was tuned by hand: docs/forgetting.md."""
 
 
 def run_one(name: str, rate: float, seed: int, items: int, before: dict[str, Measured]) -> dict:
