@@ -82,10 +82,10 @@ def test_the_gate_and_the_remedies_follow_the_recipe(order, monkeypatch):
     asked, planned = [], []
     decide, attempts = judging.decide, learning.attempts
     monkeypatch.setattr(judging, "decide", lambda *a, **k: asked.append(k) or decide(*a, **k))
-    monkeypatch.setattr(learning, "attempts", lambda *given: planned.append(given) or attempts(*given))
+    monkeypatch.setattr(learning, "attempts", lambda *a, **k: planned.append((a, k)) or attempts(*a, **k))
     order("gate.margin=0.3", "gate.confidence=0.8", 'gate.remedies=["interpolation"]', "gate.remedy_budget=1")
     assert (asked[0]["margin"], asked[0]["confidence"]) == (0.3, 0.8)
-    assert planned == [(("interpolation",), 1)]
+    assert planned == [((("interpolation",), 1), {"rehearsed": True})]
 
 
 def test_the_base_of_a_recipe_must_be_the_workspaces(workspace):

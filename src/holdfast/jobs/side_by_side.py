@@ -14,7 +14,7 @@ from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.jobs.comparison import Arm, Course, Lesson, Measured, teach_sequence
-from holdfast.jobs.progress import Silent
+from holdfast.jobs.progress import Silent, SilentBar
 from holdfast.training.defaults import count_steps
 
 if TYPE_CHECKING:
@@ -97,14 +97,14 @@ def _teach(
 
 
 class _Counter(Silent):
-    """Adds what its bars count to the number that all processes share."""
+    """Adds the steps that its bars count to the number that all processes share."""
 
     steps: ClassVar[Synchronized[int]]
 
     @contextmanager
     def bar(self, title: str, total: int, *, unit: str, done: int = 0) -> Iterator[Bar]:
-        """Yields a bar that adds to `steps`."""
-        yield _SharedBar(self.steps, done)
+        """Yields a bar that adds to `steps`; what is only measured is not counted."""
+        yield _SharedBar(self.steps, done) if unit == "steps" else SilentBar()
 
 
 class _SharedBar:

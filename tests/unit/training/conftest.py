@@ -110,7 +110,7 @@ def recipe():
             "batch.examples=4",
             "optimizer.warmup_steps=1",
             "optimizer.learning_rate=0.01",
-            "rehearsal.per_step=3",
+            *([] if "method=classify" in overrides else ["rehearsal.per_step=3"]),
         )
         kept = [q for q in quick if not any(o.split("=")[0] == q.split("=")[0] for o in overrides)]
         if any(o.startswith("epochs=") for o in overrides):
