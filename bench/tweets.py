@@ -54,7 +54,6 @@ def classifier(model: str, train: list[Example], test: list[Example], steps: int
         {
             "base": model,
             "method": {"type": "classify", "evaluate_every": 50, "patience": 6},
-            "rehearsal": {"enabled": False},
             "optimizer": {"learning_rate": rate},
             "batch": {"examples": 32},
             "steps": steps,

@@ -74,7 +74,7 @@ class NonFiniteLossError(TrainingError):
 
 
 class CollapseError(TrainingError):
-    """A monitor saw the model degenerate; the last good checkpoint is kept."""
+    """A monitor saw the model degenerate, and no checkpoint from before is left to go on with."""
 
     code = "collapse"
 

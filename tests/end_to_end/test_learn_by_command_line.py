@@ -156,7 +156,38 @@ def test_a_chat_template_given_at_the_start_is_the_one_in_everything(home, tmp_p
     assert as_json("render", data, "--model", base, "--chat-template", template)["examples"][0]["pieces"] == shown
     as_json("export", "-w", tmp_path / "own", "--to", tmp_path / "out")
     assert (tmp_path / "out" / "chat_template.jinja").read_text() == template.read_text()
-    assert "cannot be read" in holdfast("init", tmp_path / "no", "--chat-template", tmp_path / "missing").stderr
+    no = tmp_path / "no"
+    assert "cannot be read" in holdfast("init", no, "--chat-template", tmp_path / "missing").stderr
+    template.write_text("{% for m in messages %}x{% endfor %}")
+    assert "does not write a user's words" in holdfast("init", no, "--chat-template", template).stderr
+    template.write_text("plain text")
+    assert "no Jinja template" in holdfast("init", no, "--chat-template", template).stderr
+    assert not no.exists()
+
+
+def test_an_exported_adapter_has_the_workspaces_chat_template(home, tmp_path):
+    base = as_json("versions", "-w", home[0])[0]["base"]
+    template = tmp_path / "shout.jinja"
+    template.write_text(
+        "{% for m in messages %}<|{{ m.role }}|>!{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>!{% endif %}"
+    )
+    as_json("init", tmp_path, "--model", base, "--chat-template", template)
+    words = ["learn", _answered(tmp_path), "--skill", "z", "--method", "sft", "--steps", "1", "-w", tmp_path]
+    words += ["--set", "adapter.rank=2", "--set", "rehearsal.enabled=false", "--set", "gate.remedies=[]"]
+    made = json.loads(holdfast(*words, "--json").stdout)["version"]
+    as_json("export", "-w", tmp_path, "--version", made, "--to", tmp_path / "out")
+    assert (tmp_path / "out" / "adapter_config.json").is_file()
+    assert (tmp_path / "out" / "chat_template.jinja").read_text() == template.read_text()
+
+
+def test_wrong_usage_is_json_too_and_wrong_settings_leave_no_workspace_behind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = holdfast("learn", "data.jsonl", "--json")
+    assert wrong.exit_code == 2
+    assert json.loads(wrong.stdout)["error"]["code"] == "usage_error"
+    assert holdfast("learn", "d.csv", "-s", "x", "--model", "holdfast:tiny", "--method", "clasify").exit_code == 2
+    assert not (tmp_path / ".holdfast").exists()
 
 
 def test_learning_with_a_model_makes_the_workspace_where_there_is_none(home, tmp_path, monkeypatch):

@@ -1,14 +1,16 @@
 """The whole order in one process: learn, be refused, try remedies, roll back, classify, look, export."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from holdfast.errors import ConfigError, DataError, NothingToLearnError, TeacherNotBetterError
 from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.learn import learn
-from holdfast.jobs.progress import Silent
+from holdfast.jobs.progress import Silent, SilentBar
 from holdfast.jobs.workspace import recipe_for
 
 
@@ -16,6 +18,22 @@ def teach(workspace, source, skill, settings, **more):
     recipe = recipe_for(workspace, None, list(settings))
     progress = more.pop("progress", Silent())
     return learn(workspace, source, skill=skill, recipe=recipe, progress=progress, **more)
+
+
+class Impatient(Silent):
+    """Asks for a stop after some steps of the training."""
+
+    def __init__(self, stop, after):
+        super().__init__()
+        self.stop, self.after = stop, after
+
+    @contextmanager
+    def bar(self, title, total, *, unit, done=0):
+        yield self if title == "training" else SilentBar()
+
+    def update(self, done, total=None, note=""):
+        if done == self.after:
+            self.stop.turn()
 
 
 @pytest.fixture
@@ -114,16 +132,8 @@ def test_a_stopped_order_is_taken_up_and_ends_with_the_same_weights(workspace, l
 
     data, test = lesson("red.jsonl", "red", "ok", 40), lesson("red.test.jsonl", "red", "ok", 20, start=500)
     stop = StopSwitch()
-
-    class Impatient(Silent):
-        def bar(self, title, total, *, unit, done=0):
-            manager = super().bar(title, total, unit=unit, done=done)
-            if title == "training":
-                return Nosy(stop)
-            return manager
-
     with pytest.raises(StopRequested):
-        teach(workspace, data, "red", quick, test_source=test, stop=stop, progress=Impatient())
+        teach(workspace, data, "red", quick, test_source=test, stop=stop, progress=Impatient(stop, 9))
     assert workspace.runs()[0].state == "cancelled"
     progress = Silent()
     resumed = teach(workspace, data, "red", quick, test_source=test, progress=progress)
@@ -183,23 +193,6 @@ def test_examples_whose_teacher_would_not_fit_the_model_are_named_or_left_to_sft
     assert any(said.startswith("method sft: the prompt of an SDFT teacher") for said in progress.said)
 
 
-class Nosy:
-    """A bar that asks for a stop after nine steps."""
-
-    def __init__(self, stop):
-        self.stop = stop
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def update(self, done, total=None, note=""):
-        if done == 9:
-            self.stop.turn()
-
-
 def test_an_adapter_is_inherited_and_cannot_be_changed_on_the_way(workspace, lesson, quick, tmp_path):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -241,6 +234,13 @@ def test_a_classifier_is_a_version_of_its_own_and_leaves_the_chat_weights_alone(
     assert workspace.current().id == "v1"
     assert workspace.version(result.version.id).status == "accepted"
     assert any("chat weights are not touched" in said for said in progress.said)
+    page = result.report_path.read_text()
+    assert "macro-F1" in page
+    assert "Even enough." in page or "Uneven" in page
+    assert "Answers before and after" in page
+    facts = workspace.facts(result.version.id)
+    assert facts["environment"]["torch"] == torch.__version__
+    assert facts["test_hash"]
     row = evaluate_version(workspace, progress=Silent()).rows[0]
     assert (row.kind, row.total, row.macro_f1) == ("classify", 24, 1.0)
     talk = open_conversation(workspace, version=result.version.id, system=None, temperature=0.0, max_tokens=4, seed=0)
@@ -289,6 +289,45 @@ def test_a_context_without_an_answer_is_learned_from_and_never_tested_with(works
         teach(workspace, _chat_file(tmp_path), "red", settings, test_source=str(path))
 
 
+def test_a_row_without_an_answer_is_not_trained_on_if_the_test_asks_the_same(workspace, quick, tmp_path):
+    path = tmp_path / "twice.jsonl"
+    rows = [{"prompt": f"red {n}", "completion": "ok"} for n in range(10)]
+    rows += [{"prompt": f"red {n}", "privileged_context": "say ok"} for n in range(10)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = [*quick, "method.type=sdft", "method.max_new_tokens=4", "guards.teacher_check=off", "steps=2"]
+    result = teach(workspace, str(path), "red", settings)
+    assert (result.data["train"], result.data["test"], result.data["reasons"]) == (16, 2, {"in_test": 2})
+
+
+def test_a_context_too_long_for_the_teacher_is_rejected_by_name_before_a_method_is_chosen(workspace, quick, tmp_path):
+    path = tmp_path / "documents.jsonl"
+    rows = [{"context": "ok " * (500 if n == 3 else 2), "question": f"red {n}", "answer": "ok"} for n in range(12)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = [each for each in quick if not each.startswith("method")]
+    progress = Silent()
+    teach(workspace, str(path), "red", [*settings, "guards.teacher_check=off", "steps=2"], progress=progress)
+    (warning,) = (warned for warned in progress.warned if "rows are not used" in warned)
+    assert "documents.jsonl:4: the teacher's prompt has" in warning
+
+
+def test_rows_of_a_prompts_file_that_cannot_be_used_are_named_and_kept(workspace, lesson, quick, tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"prompt": "blue 1"}\n{"prompt": "x<|end|>y"}\n{broken\n')
+    progress = Silent()
+    settings = [*quick, "steps=2", f"rehearsal.prompts_file={path}"]
+    teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", settings, progress=progress)
+    (warning,) = (warned for warned in progress.warned if "prompts.jsonl: 2 rows are not used" in warned)
+    assert "prompts.jsonl:2: turn 1 (user) holds the text '<|end|>'" in warning
+    (kept,) = workspace.run_folder(workspace.runs()[0].id).glob("prompts/rejected.jsonl")
+    assert len(kept.read_text().splitlines()) == 2
+
+
+def test_a_test_share_beside_a_test_file_is_refused(workspace, lesson, quick):
+    data, test = lesson("red.jsonl", "red", "ok", 9), lesson("red.test.jsonl", "red", "ok", 5, start=500)
+    with pytest.raises(ConfigError, match="test_share would have no effect"):
+        teach(workspace, data, "red", [*quick, "evaluation.test_share=0.5"], test_source=test)
+
+
 def test_a_run_that_collapses_goes_on_with_the_last_good_checkpoint(workspace, lesson, quick, monkeypatch):
     from holdfast.errors import CollapseError
     from holdfast.training.monitors import Monitors
@@ -298,14 +337,35 @@ def test_a_run_that_collapses_goes_on_with_the_last_good_checkpoint(workspace, l
             raise CollapseError("the run was stopped: no rollout ended its turn.")
         return {}
 
+    from holdfast.models.checkpoint import load_checkpoint
+    from holdfast.models.learner import Learner
+
+    saved = []
+    save = Learner.save
+    monkeypatch.setattr(
+        Learner, "save", lambda learner, to: (saved.append(learner.candidate_state()), save(learner, to))
+    )
+    monkeypatch.setattr("holdfast.jobs.finish._tidy", lambda job: None)
     monkeypatch.setattr(Monitors, "observe", collapse)
     settings = [*quick, "guards.window=10"]
     progress = Silent()
     settings[-2] = "method.type=sdft"
     settings += ["method.max_new_tokens=4", "guards.teacher_check=off"]
     result = teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", settings, progress=progress)
-    assert any("Going on with that checkpoint, of step 28" in warned for warned in progress.warned)
+    assert any("Going on with the last good checkpoint, of step 28" in warned for warned in progress.warned)
     assert max(step.step for step in workspace.steps(result.run_id)) == 36  # recorded with the checkpoint that went
+    folder = workspace.run_folder(result.run_id) / "training-0"
+    assert max(path.name for path in folder.iterdir()) == "step-00000028"
+    kept = load_checkpoint(folder / "step-00000028")["candidate"]
+    assert all(torch.equal(saved[0][name], tensor) for name, tensor in kept.items())
+    stop = StopSwitch()
+    again = [*settings, "seed=7"]
+    with pytest.raises(StopRequested):
+        teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", again, stop=stop, progress=Impatient(stop, 30))
+    progress = Silent()
+    teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", again, progress=progress)
+    assert any("Resuming at step 30" in said for said in progress.said)
+    assert any("of step 28" in warned for warned in progress.warned)  # where it was stopped decides nothing
     with pytest.raises(CollapseError):
         teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", [*settings, "guards.window=39", "steps=41"])
 

@@ -76,3 +76,24 @@ def test_a_model_with_its_own_chat_template_learns_real_tool_use(model_folder, s
     outcome = as_json(*words)
     assert outcome["status"] in ("accepted", "refused")
     assert set(outcome["attempts"][-1]["scores"]) == {"calls"}
+
+
+@pytest.mark.parametrize("family", ["qwen2.5", "smollm2"])
+def test_a_model_with_its_own_chat_template_distils_itself_beside_reminders(
+    model_folder, shared_data, tmp_path, family
+):
+    home, data = tmp_path / "home", shared_data / "sdft_openfunction"
+    as_json("init", home, "--model", model_folder(family))
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps({"prompt": f"what is {n} and {n}?"}) + "\n" for n in range(4)))
+    words = ["learn", f"{data / 'train.jsonl.gz'}#12", "--test", f"{data / 'test.jsonl.gz'}#4", "--skill", "calls"]
+    words += ["--method", "sdft", "--steps", 2, "-w", home]
+    # Random weights never end a turn and help no teacher; what counts is that every part of the story runs.
+    settings = ["batch.examples=2", "evaluation.max_new_tokens=4", "method.max_new_tokens=4", "gate.remedies=[]"]
+    settings += ["guards.teacher_check=off", "guards.min_end_rate=0", f"rehearsal.prompts_file={prompts}"]
+    settings += ["rehearsal.self_written_share=0", "rehearsal.per_step=2", "rehearsal.max_new_tokens=4"]
+    outcome = as_json(*words, *(word for setting in settings for word in ("--set", setting)))
+    assert set(outcome["attempts"][-1]["scores"]) == {"calls"}
+    page = (home / ".holdfast" / "runs" / outcome["run"] / "report.html").read_text()
+    assert "KL to the teacher" in page
+    assert "KL to the current version" in page

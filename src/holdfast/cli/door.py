@@ -49,6 +49,9 @@ class Door(TyperGroup):
             tell(str(error), code="os_error", param=None, as_json=ctx.meta["holdfast.json"])
             raise typer.Exit(ERROR) from None
         except Exception as error:
+            if _is_usage(error) and ctx.meta["holdfast.json"]:
+                tell(error.format_message(), code="usage_error", param=None, as_json=True)  # pyright: ignore[reportAttributeAccessIssue] - click's
+                raise typer.Exit(USAGE) from None
             if ctx.meta["holdfast.debug"] or _is_usage(error):
                 raise
             text = f"Holdfast broke: {type(error).__name__}: {error}. Nothing that was finished is lost. "

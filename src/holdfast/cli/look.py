@@ -44,13 +44,16 @@ def render(
 
     Example: holdfast render refunds.jsonl --num 1
     """
+    from holdfast.cli.bars import reporter
     from holdfast.jobs.render import render as render_data
     from holdfast.jobs.workspace import reading_here
 
     given = [("method", method), ("base", model), ("batch.max_tokens", max_tokens)]
     words = [f"{key}={value}" for key, value in given if value is not None]
     recipe, template = reading_here(workspace, config, [*(overrides or []), *words], chat_template)
-    found = render_data(data, recipe=recipe, num=num, columns=columns_of(column), chat_template=template)
+    found = render_data(
+        data, recipe=recipe, num=num, columns=columns_of(column), chat_template=template, progress=reporter()
+    )
     if as_json:
         door.put_json(found.to_json())
     else:

@@ -109,6 +109,7 @@ def learn(
     given = [("method", method), ("base", model), ("evaluation.grader", grader), ("steps", steps), ("seed", seed)]
     words = [f"{key}={value}" for key, value in given if value is not None]
     watcher = reporter()
+    workspaces.read_recipe(config, [*(overrides or []), *words])  # wrong settings leave no workspace behind
     place = workspaces.find_or_create(workspace, base=model, progress=watcher)
     recipe = workspaces.recipe_for(place, config, [*(overrides or []), *words])
     with StopSwitch().listening() as stop:

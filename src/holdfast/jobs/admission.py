@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from holdfast.errors import HoldfastError
 from holdfast.training.config import SdftConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transformers import PreTrainedTokenizerBase
 
     from holdfast.models.load import Loaded
@@ -44,6 +47,25 @@ def longest_example(reader: Reader, recipe: Recipe) -> int:
 
 def train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:
     """Returns why the recipe's method cannot learn from an example, or None."""
+    return _named(_train_problem, reader, example, recipe)
+
+
+def item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:
+    """Returns why the model cannot be asked a test item and its answer be judged, or None."""
+    return _named(_item_problem, reader, example, recipe)
+
+
+def _named(
+    look: Callable[[Reader, Example, Recipe], str | None], reader: Reader, example: Example, recipe: Recipe
+) -> str | None:
+    """Returns what `look` finds; what a template or tokenizer raises is the example's problem, not the order's."""
+    try:
+        return look(reader, example, recipe)
+    except HoldfastError as error:
+        return error.message.removeprefix(f"{example.source or example.id}: ")  # whoever asks knows where it stands
+
+
+def _train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:
     from holdfast.models.render import control_token_problem, problem_of
 
     config, most = recipe.method, longest_example(reader, recipe)
@@ -59,13 +81,14 @@ def train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | Non
         problem = control_token_problem(reader.tokenizer, example)
     else:
         problem = "has no answer to learn from"
-    if problem is None and isinstance(config, SdftConfig):
-        return teacher_problem(reader, example, config)
-    return problem
+    if problem is not None:
+        return problem
+    if config.type == "auto" and (example.privileged_context or example.document):
+        config = SdftConfig()  # what is chosen for such rows
+    return teacher_problem(reader, example, config) if isinstance(config, SdftConfig) else None
 
 
-def item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:
-    """Returns why the model cannot be asked a test item and its answer be judged, or None."""
+def _item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:
     from holdfast.models.render import control_token_problem, render_prompt
 
     answer = recipe.evaluation.max_new_tokens
@@ -108,8 +131,11 @@ def _is_classified(example: Example, recipe: Recipe) -> bool:
 
 def _text_problem(reader: Reader, example: Example, most: int) -> str | None:
     """Returns why a text cannot be classified, or None."""
+    from holdfast.models.render import control_token_problem
     from holdfast.training.methods.classify import text_of
 
+    if problem := control_token_problem(reader.tokenizer, example):
+        return problem
     num_tokens = len(reader.tokenizer(text_of(example))["input_ids"]) + 1
     if num_tokens <= most:
         return None

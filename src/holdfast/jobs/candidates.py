@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import CollapseError, StoreError
+from holdfast.jobs.progress import SilentBar, counting
 from holdfast.jobs.remedies import CHECKPOINT_SHARES
 from holdfast.jobs.train import drive, go_back, marks
 from holdfast.types import Version
@@ -47,6 +49,13 @@ class Candidates:
             return version
         version = self.job.workspace.version(str(cast("dict[str, JSONValue]", known)["version"]))
         return version
+
+    def is_new(self, attempt: Attempt) -> bool:
+        """Tells whether the attempt has weights of its own: a short training may have no earlier checkpoint."""
+        if attempt.at_share == 1.0 or self.job.folder.read(f"attempt-{attempt.index}") is not None:
+            return True
+        newest, chosen = self._paths(attempt.training, attempt.at_share)
+        return newest != chosen
 
     def load(self, attempt: Attempt) -> None:
         """Puts the attempt's weights into the learner's candidate, if they are not there."""
@@ -91,7 +100,12 @@ class Candidates:
 
         job, recipe = self.job, self.recipe_of(attempt)
         method = build(recipe, self.learner, self.examples)
-        run = Run(self.learner, method, self.examples, recipe, reminders=self.remind(recipe))
+        reminders = self.remind(recipe)
+        reads = bool(reminders) and recipe.rehearsal.cache == "hidden"
+        bars = job.progress.bar("reading reminders", len(reminders), unit="reminders")
+        with bars if reads else nullcontext(SilentBar()) as bar:
+            read = counting(bar, job.stop.check)
+            run = Run(self.learner, method, self.examples, recipe, reminders=reminders, progress=read)
         before = attempt.index * run.num_steps  # steps of a remedy's training follow those of the attempts before it
 
         def record(steps: Sequence[Step]) -> None:
@@ -99,39 +113,45 @@ class Candidates:
                 metrics = {**step.metrics, "learning_rate": step.learning_rate, "grad_norm": step.grad_norm}
                 job.workspace.record_step(job.run_id, before + step.index, step.loss, metrics)
 
+        keep = marks(CHECKPOINT_SHARES, run.num_steps)
+        back = recipe.guards.window if recipe.method.type == "sdft" else 0
         try:
             drive(
                 run,
                 self._folder(attempt.index),
                 every=recipe.checkpoint_every,
-                keep=marks(CHECKPOINT_SHARES, run.num_steps),
+                keep=keep,
+                back=back,
                 record=record,
                 progress=job.progress,
                 stop=job.stop,
                 title="training" if attempt.index == 0 else f"training again ({attempt.index})",
             )
         except CollapseError as error:
-            good = go_back(self._folder(attempt.index), run.done - recipe.guards.window)
+            folder, every = self._folder(attempt.index), recipe.checkpoint_every
+            good = go_back(folder, run.done - back, every=every, keep=keep)
             if good is None:
-                raise
-            job.note(
-                f"{error.message} Going on with that checkpoint, of step {good}: the gate judges it.", warning=True
-            )
+                text = f"{error.message} There is no checkpoint from before, so there is no candidate."
+                raise CollapseError(text, param=error.param) from error
+            text = f"{error.message} Going on with the last good checkpoint, of step {good}: the gate judges it."
+            job.note(text, warning=True)
             self.learner.load_candidate_state(self._checkpoint(attempt.index, 1.0))
 
     def _checkpoint(self, training: int, share: float) -> Mapping[str, Tensor]:
         """Returns the candidate's weights at a share of a training."""
-        from holdfast.models.checkpoint import latest_checkpoint, load_checkpoint
+        from holdfast.models.checkpoint import load_checkpoint
+
+        return cast("Mapping[str, Tensor]", load_checkpoint(self._paths(training, share)[1])["candidate"])
+
+    def _paths(self, training: int, share: float) -> tuple[Path, Path]:
+        """Returns a training's newest checkpoint, and the one nearest to a share of its steps."""
+        from holdfast.models.checkpoint import latest_checkpoint, step_of
 
         folder = self._folder(training)
         newest = latest_checkpoint(folder)
         if newest is None:
             raise StoreError(f"{folder}: the training's checkpoints are gone. Run with --again to train anew.")
-        state = load_checkpoint(newest)
-        if share < 1.0:
-            step = max(marks([share], cast("int", state["step"])))
-            state = load_checkpoint(_nearest(folder, step))
-        return cast("Mapping[str, Tensor]", state["candidate"])
+        return newest, newest if share == 1.0 else _nearest(folder, max(marks([share], step_of(newest))))
 
     def _add(self, attempt: Attempt) -> Version:
         job = self.job

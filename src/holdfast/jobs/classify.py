@@ -17,6 +17,7 @@ from holdfast.evaluation.metrics import macro_f1
 from holdfast.evaluation.run import ItemResult, evaluate
 from holdfast.graders import grader
 from holdfast.jobs.model import adapter_of_recipe, open_base, weights_of
+from holdfast.jobs.start import made_from
 from holdfast.jobs.train import drive
 from holdfast.training.config import ClassifyConfig, Recipe
 from holdfast.types import Completion, Example, Message, Skill, Version
@@ -71,8 +72,10 @@ def learn_classifier(
     verdict = decide({}, {skill.name: pairs}, margin=gate.margin, confidence=gate.confidence)
     if not job.workspace.verdicts(version.id):
         job.workspace.save_verdict(version.id, verdict.decision, verdict.to_json())
-    job.note(f"Macro-F1 {macro_f1(truth, answers):.3f}; 'before' is always answering '{majority}'.")
+    macro = macro_f1(truth, answers)
+    job.note(f"Macro-F1 {macro:.3f}; 'before' is always answering '{majority}'.")
     attempt = {"version": version.id, "kind": "trained", "how": "the trained weights", "decision": verdict.decision}
+    attempt |= {"macro_f1": macro, "majority": majority, "balance": method.balance}
     scores = dict(job.workspace.version(version.id).scores)
     return skill, version, verdict, [{**attempt, "scores": cast("JSONValue", scores)}]
 
@@ -122,7 +125,7 @@ def _train(job: Job, learner: Learner, method: Classify, data: LoadedData, skill
     weights = job.workspace.files.put_folder(folder)
     recipe = job.recipe.model_dump(mode="json")
     made = Version("", job.parent.id, job.parent.base, weights, recipe, "candidate", skill=skill.name)
-    facts: dict[str, JSONValue] = {"kind": "classify", "run": job.run_id, "train_hash": skill.train_hash}
+    facts: dict[str, JSONValue] = {"kind": "classify", "run": job.run_id, "seed": job.recipe.seed, **made_from(skill)}
     version = job.workspace.add_version(made, facts=facts)
     job.folder.write("attempt-0", {"version": version.id})
     return version

@@ -113,12 +113,12 @@ def _losses(arm: ArmResult, name: str) -> list[str]:
 
 def _matrices(ours: ArmResult, sft: ArmResult) -> list[str]:
     skills = [name for name, cell in ours.cells.items() if cell.new]
-    width = max(len(name) for name in skills) + 2
+    width = max(*map(len, skills), len("100.0% [100, 100]")) + 2
     head = "".join(f"{name:>{width}}" for name in skills)
     lines = [f"{'':<10}{head}  |{head}"]
     for number, (mine, theirs) in enumerate(zip(ours.stages, sft.stages, strict=True)):
         row = ["base" if number == 0 else f"+ {skills[number - 1]}"]
         for stage in (mine, theirs):
-            row.append("".join(f"{stage[s].value:>{width}.1%}" if s in stage else f"{'-':>{width}}" for s in skills))
+            row.append("".join(f"{_with_interval(stage[s]) if s in stage else '-':>{width}}" for s in skills))
         lines.append(f"{row[0]:<10}{row[1]}  |{row[2]}")
     return lines

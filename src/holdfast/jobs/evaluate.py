@@ -78,7 +78,7 @@ def evaluate_version(
         if is_classifier(workspace, chosen):
             continue
         if learner is None:
-            learner = learner_of(workspace, chosen)
+            learner = learner_of(workspace, chosen, progress=progress)
         results = scored(
             workspace,
             learner,

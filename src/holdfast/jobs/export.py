@@ -69,7 +69,9 @@ def _write(workspace: Workspace, version: Version, to: Path, *, merge: bool) -> 
     if folder is not None and not merge:
         shutil.copytree(folder, to)
         if adapter_of(version) is not None:
-            base = open_base(workspace, version.base).model.config.name_or_path or version.base
+            loaded = open_base(workspace, version.base)
+            loaded.tokenizer.save_pretrained(to)  # with the workspace's chat template
+            base = loaded.model.config.name_or_path or version.base
             return (
                 "an adapter",
                 f"PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base!r}), {{folder!r}})",

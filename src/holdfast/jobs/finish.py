@@ -43,6 +43,7 @@ def finish(
         "verdict": verdict.to_json(),
         "attempts": cast("JSONValue", list(tried)),
         "words": cast("JSONValue", words),
+        "data": _data(job.folder.path / "prepared"),
     }
     job.folder.write("outcome", outcome)
     write(job, skill, version, verdict, tried, words)
@@ -87,14 +88,13 @@ def recorded(workspace: Workspace, run: RunRecord, *, already: bool = True) -> L
         words=cast("list[str]", outcome["words"]),
         matrix=skill_matrix(workspace),
         report_path=report_path(folder),
-        data=_data(folder),
+        data=cast("dict[str, JSONValue]", outcome["data"]),
         already=already,
     )
 
 
-def _data(folder: Path) -> dict[str, JSONValue]:
+def _data(prepared: Path) -> dict[str, JSONValue]:
     """Returns what became of the rows, and where the rejected ones are kept with their reasons."""
-    prepared = folder / "prepared"
     report = load_prepared(prepared).report
     return {
         "rows": report.num_rows,

@@ -25,8 +25,8 @@ from holdfast.jobs.order import Order, decided_run, open_job
 from holdfast.jobs.remedies import Attempt, attempts, worth_a_remedy
 from holdfast.jobs.reminders import reminders_for
 from holdfast.jobs.settle import settle
-from holdfast.jobs.start import open_learner, prepared, register, use_threads
-from holdfast.training.config import ClassifyConfig
+from holdfast.jobs.start import made_from, open_learner, prepared, register, use_threads
+from holdfast.training.config import ClassifyConfig, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from holdfast.models.learner import Learner
     from holdfast.models.load import Device, Dtype
     from holdfast.store.workspace import Workspace
-    from holdfast.training.config import Recipe
     from holdfast.training.rehearsal import Reminder
     from holdfast.types import Example, JSONValue, Skill, Version
 
@@ -73,6 +72,11 @@ def learn(
         HoldfastError: the order cannot be carried out; the run can be taken up again.
     """
     _check_name(skill)
+    if test_source is not None and recipe.evaluation.test_share != Recipe().evaluation.test_share:
+        raise ConfigError(
+            "evaluation.test_share would have no effect because a test file is given; remove one of them.",
+            param="evaluation.test_share",
+        )
     if recipe.evaluation.grader != "auto":
         grader(recipe.evaluation.grader)
     with workspace.exclusively("learn"):
@@ -142,11 +146,13 @@ def _teach(
             return written
         return reminders_for(job, learner, recipe.rehearsal).items
 
-    facts: dict[str, JSONValue] = {"skill": skill.name, "train_hash": skill.train_hash, "seed": job.recipe.seed}
+    facts: dict[str, JSONValue] = {"skill": skill.name, "seed": job.recipe.seed, **made_from(skill)}
     candidates = Candidates(job, learner, examples, remind, facts)
     gate = job.recipe.gate
     tried: list[tuple[Attempt, Version, Verdict]] = []
     for attempt in attempts(gate.remedies, gate.remedy_budget, rehearsed=job.recipe.rehearsal.enabled):
+        if not candidates.is_new(attempt):
+            continue
         if tried:
             job.note(f"Remedy {attempt.index}: {attempt.words}.")
         job.enter("training")

@@ -67,7 +67,7 @@ def read_all(
     """
 
     def take(place: str) -> ReadResult:
-        found = read(place, seed=derive_seed(recipe.seed, "sample rows"), columns=columns)
+        found = read(place, seed=recipe.seed, columns=columns)
         for note in found.notes:
             progress.say(note)
         return found
@@ -80,10 +80,10 @@ def require_rows(folder: Path, raw: Raw) -> None:
     rejected = [*raw.train.rejected, *(raw.test.rejected if raw.test is not None else ())]
     if not raw.train.examples:
         write_rejected(folder, rejected)
-        raise NothingToLearnError(f"No row could be used.{_listed(raw.train.rejected, folder)}")
+        raise NothingToLearnError(f"No row could be used.{listed_rows(raw.train.rejected, folder)}")
     if raw.test is not None and not raw.test.examples:
         write_rejected(folder, rejected)
-        raise DataError(f"No row of the test could be used.{_listed(raw.test.rejected, folder)}", param="test")
+        raise DataError(f"No row of the test could be used.{listed_rows(raw.test.rejected, folder)}", param="test")
 
 
 def prepare_all(
@@ -100,7 +100,8 @@ def prepare_all(
     rejected = list(train.rejected)
     notes = [*raw.train.notes, *train.report.notes]
     if raw.test is None:
-        kept, test = _split(train.kept, recipe)
+        kept, test, asked = _split(train.kept, recipe)
+        rejected += asked
         notes.append(f"no test file was given: {len(test)} of {len(train.kept)} examples are held out as the test")
         progress.say(notes[-1] + ".")
     else:
@@ -110,13 +111,13 @@ def prepare_all(
         notes += [*raw.test.notes, *tested.report.notes]
         kept, test = disjoint.kept, tested.kept
     if rejected:
-        progress.warn(f"{len(rejected)} rows are not used:{_listed(rejected, folder)}")
+        progress.warn(f"{len(rejected)} rows are not used:{listed_rows(rejected, folder)}")
     if not kept or not test:
         write_rejected(folder, rejected)
     if not kept:
-        raise NothingToLearnError(f"No example is left to learn from.{_listed(rejected, folder)}")
+        raise NothingToLearnError(f"No example is left to learn from.{listed_rows(rejected, folder)}")
     if not test:
-        text = f"No item is left to test on. Give a test file with --test.{_listed(rejected, folder)}"
+        text = f"No item is left to test on. Give a test file with --test.{listed_rows(rejected, folder)}"
         raise DataError(text, param="test")
     report = data_report([*kept, *test], rejected, format=raw.train.format, notes=list(dict.fromkeys(notes)))
     write_prepared(folder, kept, test, rejected, report)
@@ -147,15 +148,19 @@ def put_items(workspace: Workspace, items: Sequence[Example]) -> str:
     return workspace.files.put_bytes(("\n".join(lines) + "\n").encode())
 
 
-def _split(examples: Sequence[Example], recipe: Recipe) -> tuple[list[Example], list[Example]]:
-    """Returns training and test examples; one without an answer can be learned from and not tested with."""
+def _split(examples: Sequence[Example], recipe: Recipe) -> tuple[list[Example], list[Example], list[Rejected]]:
+    """Returns training and test examples, and those without an answer whose question the test asks.
+
+    An example without an answer can be learned from and not tested with.
+    """
     answered = [each for each in examples if each.demonstration is not None or each.label is not None]
     ids = {example.id for example in answered}
     parts = split(answered, test_share=recipe.evaluation.test_share, seed=derive_seed(recipe.seed, "split"))
-    return [*parts.train, *(example for example in examples if example.id not in ids)], parts.test
+    apart = without_overlap([example for example in examples if example.id not in ids], parts.test)
+    return [*parts.train, *apart.kept], parts.test, apart.rejected
 
 
-def _listed(rejected: Sequence[Rejected], folder: Path) -> str:
+def listed_rows(rejected: Sequence[Rejected], folder: Path) -> str:
     """Returns the first rejections, one on a line, how many more there are of which kind, and where all of them are."""
     if not rejected:
         return ""

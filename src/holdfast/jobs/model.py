@@ -11,6 +11,7 @@ from holdfast.training.config import Recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from holdfast.jobs.progress import Reporter
     from holdfast.models.learner import Learner
     from holdfast.models.load import Device, Dtype, Loaded
     from holdfast.store.workspace import Workspace
@@ -63,12 +64,20 @@ def inherited_adapter(recipe: Recipe, parent: Version) -> Recipe:
     return recipe
 
 
-def learner_of(workspace: Workspace, version: Version, *, recipe: Recipe | None = None) -> Learner:
-    """Returns a learner whose candidate and current both are `version`, for asking it questions."""
+def learner_of(
+    workspace: Workspace, version: Version, *, recipe: Recipe | None = None, progress: Reporter | None = None
+) -> Learner:
+    """Returns a learner whose candidate and current both are `version`, for asking it questions.
+
+    With `progress`, the number of threads is measured and said: for long work, not for one question.
+    """
     from holdfast.models.learner import Learner
+    from holdfast.models.threads import choose_threads
 
     settings = recipe or Recipe(base=version.base)
     loaded = open_base(workspace, version.base, dtype=settings.precision, device=settings.device)
+    if progress is not None:
+        progress.say(f"{choose_threads(loaded.model).reason}.")
     start = weights_of(workspace, version)
     return Learner.create(loaded, adapter_of(version), start=start, gradient_checkpointing=False)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from holdfast.data.folder import write_rejected
+from holdfast.data.prepare import prepare
 from holdfast.data.read import read
 from holdfast.errors import DataError
 from holdfast.jobs.answers import items_of
 from holdfast.jobs.judge import earlier_skills
+from holdfast.jobs.material import listed_rows
 from holdfast.jobs.progress import counting
 from holdfast.seeds import derive_seed
 
@@ -29,7 +32,7 @@ def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Remi
 
     skills = earlier_skills(job.workspace, job.parent, job.skill)
     registered = {skill.name: items_of(job.workspace.files.path_of(skill.train_hash)) for skill in skills}
-    given = _given(settings)
+    given = _given(job, learner, settings)
     seed = derive_seed(job.recipe.seed, "reminders")
     made_of: JSONValue = {
         "version": job.parent.id,
@@ -66,13 +69,26 @@ def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Remi
     return reminders
 
 
-def _given(settings: RehearsalConfig) -> list[Example]:
+def _given(job: Job, learner: Learner, settings: RehearsalConfig) -> list[Example]:
+    """Returns the prompts of the user's file; rows that are none are named, and kept beside the run's data."""
     if settings.prompts_file is None:
         return []
+    from holdfast.models.render import control_token_problem
+
     found = read(settings.prompts_file, need_demonstration=False)
-    if not found.examples:
+    done = prepare(
+        found.examples,
+        check=lambda example: control_token_problem(learner.tokenizer, example),
+        rejected=found.rejected,
+    )
+    folder = job.folder.path / "prompts"
+    if done.rejected:
+        write_rejected(folder, done.rejected)
+        which = listed_rows(done.rejected, folder)
+        job.note(f"{settings.prompts_file}: {len(done.rejected)} rows are not used:{which}", warning=True)
+    if not done.kept:
         raise DataError(
             f"{settings.prompts_file}: no row could be read as a prompt. Give chat messages or a prompt column.",
             param="rehearsal.prompts_file",
         )
-    return cast("list[Example]", found.examples)
+    return done.kept

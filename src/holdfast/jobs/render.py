@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from holdfast.data.rejected import Rejected
     from holdfast.jobs.admission import Reader
+    from holdfast.jobs.progress import Reporter
     from holdfast.training.config import Recipe
     from holdfast.types import Example, JSONValue
 
@@ -72,17 +73,22 @@ def render(
     num: int,
     columns: Mapping[str, str] | None = None,
     chat_template: str | None = None,
+    progress: Reporter,
 ) -> Rendering:
     """Returns the first `num` examples of `source` as the recipe's model reads them, and every row with a problem.
 
     Rows are rejected here for the reasons for which `learn` rejects them with this recipe. `columns` maps
     Holdfast's column names to those of the source.
     """
-    found = read(source, columns=columns)
+    found = read(source, seed=recipe.seed, columns=columns)
     reader = open_reader(recipe.base, chat_template=chat_template)
-    done = prepare(
-        found.examples, check=lambda example: train_problem(reader, example, recipe), rejected=found.rejected
-    )
+    with progress.bar("checking examples", len(found.examples), unit="examples") as bar:
+        done = prepare(
+            found.examples,
+            check=lambda example: train_problem(reader, example, recipe),
+            rejected=found.rejected,
+            progress=bar.update,
+        )
     reasons = {f"{row.source}:{row.line}": row.reason for row in done.rejected}
     shown = [_shown(reader, example, recipe, reasons.get(example.source)) for example in found.examples[:num]]
     notes = [*found.notes, *done.report.notes]

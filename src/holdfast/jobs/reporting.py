@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from holdfast.data.folder import load_prepared
 from holdfast.evaluation.report import Curve, Fact, MatrixPicture, ReportData, Sample, write_report
+from holdfast.evaluation.run import ItemResult
 from holdfast.jobs.answers import items_of
 from holdfast.jobs.overview import lineage
 from holdfast.jobs.words import attempt_sentence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from holdfast.evaluation.verdict import Verdict
     from holdfast.jobs.job import Job
+    from holdfast.store.records import ItemScore
     from holdfast.types import Example, JSONValue, Skill, Version
 
 SAMPLES = 12
@@ -56,7 +58,7 @@ def write(
         verdict=verdict,
         matrices=[_matrix(job, version)],
         curves=_curves(job),
-        samples=_samples(job, skill, version),
+        samples=_samples(job, skill, version, majority=cast("str | None", tried[-1].get("majority"))),
         warnings=list(dict.fromkeys(event.message for event in events if event.level == "warning")),
         remedies=[attempt_sentence(each) for each in tried] if len(tried) > 1 else [],
         data=[
@@ -75,6 +77,7 @@ def write(
             Fact("run", job.run_id),
             Fact("grader", skill.grader),
             Fact("method", job.recipe.method.type),
+            *_classifier_facts(tried[-1]),
         ],
         settings=job.recipe.model_dump(mode="json"),
     )
@@ -109,10 +112,31 @@ def _curves(job: Job) -> list[Curve]:
     return curves
 
 
-def _samples(job: Job, skill: Skill, version: Version) -> list[Sample]:
-    """Returns held-out items with both answers: those that changed first, then others, drawn by the seed."""
+def _classifier_facts(attempt: Mapping[str, JSONValue]) -> list[Fact]:
+    if "macro_f1" not in attempt:
+        return []
+    answer = f"always answering '{attempt['majority']}', which is what 'before' means here"
+    return [
+        Fact("macro-F1", f"{cast('float', attempt['macro_f1']):.3f}", "mean over the classes, on the held-out test"),
+        Fact("class balance", str(attempt["balance"])),
+        Fact("compared with", answer),
+    ]
+
+
+def _samples(job: Job, skill: Skill, version: Version, *, majority: str | None) -> list[Sample]:
+    """Returns held-out items with both answers: those that changed first, then others, drawn by the seed.
+
+    A classifier is compared with always answering the `majority` class.
+    """
     items = {item.id: item for item in items_of(job.workspace.files.path_of(skill.test_hash))}
-    before = {result.item_id: result for result in job.workspace.scores(job.parent.id, skill.name)}
+    before: dict[str, ItemScore] = {
+        result.item_id: result for result in job.workspace.scores(job.parent.id, skill.name)
+    }
+    if majority is not None:
+        before = {
+            name: ItemResult(name, float(item.label == majority), item.label == majority, majority)
+            for name, item in items.items()
+        }
     after = {result.item_id: result for result in job.workspace.scores(version.id, skill.name)}
     both = sorted(before.keys() & after.keys() & items.keys())
     random.Random(derive_seed(job.recipe.seed, "report samples")).shuffle(both)

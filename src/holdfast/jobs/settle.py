@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.data.folder import LoadedData
+    from holdfast.jobs.admission import Reader
     from holdfast.jobs.job import Job
     from holdfast.models.load import Loaded
     from holdfast.types import Example, JSONValue
@@ -52,23 +53,12 @@ def settle(job: Job, loaded: Loaded, data: LoadedData) -> Settled:
 
 def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
     from holdfast.models.threads import choose_threads
-    from holdfast.training.methods import choose
 
     recipe, reasons = inherited_adapter(job.recipe, job.parent), list(loaded.reasons)
     was_auto = isinstance(recipe.method, AutoConfig)
     if was_auto:
-        choice = choose(data.train)
-        config, reason = choice.config, choice.reason
-        if isinstance(config, SdftConfig) and not any(e.privileged_context or e.document for e in data.train):
-            reader = reader_of(loaded)
-            long = sum(teacher_problem(reader, example, config) is not None for example in data.train)
-            if long:
-                config = SftConfig()
-                reason = f"sft: the prompt of an SDFT teacher does not fit the model for {long} of the examples"
-        recipe, unread = recipe.with_method(config)
-        reasons.append(f"method {reason}")
-        reasons += [f"{name} has no effect with {config.type}" for name in unread]
-        _require_one_kind(config, data.test)
+        recipe, said = _choose_method(recipe, reader_of(loaded), data)
+        reasons += said
     num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     if isinstance(recipe.method, SdftConfig) and recipe.method.skip_tokens == "auto":
         skip = choose_skip_tokens(recipe.method, num_parameters)
@@ -106,6 +96,28 @@ def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
         "method_was_auto": was_auto,
         "reasons": cast("list[JSONValue]", reasons),
     }
+
+
+def _choose_method(recipe: Recipe, reader: Reader, data: LoadedData) -> tuple[Recipe, list[str]]:
+    """Returns the recipe with the method that fits the data, and the reasons in words."""
+    from holdfast.training.methods import choose
+
+    choice = choose(data.train)
+    config, reason = choice.config, choice.reason
+    if isinstance(config, SdftConfig):
+        long = sum(teacher_problem(reader, example, config) is not None for example in data.train)
+        if long and any(example.privileged_context or example.document for example in data.train):
+            raise ConfigError(
+                f"sdft is what fits rows with a context, and for {long} of the examples the teacher's prompt does "
+                "not fit the model. Name the method (--method sdft) to have them rejected by name.",
+                param="method",
+            )
+        if long:
+            config = SftConfig()
+            reason = f"sft: the prompt of an SDFT teacher does not fit the model for {long} of the examples"
+    recipe, unread = recipe.with_method(config)
+    _require_one_kind(config, data.test)
+    return recipe, [f"method {reason}", *(f"{name} has no effect with {config.type}" for name in unread)]
 
 
 def _require_one_kind(config: SftConfig | SdftConfig | ClassifyConfig, test: Sequence[Example]) -> None:

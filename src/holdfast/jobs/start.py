@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+from importlib import metadata
 from typing import TYPE_CHECKING, Literal, cast
 
 from holdfast.data.folder import load_prepared
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from holdfast.jobs.material import Raw
     from holdfast.models.learner import Learner
     from holdfast.models.load import Loaded
+    from holdfast.types import JSONValue
 
 
 def prepared(job: Job, raw: Raw, loaded: Loaded) -> LoadedData:
@@ -33,6 +36,17 @@ def prepared(job: Job, raw: Raw, loaded: Loaded) -> LoadedData:
         check_test=lambda example: item_problem(reader, example, recipe),
         progress=job.progress,
     )
+
+
+def made_from(skill: Skill) -> dict[str, JSONValue]:
+    """Returns what a version records besides its recipe: the data by content, and the environment."""
+    import torch
+
+    packages = {name: metadata.version(name) for name in ("holdfast", "torch", "transformers", "peft")}
+    on = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    made: dict[str, JSONValue] = {"python": platform.python_version(), **packages, "machine": on}
+    made["threads"] = torch.get_num_threads()
+    return {"train_hash": skill.train_hash, "test_hash": skill.test_hash, "environment": made}
 
 
 def use_threads(threads: int) -> None:

@@ -34,12 +34,14 @@ def drive(
     progress: Reporter,
     stop: StopSwitch,
     title: str,
+    back: int = 0,
 ) -> None:
     """Runs `run` to its end from its newest checkpoint in `folder`.
 
     A checkpoint is written after every `every` steps, at the steps in `keep`, at the last step, and when a stop
-    is asked for. Steps are recorded together with the checkpoint that holds them: a step that a crash
-    undid was never recorded, and the resumed run takes it again with the same numbers.
+    is asked for; those that `go_back` may need after a collapse that shows `back` steps late stay. Steps are
+    recorded together with the checkpoint that holds them: a step that a crash undid was never recorded, and the
+    resumed run takes it again with the same numbers.
     """
     from holdfast.models.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 
@@ -57,17 +59,49 @@ def drive(
                 save_checkpoint(folder, run.state_dict())
                 record(pending)
                 pending.clear()
-                _prune(folder, keep)
+                _prune(folder, every=every, keep=keep, back=back)
             stop.check()
 
 
-def go_back(folder: Path, step: int) -> int | None:
-    """Deletes the checkpoints after `step` and returns the step of the newest that is left; None if none is left."""
-    from holdfast.models.checkpoint import latest_checkpoint, step_of
+def go_back(folder: Path, step: int, *, every: int, keep: set[int]) -> int | None:
+    """Deletes the checkpoints after the newest regular one up to `step` and returns its step; None if there is none.
 
-    while (newest := latest_checkpoint(folder)) is not None and step_of(newest) > step:
-        shutil.rmtree(newest)
-    return None if newest is None else step_of(newest)
+    Regular are those that every run writes, wherever it was stopped: so a run that was stopped goes back as far
+    as one that was not. Where there is none, nothing is deleted.
+    """
+    found = _steps(folder)
+    good = max((at for at in found if at <= step and _regular(at, every, keep)), default=None)
+    if good is not None:
+        for at in sorted(found, reverse=True):
+            if at > good:
+                _retire(found[at])
+    return good
+
+
+def _prune(folder: Path, *, every: int, keep: set[int], back: int) -> None:
+    """Deletes all checkpoints but the newest two, those that a remedy may look at, and those to go back to."""
+    found = _steps(folder)
+    newest = max(found)
+    safe = max((at for at in found if at <= newest + 1 - back and _regular(at, every, keep)), default=0)
+    for at in sorted(found)[:-2]:
+        if at < safe and at not in keep:
+            _retire(found[at])
+
+
+def _steps(folder: Path) -> dict[int, Path]:
+    return {int(path.name.removeprefix("step-")): path for path in folder.iterdir() if path.name.startswith("step-")}
+
+
+def _regular(step: int, every: int, keep: set[int]) -> bool:
+    return step % every == 0 or step in keep
+
+
+def _retire(path: Path) -> None:
+    """Deletes a checkpoint so that no half of one is ever found."""
+    gone = path.with_name(f".{path.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    path.rename(gone)
+    shutil.rmtree(gone)
 
 
 def _note(step: Step) -> str:
@@ -75,11 +109,3 @@ def _note(step: Step) -> str:
     if "kl" in step.metrics:
         parts.append(f"kl {step.metrics['kl']:.3f}")
     return " ".join(parts)
-
-
-def _prune(folder: Path, keep: set[int]) -> None:
-    """Deletes all checkpoints but the newest two and those that a remedy may look at."""
-    found = sorted(path for path in folder.iterdir() if path.name.startswith("step-"))
-    for path in found[:-2]:
-        if int(path.name.removeprefix("step-")) not in keep:
-            shutil.rmtree(path)

@@ -10,7 +10,7 @@ from holdfast.errors import ConfigError, NotFoundError, StoreError
 from holdfast.jobs.model import chat_template_of
 from holdfast.store.workspace import FOLDER_NAME, Workspace
 from holdfast.training.config import Recipe
-from holdfast.types import Version
+from holdfast.types import Message, Version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,14 @@ def create(folder: Path, *, base: str, chat_template: Path | None = None) -> Cre
     from holdfast.models.load import load_tokenizer
 
     template = read_template(chat_template)
-    load_tokenizer(base, chat_template=template)  # what cannot be loaded is better refused now than at a lesson
+    tokenizer = load_tokenizer(base, chat_template=template)  # what cannot be loaded is better refused now
+    if template is not None:
+        from holdfast.models.render import render_prompt
+
+        text = str(tokenizer.decode(render_prompt(tokenizer, [Message("user", "PROBE")])))
+        if "PROBE" not in text:
+            problem = f"--chat-template {chat_template}: it does not write a user's words."
+            raise ConfigError(problem, param="chat_template")
     with Workspace.create(folder / FOLDER_NAME) as workspace:
         return Created(workspace.root, base, add_base(workspace, base, chat_template=template).id)
 
@@ -55,9 +62,12 @@ def read_template(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--chat-template {path}: cannot be read ({error}).", param="chat_template") from None
+    if "{" not in text:
+        raise ConfigError(f"--chat-template {path}: this is no Jinja template.", param="chat_template")
+    return text
 
 
 def find(path: Path | None = None) -> Workspace:

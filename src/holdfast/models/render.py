@@ -343,7 +343,8 @@ def _template(tokenizer: PreTrainedTokenizerBase, tools: Sequence[Mapping[str, J
     except ValueError as error:
         raise ModelError(
             "the tokenizer has no chat template, so there is no telling how turns are written: the model can classify "
-            "and not chat. Take its instruction-tuned sibling, or give it one: holdfast init --chat-template FILE.",
+            "and not chat. Take its instruction-tuned sibling, or give it one: "
+            "holdfast init NEW_FOLDER --model NAME --chat-template FILE.",
             param="chat_template",
         ) from error
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from holdfast.models.adapter_config import AdapterConfig
 from holdfast.training.recipe_source import apply_overrides, explain, parse_toml
+from holdfast.training.unread import unread_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,7 +143,7 @@ class OptimizerConfig(Settings):
     """AdamW's decoupled weight decay, towards zero."""
     l2_sp: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
     """Decoupled decay towards the current version (L2-SP, arXiv:1802.01483): after an update the weights go back by
-    learning rate x this share; auto = 5 beside rehearsal, 0 without."""
+    learning rate x this share; auto = 5 beside reminders, 0 without."""
     beta2: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.98
     """AdamW's decay of the squared gradients; a run of some hundred steps learns sooner with less than 0.999."""
     clip_norm: Positive = 1.0
@@ -233,6 +234,12 @@ class GuardsConfig(Settings):
     min_kl: Annotated[float, Field(ge=0.0)] = 1e-5
     """Least mean KL to the teacher in the first window, and later for a moving teacher; less teaches nothing."""
 
+    @model_validator(mode="after")
+    def _every_setting_has_an_effect(self) -> Self:
+        if self.teacher_check == "off":
+            self.refuse_if_changed(["teacher_check_examples"], 'teacher_check is "off"')
+        return self
+
 
 class EvaluationConfig(Settings):
     """How a skill is tested."""
@@ -264,28 +271,13 @@ class GateConfig(Settings):
     remedy_budget: Annotated[int, Field(ge=0)] = 4
     """Remedies tried at most."""
 
-
-UNREAD: dict[str, tuple[str, ...]] = {
-    "sft": (
-        "guards.teacher_check",
-        "guards.teacher_check_examples",
-        "guards.window",
-        "guards.min_end_rate",
-        "guards.max_repetition",
-        "guards.max_length_ratio",
-        "guards.min_kl",
-    ),
-    "classify": (
-        "rehearsal",
-        "guards",
-        "gate.margin",
-        "gate.remedies",
-        "gate.remedy_budget",
-        "evaluation.max_new_tokens",
-    ),
-}
-"""Settings and tables that a method never looks at: plain fine-tuning samples no rollouts, a classifier has weights of
-its own and nothing to rehearse."""
+    @model_validator(mode="after")
+    def _every_setting_has_an_effect(self) -> Self:
+        if not self.remedies:
+            self.refuse_if_changed(["remedy_budget"], "there are no remedies")
+        if not self.remedy_budget and self.remedies:
+            self.refuse_if_changed(["remedies"], "remedy_budget is 0")
+        return self
 
 
 class Recipe(Settings):
@@ -330,8 +322,12 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _method_reads_what_is_set(self) -> Self:
-        if names := self._unread():
+        if names := unread_settings(self, self.method.type):
             raise ValueError(f"{names[0]} would have no effect because method is {self.method.type}; remove it")
+        if not self.rehearsal.enabled and self.gate.remedies == ("rehearsal",):
+            raise ValueError(
+                "gate.remedies would have no effect because rehearsal.enabled is false; change one of them"
+            )
         return self
 
     def with_method(self, config: SftConfig | SdftConfig | ClassifyConfig) -> tuple[Self, list[str]]:
@@ -340,7 +336,7 @@ class Recipe(Settings):
         Those settings stand at their defaults in what is returned.
         """
         chosen = self.model_copy(update={"method": config})
-        names = chosen._unread()
+        names = unread_settings(chosen, config.type)
         for name in names:
             table, _, setting = name.partition(".")
             value = getattr(type(self)(), table)
@@ -348,16 +344,6 @@ class Recipe(Settings):
                 value = getattr(chosen, table).model_copy(update={setting: getattr(value, setting)})
             chosen = chosen.model_copy(update={table: value})
         return chosen, names
-
-    def _unread(self) -> list[str]:
-        """Returns the settings that differ from their defaults although the method does not read them."""
-        found: list[str] = []
-        for name in UNREAD.get(self.method.type, ()):
-            table, _, setting = name.partition(".")
-            given, default = getattr(self, table), type(self).model_fields[table].default
-            if (getattr(given, setting) != getattr(default, setting)) if setting else given != default:
-                found.append(name)
-        return found
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, JSONValue], *, where: str = "recipe") -> Self:

@@ -67,7 +67,7 @@ def choose_l2_sp(recipe: Recipe) -> float:
     """Returns the decay towards the current version: the recipe's, or the vouched one where reminders are mixed in."""
     if recipe.optimizer.l2_sp != "auto":
         return recipe.optimizer.l2_sp
-    return L2_SP if recipe.rehearsal.enabled else 0.0
+    return L2_SP if recipe.rehearsal.enabled and recipe.method.type != "classify" else 0.0
 
 
 def choose_skip_tokens(config: SdftConfig, num_parameters: int) -> int:

@@ -93,7 +93,8 @@ def require_better_teacher(report: TeacherReport) -> None:
     if not report.better:
         raise TeacherNotBetterError(
             f"the context does not make the teacher better, so there is nothing to distil: {report.words}. Look at "
-            "the teacher's prompt with `holdfast render`, use method = sft, or set guards.teacher_check = warn.",
+            "the teacher's prompt with `holdfast render --method sdft`, use method = sft, or set "
+            "guards.teacher_check = warn.",
             param="guards.teacher_check",
         )
 

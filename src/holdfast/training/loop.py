@@ -67,7 +67,9 @@ class Run:
         *,
         reminders: Sequence[Reminder] = (),
         clock: Callable[[], float] = time.monotonic,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
+        """Prepares a run; `progress(done, total)` counts the reminders that the teacher has read for it."""
         self.learner, self.method, self.recipe = learner, method, recipe
         self.examples = method.select(examples)
         if not self.examples:
@@ -83,6 +85,7 @@ class Run:
             num_steps=self.num_steps,
             seed=recipe.seed,
             micro_batch_tokens=recipe.batch.micro_batch_tokens,
+            progress=progress,
         )
         self.monitors = Monitors(recipe.guards, moving_teacher=getattr(recipe.method, "teacher", "") == "ema")
         self.accelerator = make_accelerator(learner, recipe)

@@ -36,11 +36,11 @@ from holdfast.training.method import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
-    from holdfast.models.learner import Learner
+    from holdfast.models.learner import Learner, TokenRow
     from holdfast.training.config import RehearsalConfig
     from holdfast.training.rehearsal import Reminder
 
@@ -63,13 +63,14 @@ class ReminderMix:
         num_steps: int,
         seed: int,
         micro_batch_tokens: int,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.settings = settings
         self._rows = [_row(reminder, settings) for reminder in reminders]
         self.plan = plan_reminders(reminders, settings, num_steps=num_steps, seed=seed) if reminders else []
         if reminders and settings.cache == "hidden":
             used = sorted({index for step in self.plan for index in step})
-            self._remember(learner, used, micro_batch_tokens)
+            self._remember(learner, used, micro_batch_tokens, progress)
 
     def rows(self, step: int) -> list[Row]:
         """Returns the reminders of a step, counted from 0."""
@@ -103,10 +104,25 @@ class ReminderMix:
         per_row = row_sums(result.per_row * weights, rows) / row_weights
         return Loss(result.loss, per_row, {"reminder_kl": float(per_row.sum()) / self.settings.per_step})
 
-    def _remember(self, learner: Learner, used: Sequence[int], tokens: int) -> None:
+    def _remember(
+        self,
+        learner: Learner,
+        used: Sequence[int],
+        tokens: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
         """Computes the teacher's hidden states, in batches that depend on the reminders alone."""
-        rows = [self._rows[index] for index in used]
-        known = remember_teacher(learner, rows, lambda read: learner.hidden(read, "current").cpu(), budget=tokens)
+        rows, done = [self._rows[index] for index in used], 0
+
+        def states(read: Sequence[TokenRow]) -> Tensor:
+            nonlocal done
+            found = learner.hidden(read, "current").cpu()
+            done += len(read)
+            if progress is not None:
+                progress(done, len(rows))
+            return found
+
+        known = remember_teacher(learner, rows, states, budget=tokens)
         for index, row in zip(used, known, strict=True):
             self._rows[index] = row
 

@@ -106,8 +106,7 @@ def repeated_share(ids: Sequence[int]) -> float:
 
 def _collapse(what: str, param: str) -> None:
     raise CollapseError(
-        f"the run was stopped: {what}. The last good checkpoint is kept; lower the learning rate, or move {param} "
-        "if this is what you want.",
+        f"the run was stopped: {what}. Lower the learning rate, or move {param} if this is what you want.",
         param=param,
     )
 

@@ -53,6 +53,11 @@ def test_a_wrong_setting_is_refused_with_what_to_write_instead(override, message
         (["method=sft", "guards.min_kl=0"], "guards.min_kl would have no effect because method is sft"),
         (["method=classify", "rehearsal.per_step=3"], "rehearsal would have no effect because method is classify"),
         (["method=classify", "gate.remedy_budget=1"], "gate.remedy_budget would have no effect"),
+        (["method=classify", "evaluation.max_items=9"], "evaluation.max_items would have no effect"),
+        (["guards.teacher_check=off", "guards.teacher_check_examples=9"], "teacher_check_examples would have no"),
+        (["gate.remedies=[]", "gate.remedy_budget=2"], "remedy_budget would have no effect"),
+        (["gate.remedy_budget=0", 'gate.remedies=["rehearsal"]'], "remedies would have no effect"),
+        (["rehearsal.enabled=false", 'gate.remedies=["rehearsal"]'], "gate.remedies would have no effect"),
         (["steps=3", "epochs=2"], "epochs would have no effect"),
     ],
 )
@@ -112,6 +117,14 @@ def test_steps_are_four_hundred_or_two_epochs_unless_said():
     assert count_steps(Recipe(), 24_000) == 2000
     assert count_steps(Recipe(steps=7), 24_000) == 7
     assert count_steps(Recipe(epochs=0.5), 100) == 3
+
+
+def test_a_methods_settings_may_come_before_its_name():
+    recipe = Recipe.from_overrides(["method.max_new_tokens=512", "method=sdft"])
+    assert recipe.method == SdftConfig(max_new_tokens=512)
+    assert recipe.with_overrides(["method=sft"]).method == SftConfig()
+    with pytest.raises(ConfigError, match="max_new_tokens"):
+        Recipe.from_overrides(["method.max_new_tokens=512", "method=sft"])
 
 
 def test_a_method_that_was_chosen_resets_what_it_does_not_read_and_names_it():

@@ -1,0 +1,42 @@
+"""Which settings a method never looks at: set, they would change nothing, so they are refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+UNREAD: dict[str, tuple[str, ...]] = {
+    "sft": (
+        "guards.teacher_check",
+        "guards.teacher_check_examples",
+        "guards.window",
+        "guards.min_end_rate",
+        "guards.max_repetition",
+        "guards.max_length_ratio",
+        "guards.min_kl",
+    ),
+    "classify": (
+        "rehearsal",
+        "guards",
+        "gate.margin",
+        "gate.remedies",
+        "gate.remedy_budget",
+        "evaluation.max_new_tokens",
+        "evaluation.max_items",
+    ),
+}
+"""Settings and tables that a method never looks at: plain fine-tuning samples no rollouts, a classifier has weights of
+its own and nothing to rehearse."""
+
+
+def unread_settings(recipe: BaseModel, method: str) -> list[str]:
+    """Returns the dotted names of settings that differ from their defaults although `method` does not read them."""
+    found: list[str] = []
+    for name in UNREAD.get(method, ()):
+        table, _, setting = name.partition(".")
+        given, default = getattr(recipe, table), type(recipe).model_fields[table].default
+        if (getattr(given, setting) != getattr(default, setting)) if setting else given != default:
+            found.append(name)
+    return found
