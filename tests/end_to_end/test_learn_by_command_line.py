@@ -142,13 +142,19 @@ def _answered(folder):
     return path
 
 
-def test_a_chat_template_given_at_the_start_is_the_one_in_everything(home, tmp_path):
-    base = as_json("versions", "-w", home[0])[0]["base"]
-    template = tmp_path / "shout.jinja"
-    template.write_text(
+@pytest.fixture
+def template(tmp_path):
+    """The file of a chat template that no tokenizer here has of its own."""
+    path = tmp_path / "shout.jinja"
+    path.write_text(
         "{% for m in messages %}<|{{ m.role }}|>!{{ m.content }}<|end|>{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>!{% endif %}"
     )
+    return path
+
+
+def test_a_chat_template_given_at_the_start_is_the_one_in_everything(home, tmp_path, template):
+    base = as_json("versions", "-w", home[0])[0]["base"]
     as_json("init", tmp_path / "own", "--model", base, "--chat-template", template)
     data = _answered(tmp_path)
     shown = as_json("render", data, "-w", tmp_path / "own")["examples"][0]["pieces"]
@@ -165,13 +171,8 @@ def test_a_chat_template_given_at_the_start_is_the_one_in_everything(home, tmp_p
     assert not no.exists()
 
 
-def test_an_exported_adapter_has_the_workspaces_chat_template(home, tmp_path):
+def test_an_exported_adapter_has_the_workspaces_chat_template(home, tmp_path, template):
     base = as_json("versions", "-w", home[0])[0]["base"]
-    template = tmp_path / "shout.jinja"
-    template.write_text(
-        "{% for m in messages %}<|{{ m.role }}|>!{{ m.content }}<|end|>{% endfor %}"
-        "{% if add_generation_prompt %}<|assistant|>!{% endif %}"
-    )
     as_json("init", tmp_path, "--model", base, "--chat-template", template)
     words = ["learn", _answered(tmp_path), "--skill", "z", "--method", "sft", "--steps", "1", "-w", tmp_path]
     words += ["--set", "adapter.rank=2", "--set", "rehearsal.enabled=false", "--set", "gate.remedies=[]"]

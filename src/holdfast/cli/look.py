@@ -18,6 +18,7 @@ from holdfast.cli.options import (
     TemplateOption,
     WorkspaceOption,
     columns_of,
+    overrides_of,
 )
 
 
@@ -48,9 +49,8 @@ def render(
     from holdfast.jobs.render import render as render_data
     from holdfast.jobs.workspace import reading_here
 
-    given = [("method", method), ("base", model), ("batch.max_tokens", max_tokens)]
-    words = [f"{key}={value}" for key, value in given if value is not None]
-    recipe, template = reading_here(workspace, config, [*(overrides or []), *words], chat_template)
+    words = overrides_of(overrides, method=method, base=model, batch__max_tokens=max_tokens)
+    recipe, template = reading_here(workspace, config, words, chat_template)
     found = render_data(
         data, recipe=recipe, num=num, columns=columns_of(column), chat_template=template, progress=reporter()
     )

@@ -78,6 +78,18 @@ VersionOption = Annotated[
 ]
 
 
+def overrides_of(overrides: list[str] | None, **given: object) -> list[str]:
+    """Returns the settings of `--set`, and after them those that have an option of their own and were given.
+
+    A `__` in a name stands for the dot of the setting's.
+
+    >>> overrides_of(["seed=1"], method="sft", batch__max_tokens=None, evaluation__grader="exact")
+    ['seed=1', 'method=sft', 'evaluation.grader=exact']
+    """
+    own = [f"{name.replace('__', '.')}={value}" for name, value in given.items() if value is not None]
+    return [*(overrides or []), *own]
+
+
 def columns_of(pairs: list[str] | None) -> dict[str, str]:
     """Returns what `--column NAME=COLUMN` says: Holdfast's name -> the column of the data.
 

@@ -22,6 +22,7 @@ from holdfast.cli.options import (
     VersionOption,
     WorkspaceOption,
     columns_of,
+    overrides_of,
 )
 
 
@@ -106,12 +107,11 @@ def learn(
     from holdfast.jobs.learn import learn as run_learn
     from holdfast.jobs.words import outcome_text
 
-    given = [("method", method), ("base", model), ("evaluation.grader", grader), ("steps", steps), ("seed", seed)]
-    words = [f"{key}={value}" for key, value in given if value is not None]
+    words = overrides_of(overrides, method=method, base=model, evaluation__grader=grader, steps=steps, seed=seed)
     watcher = reporter()
-    workspaces.read_recipe(config, [*(overrides or []), *words])  # wrong settings leave no workspace behind
+    asked = workspaces.read_recipe(config, words)  # first, so that wrong settings leave no workspace behind
     place = workspaces.find_or_create(workspace, base=model, progress=watcher)
-    recipe = workspaces.recipe_for(place, config, [*(overrides or []), *words])
+    recipe = workspaces.on_base(place, asked)
     with StopSwitch().listening() as stop:
         result = run_learn(
             place,

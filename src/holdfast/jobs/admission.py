@@ -77,13 +77,13 @@ def _train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | No
         problem = problem_of(reader.tokenizer, example, most)
     elif example.label is not None:
         problem = f"has a label and no answer, from which {config.type} learns nothing; use method = classify"
-    elif (example.privileged_context or example.document) and config.type in ("auto", "sdft"):
+    elif has_context(example) and config.type in ("auto", "sdft"):
         problem = control_token_problem(reader.tokenizer, example)
     else:
         problem = "has no answer to learn from"
     if problem is not None:
         return problem
-    if config.type == "auto" and (example.privileged_context or example.document):
+    if config.type == "auto" and has_context(example):
         config = SdftConfig()  # what is chosen for such rows
     return teacher_problem(reader, example, config) if isinstance(config, SdftConfig) else None
 
@@ -122,6 +122,11 @@ def teacher_problem(reader: Reader, example: Example, config: SdftConfig) -> str
         f"the teacher's prompt has {num_tokens} tokens; with {config.max_new_tokens} for the answer it does not fit "
         f"the {reader.context} that the model reads"
     )
+
+
+def has_context(example: Example) -> bool:
+    """Tells whether the example holds something that only a teacher may read."""
+    return bool(example.privileged_context or example.document)
 
 
 def _is_classified(example: Example, recipe: Recipe) -> bool:

@@ -145,13 +145,15 @@ class Candidates:
 
     def _paths(self, training: int, share: float) -> tuple[Path, Path]:
         """Returns a training's newest checkpoint, and the one nearest to a share of its steps."""
-        from holdfast.models.checkpoint import latest_checkpoint, step_of
+        from holdfast.models.checkpoint import checkpoints
 
         folder = self._folder(training)
-        newest = latest_checkpoint(folder)
-        if newest is None:
+        found = checkpoints(folder)
+        if not found:
             raise StoreError(f"{folder}: the training's checkpoints are gone. Run with --again to train anew.")
-        return newest, newest if share == 1.0 else _nearest(folder, max(marks([share], step_of(newest))))
+        newest = max(found)
+        wanted = newest if share == 1.0 else max(marks([share], newest))
+        return found[newest], found[min(found, key=lambda step: (abs(step - wanted), step))]
 
     def _add(self, attempt: Attempt) -> Version:
         job = self.job
@@ -167,9 +169,3 @@ class Candidates:
         version = Version("", job.parent.id, job.parent.base, weights, recipe, "candidate", skill=job.skill)
         facts = {**self.facts, "run": job.run_id, "attempt": attempt.kind, "how": attempt.words}
         return job.workspace.add_version(version, facts=facts)
-
-
-def _nearest(folder: Path, step: int) -> Path:
-    """Returns the checkpoint whose step is nearest to `step`."""
-    found = [path for path in folder.iterdir() if path.name.startswith("step-")]
-    return min(found, key=lambda path: (abs(int(path.name.removeprefix("step-")) - step), path.name))

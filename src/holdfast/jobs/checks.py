@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 from holdfast.graders import grader
+from holdfast.jobs.admission import has_context
 from holdfast.jobs.progress import counting
 from holdfast.seeds import derive_seed
 from holdfast.training.config import SdftConfig, SftConfig
@@ -45,7 +46,7 @@ def run_checks(
     job.note(f"Does the demonstration help the teacher? {report.words}.")
     if report.better:
         return
-    if method_was_auto and not any(e.privileged_context or e.document for e in examples):
+    if method_was_auto and not any(map(has_context, examples)):
         job.note("Reading a demonstration does not make this model better, so it is trained by sft instead of sdft.")
         job.recipe, unread = job.recipe.with_method(SftConfig())
         for name in unread:

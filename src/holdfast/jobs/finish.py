@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from holdfast.data.report import DataReport
     from holdfast.evaluation.verdict import Verdict
     from holdfast.jobs.job import Job
     from holdfast.store.records import RunRecord
@@ -37,16 +38,18 @@ def finish(
         else:
             workspace.accept(version.id)  # a classifier serves beside the chat versions and is never current
     _refuse_others(job, tried, keep=version.id if accepted else "")
+    prepared = job.folder.path / "prepared"
+    report = load_prepared(prepared).report
     outcome: dict[str, JSONValue] = {
         "version": version.id,
         "parent": job.parent.id,
         "verdict": verdict.to_json(),
         "attempts": cast("JSONValue", list(tried)),
         "words": cast("JSONValue", words),
-        "data": _data(job.folder.path / "prepared"),
+        "data": _data(prepared, report),
     }
     job.folder.write("outcome", outcome)
-    write(job, skill, version, verdict, tried, words)
+    write(job, skill, version, verdict, tried, words, report)
     record = workspace.finish_run(job.run_id, "succeeded" if accepted else "refused")
     _tidy(job)
     return recorded(workspace, record, already=False)
@@ -93,9 +96,8 @@ def recorded(workspace: Workspace, run: RunRecord, *, already: bool = True) -> L
     )
 
 
-def _data(prepared: Path) -> dict[str, JSONValue]:
+def _data(prepared: Path, report: DataReport) -> dict[str, JSONValue]:
     """Returns what became of the rows, and where the rejected ones are kept with their reasons."""
-    report = load_prepared(prepared).report
     return {
         "rows": report.num_rows,
         "train": report.num_train,

@@ -26,7 +26,7 @@ from holdfast.jobs.remedies import Attempt, attempts, worth_a_remedy
 from holdfast.jobs.reminders import reminders_for
 from holdfast.jobs.settle import settle
 from holdfast.jobs.start import made_from, open_learner, prepared, register, use_threads
-from holdfast.training.config import ClassifyConfig, Recipe
+from holdfast.training.config import ClassifyConfig, EvaluationConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from holdfast.models.learner import Learner
     from holdfast.models.load import Device, Dtype
     from holdfast.store.workspace import Workspace
+    from holdfast.training.config import Recipe
     from holdfast.training.rehearsal import Reminder
     from holdfast.types import Example, JSONValue, Skill, Version
 
@@ -72,7 +73,7 @@ def learn(
         HoldfastError: the order cannot be carried out; the run can be taken up again.
     """
     _check_name(skill)
-    if test_source is not None and recipe.evaluation.test_share != Recipe().evaluation.test_share:
+    if test_source is not None and recipe.evaluation.test_share != EvaluationConfig().test_share:
         raise ConfigError(
             "evaluation.test_share would have no effect because a test file is given; remove one of them.",
             param="evaluation.test_share",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, cast
 
-from holdfast.data.folder import load_prepared
 from holdfast.evaluation.report import Curve, Fact, MatrixPicture, ReportData, Sample, write_report
 from holdfast.evaluation.run import ItemResult
 from holdfast.jobs.answers import items_of
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from holdfast.data.report import DataReport
     from holdfast.evaluation.verdict import Verdict
     from holdfast.jobs.job import Job
     from holdfast.store.records import ItemScore
@@ -45,9 +45,9 @@ def write(
     verdict: Verdict,
     tried: Sequence[Mapping[str, JSONValue]],
     words: Sequence[str],
+    data: DataReport,
 ) -> None:
     """Writes the run's report.html."""
-    data = load_prepared(job.folder.path / "prepared").report
     events = job.workspace.events(job.run_id)
     run = job.workspace.run(job.run_id)
     outcome = {"accept": "accepted", "reject": "refused", "inconclusive": "not decided"}[verdict.decision]

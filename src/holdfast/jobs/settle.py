@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import ConfigError
-from holdfast.jobs.admission import reader_of, teacher_problem
+from holdfast.jobs.admission import has_context, reader_of, teacher_problem
 from holdfast.jobs.grading import choose_grader
 from holdfast.jobs.model import inherited_adapter
 from holdfast.training.config import AutoConfig, ClassifyConfig, Recipe, SdftConfig, SftConfig
@@ -105,8 +105,9 @@ def _choose_method(recipe: Recipe, reader: Reader, data: LoadedData) -> tuple[Re
     choice = choose(data.train)
     config, reason = choice.config, choice.reason
     if isinstance(config, SdftConfig):
-        long = sum(teacher_problem(reader, example, config) is not None for example in data.train)
-        if long and any(example.privileged_context or example.document for example in data.train):
+        bare = [example for example in data.train if not has_context(example)]  # the others were looked at before
+        long = sum(teacher_problem(reader, example, config) is not None for example in bare)
+        if long and len(bare) < len(data.train):
             raise ConfigError(
                 f"sdft is what fits rows with a context, and for {long} of the examples the teacher's prompt does "
                 "not fit the model. Name the method (--method sdft) to have them rejected by name.",

@@ -69,7 +69,9 @@ def go_back(folder: Path, step: int, *, every: int, keep: set[int]) -> int | Non
     Regular are those that every run writes, wherever it was stopped: so a run that was stopped goes back as far
     as one that was not. Where there is none, nothing is deleted.
     """
-    found = _steps(folder)
+    from holdfast.models.checkpoint import checkpoints
+
+    found = checkpoints(folder)
     good = max((at for at in found if at <= step and _regular(at, every, keep)), default=None)
     if good is not None:
         for at in sorted(found, reverse=True):
@@ -80,16 +82,14 @@ def go_back(folder: Path, step: int, *, every: int, keep: set[int]) -> int | Non
 
 def _prune(folder: Path, *, every: int, keep: set[int], back: int) -> None:
     """Deletes all checkpoints but the newest two, those that a remedy may look at, and those to go back to."""
-    found = _steps(folder)
+    from holdfast.models.checkpoint import checkpoints
+
+    found = checkpoints(folder)
     newest = max(found)
     safe = max((at for at in found if at <= newest + 1 - back and _regular(at, every, keep)), default=0)
     for at in sorted(found)[:-2]:
         if at < safe and at not in keep:
             _retire(found[at])
-
-
-def _steps(folder: Path) -> dict[int, Path]:
-    return {int(path.name.removeprefix("step-")): path for path in folder.iterdir() if path.name.startswith("step-")}
 
 
 def _regular(step: int, every: int, keep: set[int]) -> bool:

@@ -73,6 +73,11 @@ def _all(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if p.name.startswith(_PREFIX) and p.is_dir()), key=step_of)
 
 
+def checkpoints(folder: Path) -> dict[int, Path]:
+    """Returns the checkpoints below `folder` by their step, oldest first."""
+    return {step_of(path): path for path in _all(folder)}
+
+
 def step_of(path: Path) -> int:
     """Returns the number in a checkpoint's name: the steps that were done."""
     return int(path.name.removeprefix(_PREFIX))

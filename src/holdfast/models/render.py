@@ -147,11 +147,9 @@ def control_token_problem(tokenizer: PreTrainedTokenizerBase, example: Example) 
     control = _control_tokens(tokenizer)
     if control is None:
         return None
-    texts = [(f"turn {index} ({turn.role})", turn.content) for index, turn in enumerate(example.messages, start=1)]
-    texts += [
-        (f"turn {index} ({turn.role})", demonstration_text(replace(turn, content="")))
+    texts = [
+        (f"turn {index} ({turn.role})", demonstration_text(turn))
         for index, turn in enumerate(example.messages, start=1)
-        if turn.tool_calls
     ]
     texts += [("tools", json.dumps(list(example.tools), ensure_ascii=False))] if example.tools else []
     texts += [("privileged_context", example.privileged_context or ""), ("document", example.document or "")]

@@ -50,8 +50,8 @@ def apply_overrides(values: Mapping[str, JSONValue], overrides: Sequence[str]) -
         value = _parse_value(text.strip())
         if [*parents, name] in (["method"], ["method", "type"]) and isinstance(value, str):
             method = result.get("method")
-            same = isinstance(method, dict) and method.get("type", value) == value
-            result["method"] = {**method, "type": value} if isinstance(method, dict) and same else {"type": value}
+            kept = method if isinstance(method, dict) and method.get("type", value) == value else {}
+            result["method"] = {**kept, "type": value}
             continue
         _table(result, parents)[name] = value
     return result
