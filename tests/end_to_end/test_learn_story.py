@@ -370,6 +370,29 @@ def test_a_run_that_collapses_goes_on_with_the_last_good_checkpoint(workspace, l
         teach(workspace, lesson("red.jsonl", "red", "ok", 40), "red", [*settings, "guards.window=39", "steps=41"])
 
 
+def test_a_learner_stopped_while_it_goes_back_ends_at_the_same_checkpoint(tmp_path, monkeypatch):
+    from holdfast.jobs import train
+    from holdfast.models.checkpoint import checkpoints, save_checkpoint
+
+    for step in (8, 16, 24, 30, 32):
+        save_checkpoint(tmp_path, {"step": step})
+    retire, retired = train._retire, []
+
+    def die_after_one(path):
+        if retired:
+            raise KeyboardInterrupt
+        retired.append(path)
+        retire(path)
+
+    monkeypatch.setattr(train, "_retire", die_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        train.go_back(tmp_path, 20, every=8, keep=set())
+    assert max(checkpoints(tmp_path)) == 30, "the newest goes first, so what is left is a run stopped earlier"
+    monkeypatch.setattr(train, "_retire", retire)
+    assert train.go_back(tmp_path, 20, every=8, keep=set()) == 16
+    assert sorted(checkpoints(tmp_path)) == [8, 16]
+
+
 def test_rows_that_are_all_too_long_are_kept_with_their_reasons(workspace, quick, tmp_path):
     path = tmp_path / "long.jsonl"
     path.write_text("".join(json.dumps({"prompt": f"q{n}", "completion": "b " * 5000}) + "\n" for n in range(9)))
