@@ -86,9 +86,13 @@ class TeacherNotBetterError(TrainingError):
 
 
 class GraderError(HoldfastError, RuntimeError):
-    """An answer could not be graded, which is not the same as wrong."""
+    """An answer could not be graded, which is not the same as wrong; `kind` says why, for counting."""
 
     code = "grader_error"
+
+    def __init__(self, message: str, *, param: str | None = None, kind: str = "grader_failed") -> None:
+        super().__init__(message, param=param)
+        self.kind = kind
 
 
 class StoreError(HoldfastError, RuntimeError):

@@ -38,7 +38,8 @@ class Example:
     `messages` ends with the assistant turn that is the demonstration (absent for prompts only).
     `privileged_context` is what the SDFT teacher reads besides the prompt; None means that the
     demonstration itself is it. `document` is a text the teacher reads before the question.
-    `label` is the class of a classification example, whose text is the only user turn.
+    `label` is the class of a classification example, whose text is the only user turn. `columns` are the
+    row's other columns, for a grader that reads them.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Example:
     document: str | None = None
     label: str | None = None
     source: str = ""
+    columns: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
 
     @property
     def demonstration(self) -> Message | None:

@@ -2,52 +2,87 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import wraps
-from typing import TypeAlias
+from typing import cast
 
 from holdfast.errors import ConfigError
 from holdfast.graders.actions import actions
 from holdfast.graders.choice import choice
 from holdfast.graders.contains import contains
+from holdfast.graders.countdown import Countdown
 from holdfast.graders.exact import exact
-from holdfast.graders.reference import ungradable
+from holdfast.graders.json_schema import JsonSchema
+from holdfast.graders.math_answer import MathAnswer
+from holdfast.graders.multi import Multi
+from holdfast.graders.parametrised import ALL_COLUMNS, Grader, Plain, validated
+from holdfast.graders.python_code import PythonCode
+from holdfast.graders.regex import Regex
+from holdfast.graders.string_check import StringCheck
+from holdfast.graders.text_similarity import TextSimilarity
 from holdfast.graders.tool_call_match import tool_call_match
-from holdfast.types import Completion, Example, Score
+from holdfast.graders.unit_tests import UnitTests
+from holdfast.types import Completion, Example, JSONValue, Score
 
-__all__ = ["GRADERS", "Grader", "grader"]
+__all__ = ["ALL_COLUMNS", "GRADERS", "Grader", "grader"]
 
-Grader: TypeAlias = Callable[[Completion, Example], Score]
-
-
-def _guarded(grade: Grader) -> Grader:
-    """The same grader; an answer that breaks it is ungradable instead of the end of an evaluation."""
-
-    @wraps(grade)
-    def guarded(completion: Completion, example: Example) -> Score:
-        try:
-            return grade(completion, example)
-        except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
-            return ungradable("grader_failed", f"{grade.__name__} failed: {type(error).__name__}: {str(error)[:200]}")
-
-    return guarded
-
-
-GRADERS: Mapping[str, Grader] = {
-    "actions": _guarded(actions),
-    "choice": _guarded(choice),
-    "contains": _guarded(contains),
-    "exact": _guarded(exact),
-    "tool_call_match": _guarded(tool_call_match),
+GRADERS: Mapping[str, type[Grader] | Callable[[Completion, Example], Score]] = {
+    "actions": actions,
+    "choice": choice,
+    "contains": contains,
+    "countdown": Countdown,
+    "exact": exact,
+    "json_schema": JsonSchema,
+    "math": MathAnswer,
+    "multi": Multi,
+    "python": PythonCode,
+    "regex": Regex,
+    "string_check": StringCheck,
+    "text_similarity": TextSimilarity,
+    "tool_call_match": tool_call_match,
+    "unit_tests": UnitTests,
 }
-"""Every grader by name."""
+"""Every grader by name: a class where it has settings, else a function."""
 
 
-def grader(name: str) -> Grader:
-    """Returns the grader called `name`; raises `ConfigError` with the nearest name if there is none."""
-    if name in GRADERS:
-        return GRADERS[name]
-    close = get_close_matches(name, GRADERS, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(GRADERS)}."
-    raise ConfigError(f"There is no grader {name!r}. {hint}", param="grader")
+def grader(spec: str | Mapping[str, JSONValue]) -> Grader:
+    """Returns the grader that `spec` is: a name, or its JSON (an object, or its text) with a `type`.
+
+    Raises:
+        ConfigError: there is no such grader, or a setting of it is wrong; the nearest name is said.
+    """
+    if isinstance(spec, Mapping):
+        return _of_json(spec)
+    if spec.lstrip().startswith("{"):
+        try:
+            found = json.loads(spec)
+        except ValueError as error:
+            raise ConfigError(f"The grader is not JSON: {error}.", param="grader") from None
+        return _of_json(cast("Mapping[str, JSONValue]", found))
+    return _of_json({"type": spec})
+
+
+def _of_json(settings: Mapping[str, JSONValue]) -> Grader:
+    name = settings.get("type")
+    if not isinstance(name, str) or name not in GRADERS:
+        close = get_close_matches(str(name), GRADERS, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(GRADERS)}."
+        raise ConfigError(f"There is no grader {name!r}. {hint}", param="grader")
+    kind = GRADERS[name]
+    if not isinstance(kind, type):
+        if set(settings) - {"type", "name"}:
+            raise ConfigError(f"The grader {name} has no settings.", param="grader")
+        return Plain.of(name, kind)
+    if kind is Multi:
+        return validated(kind, {**settings, "graders": _parts(settings.get("graders"))})
+    return validated(kind, settings)
+
+
+def _parts(graders: JSONValue) -> dict[str, Grader]:
+    if not isinstance(graders, dict) or not all(isinstance(part, dict) for part in graders.values()):
+        raise ConfigError("A multi grader's graders are an object of names and graders.", param="grader.graders")
+    parts = {name: _of_json(cast("Mapping[str, JSONValue]", part)) for name, part in graders.items()}
+    if any(isinstance(part, Multi) for part in parts.values()):
+        raise ConfigError("A multi grader cannot hold another one.", param="grader.graders")
+    return parts

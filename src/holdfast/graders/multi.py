@@ -1,0 +1,67 @@
+"""Multi: OpenAI's `multi` grader, a formula over the values of several graders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ConfigDict, Field, PrivateAttr
+
+from holdfast.errors import GraderError
+from holdfast.graders.formula import Formula
+from holdfast.graders.parametrised import Grader
+from holdfast.graders.reference import shown, ungradable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.graders.template import View
+    from holdfast.types import Completion, Example, JSONValue, Score
+
+
+class Multi(Grader):
+    """The value of `calculate_output` over the values of `graders`, which are named there."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    type: Literal["multi"] = "multi"
+    graders: dict[str, Grader] = Field(min_length=1)
+    calculate_output: str
+    pass_threshold: float = Field(default=0.5, ge=0.0, le=1.0)
+    _formula: Formula = PrivateAttr()
+
+    def model_post_init(self, context: object, /) -> None:
+        """Parses the formula, so that a wrong one is refused before anything is graded."""
+        del context
+        self._formula = Formula(self.calculate_output, self.graders.keys())
+
+    def columns(self) -> set[str]:
+        """Returns the columns that any of its graders reads."""
+        return {column for part in self.graders.values() for column in part.columns()}
+
+    def as_json(self) -> dict[str, JSONValue]:
+        """Returns the grader as JSON, each of its graders too."""
+        return {**super().as_json(), "graders": {name: part.as_json() for name, part in self.graders.items()}}
+
+    def judge(self, completion: Completion, example: Example, view: View) -> Score:
+        """Judges one answer."""
+        del view
+        return self.many([(completion, example)])[0]
+
+    def many(self, answers: Sequence[tuple[Completion, Example]]) -> list[Score]:
+        """Judges all answers, each grader once for all of them."""
+        used = {name: part.many(answers) for name, part in self.graders.items() if name in self._formula.names}
+        return [self._one({name: scores[place] for name, scores in used.items()}) for place in range(len(answers))]
+
+    def _one(self, parts: dict[str, Score]) -> Score:
+        for name, part in parts.items():
+            if part.error_type is not None:
+                return ungradable(part.error_type, f"{name}: {part.explanation}")
+        try:
+            value = self._formula.value({name: part.value for name, part in parts.items()})
+        except GraderError as error:
+            return ungradable(error.kind, error.message)
+        if not 0.0 <= value <= 1.0:
+            return ungradable("invalid_score", f"{self.calculate_output} is {value:g}; scores lie between 0 and 1")
+        words = ", ".join(f"{name} {part.value:g}" for name, part in parts.items())
+        reasons = "; ".join(f"{name}: {part.explanation}" for name, part in parts.items() if part.value < 1)
+        return self.scored(value, f"{words}: {value:g}" + (f" ({shown(reasons)})" if reasons else ""))

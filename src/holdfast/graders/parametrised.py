@@ -1,0 +1,103 @@
+"""What graders with settings share: they are written as JSON, check their settings, and call `judge`."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from holdfast.errors import ConfigError, GraderError
+from holdfast.graders.reference import ungradable
+from holdfast.graders.template import View, columns_in
+from holdfast.types import Score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from holdfast.types import Completion, Example, JSONValue
+
+ALL_COLUMNS = "*"
+"""Stands for every column, where code reads the item."""
+
+
+class Grader(BaseModel, ABC):
+    """A grader with settings. Texts may hold `{{ item.x }}` and `{{ sample.x }}`.
+
+    `pass_threshold` is the least value that passes; a value itself stays as it is, as a reward.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    needs: ClassVar[str] = ""
+    """The extra that must be installed for it; empty if none."""
+
+    type: str
+    name: str = ""
+    pass_threshold: float = Field(default=1.0, ge=0.0, le=1.0)
+
+    @abstractmethod
+    def judge(self, completion: Completion, example: Example, view: View) -> Score:
+        """Judges one answer; may raise `GraderError` for one that cannot be graded."""
+
+    def __call__(self, completion: Completion, example: Example) -> Score:
+        """Judges one answer; what breaks the grader is an answer that could not be graded."""
+        try:
+            return self.judge(completion, example, View(completion, example))
+        except GraderError as error:
+            return ungradable(error.kind, error.message)
+        except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+            return ungradable("grader_failed", f"{self.type} failed: {type(error).__name__}: {str(error)[:200]}")
+
+    def many(self, answers: Sequence[tuple[Completion, Example]]) -> list[Score]:
+        """Judges several answers; graders for which a call costs something do it in one."""
+        return [self(completion, example) for completion, example in answers]
+
+    def columns(self) -> set[str]:
+        """Returns the columns of the item that the grader reads, or `ALL_COLUMNS`."""
+        texts = [value for value in self.model_dump().values() if isinstance(value, str)]
+        return {column for text in texts for column in columns_in(text)}
+
+    def scored(self, value: float, explanation: str) -> Score:
+        """Returns a value of 0 to 1 with the verdict that the threshold gives it."""
+        return Score(value=value, passed=value >= self.pass_threshold, explanation=explanation)
+
+    def as_json(self) -> dict[str, JSONValue]:
+        """Returns the grader as JSON, its settings at their defaults left out."""
+        return {"type": self.type, **self.model_dump(mode="json", by_alias=True, exclude_defaults=True)}
+
+    def spelled(self) -> str:
+        """Returns the one spelling of the grader, by which scores are told apart: its name, or its JSON."""
+        found = self.as_json()
+        return self.type if len(found) == 1 else json.dumps(found, ensure_ascii=False, sort_keys=True)
+
+
+class Plain(Grader):
+    """A grader without settings: a function of the answer and its item."""
+
+    _function: Callable[[Completion, Example], Score] = PrivateAttr()
+
+    @classmethod
+    def of(cls, name: str, function: Callable[[Completion, Example], Score]) -> Plain:
+        """Returns `function` as a grader."""
+        made = cls(type=name)
+        made._function = function
+        return made
+
+    def judge(self, completion: Completion, example: Example, view: View) -> Score:
+        """Judges one answer."""
+        del view
+        return self._function(completion, example)
+
+
+def validated(kind: type[Grader], settings: Mapping[str, object]) -> Grader:
+    """Returns the grader of these settings; raises `ConfigError` that names the first wrong one."""
+    try:
+        return kind.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "grader"
+        known = ", ".join(name for name in kind.model_fields if name != "type")
+        hint = f" A {settings.get('type')} grader has: {known}." if first["type"] == "extra_forbidden" else ""
+        said = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise ConfigError(f"The grader's {place}: {said}.{hint}", param=f"grader.{place}") from None

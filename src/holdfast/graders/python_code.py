@@ -1,0 +1,73 @@
+"""Python: OpenAI's `python` grader, a user's own `grade(sample, item)`, in a worker that can reach nothing.
+
+Choices made here. Reward callables of TRL (`f(prompts, completions, **columns)`) are taken as they are. Where
+OpenAI counts a grader that fails as 0, an answer that could not be graded is not a 0 here, because a crash
+that trains is noise; `on_error: "zero"` gives the other meaning. The result must be a number from 0 to 1.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from holdfast.graders.confined import ConfinedGrader
+from holdfast.graders.parametrised import ALL_COLUMNS
+from holdfast.graders.reference import judged, ungradable
+from holdfast.graders.template import item_of, sample_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast.graders.sandbox import Outcome
+    from holdfast.graders.template import View
+    from holdfast.types import Completion, Example, JSONValue, Score
+
+MAX_SOURCE = 256 * 1024
+
+
+class PythonCode(ConfinedGrader):
+    """What `function` of `source` returns for an answer."""
+
+    program: ClassVar[str] = "ask_grader"
+    shared: ClassVar[bool] = True
+
+    type: Literal["python"] = "python"
+    source: str = Field(max_length=MAX_SOURCE)
+    function: str = "grade"
+    pass_threshold: float = Field(default=0.5, ge=0.0, le=1.0)
+    on_error: Literal["not_graded", "zero"] = "not_graded"
+
+    @field_validator("source")
+    @classmethod
+    def _is_python(cls, source: str) -> str:
+        try:
+            ast.parse(source)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise ValueError(f"is not Python: {error}") from None
+        return source
+
+    def columns(self) -> set[str]:
+        """Returns that all columns may be read."""
+        return {ALL_COLUMNS}
+
+    def settings(self) -> Mapping[str, JSONValue]:
+        """Returns the source and the name of its function."""
+        return {"source": self.source, "function": self.function}
+
+    def sample(self, completion: Completion, example: Example, view: View) -> Mapping[str, JSONValue]:
+        """Returns the answer and its item."""
+        return {"sample": sample_of(completion), "item": item_of(example)}
+
+    def scored_outcome(self, outcome: Outcome, value: float) -> Score:
+        """Judges the number that was returned."""
+        if not 0.0 <= value <= 1.0:
+            return ungradable("invalid_score", f"the grader returned {value:g}; scores lie between 0 and 1")
+        return self.scored(value, outcome.text or f"the grader returned {value:g}")
+
+    def failed(self, outcome: Outcome) -> Score:
+        """Judges an answer for which the grader failed."""
+        if self.on_error == "zero":
+            return judged(right=False, explanation=outcome.text)
+        return super().failed(outcome)

@@ -1,0 +1,146 @@
+"""Runs code that nobody here wrote: confined by the kernel, timed, and believed only as far as it can be.
+
+`run` starts a worker, hands it samples and returns what became of each. The worker confines the code
+(files, network, processes, signals, memory, time); what the host cannot enforce is an error that names
+it, unless it was allowed by name. The limits of it: code that shares a process with its own tests can find
+out how they report, if it looks through the interpreter's memory; it cannot reach anything outside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from holdfast.errors import GraderError
+from holdfast.graders.sandbox.lock import GUARANTEES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from holdfast.types import JSONValue
+
+__all__ = ["GUARANTEES", "Limits", "Outcome", "run"]
+
+_START = """
+import sys, types
+place = sys.argv.pop(1)
+for name in ("holdfast", "holdfast.graders", "holdfast.graders.sandbox"):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [place + "/" + name.replace(".", "/")]
+from holdfast.graders.sandbox.worker import main
+main()
+"""
+"""Imports the worker without what its packages import: it starts in a tenth of the time."""
+_SLACK = 30.0
+"""Seconds beyond those of the samples, for a worker to start and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a sample may take, and which guarantees may be missing; `unenforced` holds names of `GUARANTEES`."""
+
+    seconds: float = 10.0
+    memory_mb: int = 2048
+    unenforced: frozenset[str] = field(default_factory=frozenset[str])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a sample: a value with words about it, or the kind of an error with its reason."""
+
+    value: float | None
+    text: str
+    error: str | None = None
+
+
+def run(
+    program: str,
+    settings: Mapping[str, JSONValue],
+    samples: Sequence[Mapping[str, JSONValue]],
+    limits: Limits,
+    *,
+    shared: bool,
+) -> list[Outcome]:
+    """Runs `program` (a name of `programs.PROGRAMS`) on every sample and returns an outcome for each.
+
+    With `shared` one process serves many samples, as long as none of them breaks it; without, each has its own.
+
+    Raises:
+        GraderError: the host cannot enforce a guarantee, and nobody allowed that.
+    """
+    order = {
+        "program": program,
+        "settings": dict(settings),
+        "samples": [dict(sample) for sample in samples],
+        "seconds": limits.seconds,
+        "memory_bytes": limits.memory_mb * 2**20,
+        "required": sorted(set(GUARANTEES) - limits.unenforced),
+        "shared": shared,
+    }
+    outcomes = [Outcome(None, "the worker ended before this sample", "grader_crashed") for _ in samples]
+    for message in _messages(order, _SLACK + limits.seconds * len(samples)):
+        if "missing" in message:
+            raise GraderError(_refusal(cast("list[str]", message["missing"])), param="unenforced")
+        index = cast("int", message["index"])
+        value, error = message.get("value"), message.get("error")
+        text = str(message.get("text", ""))
+        if isinstance(value, int | float) and not isinstance(value, bool) and error is None:
+            outcomes[index] = Outcome(float(value), text)
+        else:
+            outcomes[index] = Outcome(None, text, str(error or "invalid_score"))
+    return outcomes
+
+
+def _messages(order: Mapping[str, object], seconds: float) -> list[dict[str, object]]:
+    """Starts a worker, gives it the order and returns what it says until it ends or its time is over."""
+    reading, writing = os.pipe()
+    command = [sys.executable, "-I", "-c", _START, str(Path(__file__).parents[3]), str(writing)]
+    with subprocess.Popen(  # noqa: S603 - the interpreter that runs this, and nothing of the user's
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(writing,),
+        env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        cwd="/",
+        start_new_session=True,
+    ) as worker:
+        os.close(writing)
+        over = threading.Timer(seconds, _kill, [worker])
+        over.start()
+        try:
+            assert worker.stdin is not None
+            try:
+                worker.stdin.write(json.dumps(order).encode())
+                worker.stdin.close()
+            except BrokenPipeError:
+                pass  # it ended early: what it said, if anything, is read below
+            with os.fdopen(reading, encoding="utf-8") as lines:
+                return [cast("dict[str, object]", json.loads(line)) for line in lines if line.endswith("\n")]
+        finally:
+            over.cancel()
+            _kill(worker)
+
+
+def _kill(worker: subprocess.Popen[bytes]) -> None:
+    """Ends the worker and everything in its group."""
+    try:
+        os.killpg(worker.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        worker.kill()
+
+
+def _refusal(missing: Sequence[str]) -> str:
+    names = ", ".join(missing)
+    return (
+        f"This machine cannot keep untrusted code from what is outside ({names} cannot be enforced), so the grader "
+        f'was not started. Run it on Linux with Landlock and seccomp, or allow it by name: "unenforced": '
+        f"{json.dumps(list(missing))} in the grader."
+    )

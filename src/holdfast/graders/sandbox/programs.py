@@ -1,0 +1,116 @@
+"""What a confined process does with a sample: asks a user's grader, or runs a model's code against its tests.
+
+Everything here runs next to untrusted code and believes nothing it returns.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+Said: TypeAlias = "dict[str, Any]"
+Program: TypeAlias = Callable[[Mapping[str, Any]], Callable[[Mapping[str, Any]], Said]]
+
+MAX_TEXT = 300
+
+
+def ask_grader(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said]:
+    """Returns what grades a sample with the function `function` of `source`.
+
+    The function is `grade(sample, item)`, or a reward callable of TRL, known by its parameter `completions`:
+    it gets lists of one, and its columns by name. Its result is a number from 0 to 1; None, NaN, a bool or a
+    text is an answer that could not be graded.
+    """
+    scope: dict[str, Any] = {"__name__": "grader"}
+    try:
+        exec(compile(settings["source"], "grader.py", "exec"), scope)  # noqa: S102 - that is what this process is for
+        function = scope[settings["function"]]
+        is_reward = "completions" in inspect.signature(function).parameters
+    except BaseException as error:  # noqa: BLE001 - a user's module may raise anything
+        trouble = _failed("grader_failed", error)
+        return lambda sample: trouble
+
+    def grade(sample: Mapping[str, Any]) -> Said:
+        try:
+            found = _rewarded(function, sample) if is_reward else function(sample["sample"], sample["item"])
+        except BaseException as error:  # noqa: BLE001 - and so may its function
+            return _failed("grader_failed", error)
+        return _number(found)
+
+    return grade
+
+
+def run_tests(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said]:
+    """Returns what runs a sample's `code` and then each of its `tests`; the value is the share that passes."""
+    del settings
+
+    def run(sample: Mapping[str, Any]) -> Said:
+        tests = sample["tests"]
+        first = ""
+        scope: dict[str, Any] = {"__name__": "answer"}
+        try:
+            exec(compile(sample["code"], "answer.py", "exec"), scope)  # noqa: S102 - that is what this process is for
+        except BaseException as error:  # noqa: BLE001 - a model's code may raise anything
+            return {"value": 0.0, "text": _words("the code failed", error)}
+        passed = 0
+        for number, test in enumerate(tests, 1):
+            try:
+                exec(compile(test, f"test_{number}.py", "exec"), scope)  # noqa: S102 - and its tests call it
+                passed += 1
+            except BaseException as error:  # noqa: BLE001 - a failed test is a raised exception
+                first = first or _words(f"test {number} failed", error)
+        return {"value": passed / len(tests), "text": first or f"passes {passed} of {len(tests)}"}
+
+    return run
+
+
+PROGRAMS: Mapping[str, Program] = {"ask_grader": ask_grader, "run_tests": run_tests}
+"""What a worker can be ordered to run, by name."""
+
+
+def _rewarded(function: Callable[..., Any], sample: Mapping[str, Any]) -> object:
+    """Calls a reward callable of TRL on one sample, given as a list of one in whatever form its prompt has."""
+    item = dict(sample["item"])
+    answer = sample["sample"]["output_text"]
+    messages = item.pop("messages", None)
+    prompts = [messages if messages is not None else item.pop("prompt", "")]
+    completions = [[{"role": "assistant", "content": answer}] if messages is not None else answer]
+    item.pop("prompt", None)
+    parameters = inspect.signature(function).parameters.values()
+    any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    given = {"prompts": prompts, "completions": completions, **{name: [value] for name, value in item.items()}}
+    names = {parameter.name for parameter in parameters}
+    return function(**{name: value for name, value in given.items() if any_name or name in names})[0]
+
+
+def _number(found: object) -> Said:
+    if found is None:
+        return {"error": "not_graded", "text": "the grader returned None"}
+    # NumPy's numbers are no Python numbers, but become one; a text or a truth value is a mistake.
+    if isinstance(found, bool | str | bytes):
+        return {"error": "invalid_score", "text": f"the grader returned {_shown(found)} instead of a number"}
+    try:
+        value = float(found)  # type: ignore[arg-type]
+    except BaseException:  # noqa: BLE001 - whatever __float__ does
+        return {"error": "invalid_score", "text": f"the grader returned a {type(found).__name__} instead of a number"}
+    if not math.isfinite(value):
+        return {"error": "invalid_score", "text": f"the grader returned {value}"}
+    return {"value": value}
+
+
+def _failed(kind: str, error: BaseException) -> Said:
+    return {"error": kind, "text": _words("the grader failed", error)}
+
+
+def _words(what: str, error: BaseException) -> str:
+    try:
+        said = str(error)
+    except BaseException:  # noqa: BLE001 - whatever __str__ does
+        said = ""
+    return f"{what}: {type(error).__name__}{': ' if said else ''}{said}"[:MAX_TEXT]
+
+
+def _shown(found: object) -> str:
+    return repr(found)[:80]

@@ -1,0 +1,120 @@
+"""`{{ item.x }}` and `{{ sample.output_text }}`: what a grader's texts stand for, for one answer.
+
+The names are those of OpenAI's graders: `item` holds the row's columns (and `messages`, `reference`, `label`
+where the row has no columns of those names), `sample` the answer as `output_text`, `output_json`,
+`output_tools` and `choices`. A path is names with dots, and places in lists: `sample.output_tools[0].function.name`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from holdfast.errors import GraderError
+from holdfast.graders.calls import calls_in
+from holdfast.graders.model_json import value_at, whole
+from holdfast.graders.reference import reference_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast.types import Completion, Example, JSONValue
+
+_EXPRESSION = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
+_PATH = re.compile(r"(item|sample)((?:\.\w+|\[\d{1,6}\])*)")
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")
+_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+
+
+class View:
+    """One answer and its item under the names that a template may use."""
+
+    def __init__(self, completion: Completion, example: Example) -> None:
+        self.roots: Mapping[str, JSONValue] = {"item": item_of(example), "sample": sample_of(completion)}
+
+    def text(self, template: str) -> str:
+        """Returns `template` with every expression replaced: texts as they are, other values as JSON.
+
+        Raises:
+            GraderError: a path leads nowhere.
+        """
+        return _EXPRESSION.sub(lambda match: _spelled(self._at(match[1])), template)
+
+    def value(self, template: str) -> JSONValue:
+        """Returns the value itself where `template` is one expression and nothing else, and its text otherwise."""
+        match = _EXPRESSION.fullmatch(template.strip())
+        return self._at(match[1]) if match else self.text(template)
+
+    def _at(self, path: str) -> JSONValue:
+        match = _path(path)
+        value: JSONValue = self.roots[match[1]]
+        for name, place in _STEP.findall(match[2]):
+            if name and isinstance(value, dict) and name in value:
+                value = value[name]
+            elif place and isinstance(value, list) and int(place) < len(value):
+                value = value[int(place)]
+            else:
+                there = f"; there are {', '.join(sorted(value)[:12])}" if isinstance(value, dict) and value else ""
+                raise GraderError(f"{{{{ {path} }}}}: {name or f'[{place}]'} is not there{there}")
+        return value
+
+
+def columns_in(template: str) -> set[str]:
+    """Returns the columns of the item that `template` reads; raises `GraderError` for what is no path."""
+    columns = set[str]()
+    for path in _EXPRESSION.findall(template):
+        match = _path(path)
+        step = _STEP.match(match[2])
+        if match[1] == "item" and step is not None:
+            columns.add(step[1])
+    return columns
+
+
+def item_of(example: Example) -> dict[str, JSONValue]:
+    """Returns the item as templates and users' graders see it."""
+    own: dict[str, JSONValue] = {
+        "messages": [{"role": turn.role, "content": turn.content} for turn in example.prompt],
+        "prompt": example.prompt[-1].content if example.prompt else "",
+        "reference": reference_text(example),
+        "label": example.label,
+    }
+    return {**{name: value for name, value in own.items() if value is not None}, **example.columns}
+
+
+def sample_of(completion: Completion) -> dict[str, JSONValue]:
+    """Returns the answer as templates and users' graders see it; `output_json` is absent where there is no JSON."""
+    tools: list[JSONValue] = [
+        {"type": "function", "function": {"name": call.name, "arguments": json.dumps(call.arguments)}}
+        for call in calls_in(completion.text)
+    ]
+    message: dict[str, JSONValue] = {"role": "assistant", "content": completion.text, "tool_calls": tools}
+    sample: dict[str, JSONValue] = {
+        "output_text": completion.text,
+        "output_tools": tools,
+        "choices": [{"index": 0, "message": message, "finish_reason": completion.finish_reason}],
+    }
+    found = json_in(completion.text)
+    return sample if found is None else {**sample, "output_json": found}
+
+
+def json_in(text: str) -> JSONValue:
+    """Returns the JSON value that an answer is, has in a fence, or begins with; None if there is none."""
+    text = text.rpartition("</think>")[2].strip()
+    fence = _FENCED.search(text)
+    value = whole(fence[1]) if fence else whole(text)
+    if value is None and text[:1] in ("{", "["):
+        found = value_at(text, 0)
+        value = found[0] if found else None
+    return value
+
+
+def _path(path: str) -> re.Match[str]:
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise GraderError(f"{{{{ {path} }}}} is no path such as item.answer or sample.output_json.name")
+    return match
+
+
+def _spelled(value: JSONValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

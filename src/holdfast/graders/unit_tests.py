@@ -1,0 +1,63 @@
+"""Unit tests: runs the code that a model wrote, and tests that were written for it, where it can reach nothing.
+
+Choices made here. The code is the last fenced block of the answer, or all of it where there is none; `prefix` stands
+before it (HumanEval gives the head of the function in its prompt). A test is a text of statements that
+raises where it fails; the value is the share that passes, and all must pass. Every answer has a process
+of its own. Code that takes too long or ends its process is wrong, not ungradable.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from holdfast.errors import GraderError
+from holdfast.graders.confined import ConfinedGrader
+from holdfast.graders.reference import judged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast.graders.sandbox import Outcome
+    from holdfast.graders.template import View
+    from holdfast.types import Completion, Example, JSONValue, Score
+
+_FENCE = re.compile(r"^```[\w+-]*[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+class UnitTests(ConfinedGrader):
+    """The share of `tests` that the answer's code passes."""
+
+    program: ClassVar[str] = "run_tests"
+    shared: ClassVar[bool] = False
+
+    type: Literal["unit_tests"] = "unit_tests"
+    tests: str | tuple[str, ...] = "{{ item.tests }}"
+    prefix: str = ""
+
+    def settings(self) -> Mapping[str, JSONValue]:
+        """Returns nothing: every answer brings its own."""
+        return {}
+
+    def sample(self, completion: Completion, example: Example, view: View) -> Mapping[str, JSONValue]:
+        """Returns the code and its tests."""
+        found = view.value(self.tests) if isinstance(self.tests, str) else [view.text(test) for test in self.tests]
+        tests = [found] if isinstance(found, str) else found
+        if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
+            raise GraderError("the item's tests are neither a text nor a list of texts", kind="no_reference")
+        code = code_in(completion.text)
+        return {"code": f"{view.text(self.prefix)}{code}", "tests": tests}
+
+    def scored_outcome(self, outcome: Outcome, value: float) -> Score:
+        """Judges the share that passed."""
+        return self.scored(min(1.0, max(0.0, value)), outcome.text)
+
+    def failed(self, outcome: Outcome) -> Score:
+        """Judges code that broke its process: that is the answer's fault."""
+        return judged(right=False, explanation=outcome.text)
+
+
+def code_in(text: str) -> str:
+    """Returns the last fenced block of an answer, or all of it."""
+    found = _FENCE.findall(text)
+    return found[-1] if found else text
