@@ -21,7 +21,9 @@ _ROLES = ("system", "user", "assistant", "tool")
 
 def to_json(example: Example) -> dict[str, JSONValue]:
     """Returns `example` as one JSON object, which `read` also accepts; fields at their default are left out."""
-    return {"id": example.id, **_content(example), **({"source": example.source} if example.source else {})}
+    columns: dict[str, JSONValue] = {"columns": dict(example.columns)} if example.columns else {}
+    source: dict[str, JSONValue] = {"source": example.source} if example.source else {}
+    return {"id": example.id, **_content(example), **columns, **source}
 
 
 def from_json(row: Mapping[str, JSONValue]) -> Example:
@@ -35,6 +37,7 @@ def from_json(row: Mapping[str, JSONValue]) -> Example:
             document=_optional(row, "document"),
             label=_optional(row, "label"),
             source=_optional(row, "source") or "",
+            columns=_columns(row),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
@@ -59,7 +62,8 @@ def prompt_id(example: Example) -> str:
 
 def content_hash(examples: Iterable[Example]) -> str:
     """Returns the sha256 (hex) of a data set's content, the same whatever the order of its examples."""
-    ids = sorted(hashlib.sha256(canonical(_content(example))).hexdigest() for example in examples)
+    contents = ([_content(example), dict(example.columns)] for example in examples)
+    ids = sorted(hashlib.sha256(canonical(content)).hexdigest() for content in contents)
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
@@ -146,6 +150,13 @@ def _objects(value: JSONValue) -> list[dict[str, JSONValue]]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise TypeError("expected a list of objects")
     return cast("list[dict[str, JSONValue]]", value)
+
+
+def _columns(row: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+    columns = row.get("columns", {})
+    if not isinstance(columns, dict):
+        raise TypeError("columns is not an object")
+    return columns
 
 
 def _text(row: Mapping[str, JSONValue], key: str) -> str:

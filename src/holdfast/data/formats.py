@@ -11,10 +11,10 @@ from holdfast.data.example_json import check_text, example_id
 from holdfast.data.rejected import RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Set
 
     from holdfast.data.shapes import Row
-    from holdfast.types import Example
+    from holdfast.types import Example, JSONValue
 
 _EXTRAS = ("tools", "functions", "privileged_context", "document", "label")
 
@@ -69,8 +69,12 @@ def recognise(row: Row) -> Format | None:
     return next(with_values, None) or next(by_name, None)
 
 
-def convert(row: Row, source: str, *, need_demonstration: bool = True) -> Converted:
-    """Returns the Example that `row` is, with its content id; raises `RowError` with the reason."""
+def convert(row: Row, source: str, *, need_demonstration: bool = True, keep: Set[str] = frozenset()) -> Converted:
+    """Returns the Example that `row` is, with its content id; raises `RowError` with the reason.
+
+    The columns `keep` go with it as they are ("*" stands for all of them), for a grader that reads them; what an
+    example is called by depends on the others only.
+    """
     known = recognise(row)
     if known is None:
         raise RowError("columns", _unknown_columns(row))
@@ -78,14 +82,18 @@ def convert(row: Row, source: str, *, need_demonstration: bool = True) -> Conver
     check_order(example.messages)
     _check_something_to_learn(example, need_demonstration=need_demonstration)
     example = replace(example, source=source)
+    example = replace(example, id=example_id(example), columns=_kept(row, keep))
     check_text(example)
-    example = replace(example, id=example_id(example))
-    used = {*known.needs, *known.also}
+    used = {*known.needs, *known.also, *example.columns}
     unused = {key for key, value in row.items() if key not in used and value is not None and value != ""}
     for column in ("messages", "conversations"):
         if column in known.needs:
             unused |= {f"{column}[].{key}" for key in unused_turn_keys(row.get(column))}
     return Converted(example, known.name, frozenset(unused))
+
+
+def _kept(row: Row, keep: Set[str]) -> dict[str, JSONValue]:
+    return {key: value for key, value in row.items() if (key in keep or "*" in keep) and value is not None}
 
 
 def _check_something_to_learn(example: Example, *, need_demonstration: bool) -> None:

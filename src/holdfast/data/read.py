@@ -19,7 +19,7 @@ from holdfast.errors import DataError
 from holdfast.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Set
 
     from holdfast.data.text_files import RawRow
     from holdfast.types import Example, JSONValue
@@ -57,14 +57,20 @@ class _Found:
 
 
 def read(
-    source: str, *, seed: int = 0, columns: Mapping[str, str] | None = None, need_demonstration: bool = True
+    source: str,
+    *,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    need_demonstration: bool = True,
+    keep: Set[str] = frozenset(),
 ) -> ReadResult:
     """Returns all Examples in `source`, and all rows that cannot be used, each with line and reason.
 
     `source` is a path (.jsonl, .json, .csv, .tsv, .parquet; text files also as .gz), a folder or a
     Hugging Face data set id; `#N` at its end draws N usable rows at random with `seed`. `columns`
     maps Holdfast's column names to the source's (`{"label": "sentiment"}`). Rows without an answer
-    are rejected unless `need_demonstration` is False. Raises `DataError` if nothing can be read.
+    are rejected unless `need_demonstration` is False. The columns `keep` ("*" for all) go with the
+    examples as they are, for a grader that reads them. Raises `DataError` if nothing can be read.
     """
     named, count = _split_count(source)
     notes: list[str] = []
@@ -73,7 +79,7 @@ def read(
     rows = _rows(place, notes)
     place = visible(place)
     for row in rows:
-        _take(row, place, columns or {}, found, need_demonstration=need_demonstration)
+        _take(row, place, columns or {}, found, need_demonstration=need_demonstration, keep=keep)
     _check_columns(place, columns or {}, found)
     num_rows = len(found.examples) + len(found.rejected)
     if not num_rows:
@@ -156,14 +162,16 @@ def _near(path: Path) -> str:
     return "" if os.path.isdir(folder) else f" There is no folder {folder} either."
 
 
-def _take(row: RawRow, place: str, columns: Mapping[str, str], found: _Found, *, need_demonstration: bool) -> None:
+def _take(
+    row: RawRow, place: str, columns: Mapping[str, str], found: _Found, *, need_demonstration: bool, keep: Set[str]
+) -> None:
     try:
         if row.problem is not None:
             raise row.problem
         if not isinstance(row.value, dict):
             raise RowError("json", f"is a {type(row.value).__name__}, not an object with columns")
         value = _renamed(row.value, columns, found)
-        converted = convert(value, f"{place}:{row.line}", need_demonstration=need_demonstration)
+        converted = convert(value, f"{place}:{row.line}", need_demonstration=need_demonstration, keep=keep)
     except RowError as error:
         found.rejected.append(Rejected(place, row.line, error.reason, row.raw, error.kind))
         return

@@ -27,12 +27,12 @@ class ItemResult:
 def evaluate(
     items: Sequence[Example],
     generate: Callable[[Sequence[Example]], Sequence[Completion]],
-    grade: Callable[[Completion, Example], Score],
+    grade: Callable[[Sequence[tuple[Completion, Example]]], Sequence[Score]],
 ) -> list[ItemResult]:
     """Returns one result per item, in the items' order.
 
-    `generate` is called once with all items, so that it can batch as it likes. A grader that raises `GraderError`
-    leaves that one item ungraded; any other exception is a bug and passes through.
+    `generate` and `grade` are called once with all items, so that they can batch as they like. What either raises
+    passes through: a grader says of an answer that it cannot be graded by the score's `error_type`.
     """
     if not items:
         raise DataError(
@@ -47,14 +47,11 @@ def evaluate(
     completions = generate(items)
     if len(completions) != len(items):
         raise ModelError(f"The model answered {len(completions)} of {len(items)} test items; each needs one answer.")
-    return [_judge(item, completion, grade) for item, completion in zip(items, completions, strict=True)]
+    scores = grade(list(zip(completions, items, strict=True)))
+    return [_judged(*each) for each in zip(items, completions, scores, strict=True)]
 
 
-def _judge(item: Example, completion: Completion, grade: Callable[[Completion, Example], Score]) -> ItemResult:
-    try:
-        score = grade(completion, item)
-    except GraderError as error:
-        score = Score(value=0.0, passed=False, explanation=error.message, error_type=error.code)
+def _judged(item: Example, completion: Completion, score: Score) -> ItemResult:
     if not 0.0 <= score.value <= 1.0:
         raise GraderError(f"The grader gave item {item.id} the value {score.value}; values lie between 0 and 1.")
     return ItemResult(item.id, score.value, score.passed, completion.text, score.explanation, score.error_type)

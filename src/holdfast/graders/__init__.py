@@ -25,7 +25,7 @@ from holdfast.graders.tool_call_match import tool_call_match
 from holdfast.graders.unit_tests import UnitTests
 from holdfast.types import Completion, Example, JSONValue, Score
 
-__all__ = ["ALL_COLUMNS", "GRADERS", "Grader", "grader"]
+__all__ = ["ALL_COLUMNS", "GRADERS", "Grader", "grader", "title"]
 
 GRADERS: Mapping[str, type[Grader] | Callable[[Completion, Example], Score]] = {
     "actions": actions,
@@ -61,6 +61,14 @@ def grader(spec: str | Mapping[str, JSONValue]) -> Grader:
             raise ConfigError(f"The grader is not JSON: {error}.", param="grader") from None
         return _of_json(cast("Mapping[str, JSONValue]", found))
     return _of_json({"type": spec})
+
+
+def title(spec: str) -> str:
+    """Returns what a grader is called where there is no room for its settings: its name, or its type."""
+    if not spec.startswith("{"):
+        return spec
+    found = grader(spec)
+    return found.name or found.type
 
 
 def _of_json(settings: Mapping[str, JSONValue]) -> Grader:

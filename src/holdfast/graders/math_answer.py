@@ -38,7 +38,7 @@ class MathAnswer(Grader):
             ) from None
         reference, said = view.text(self.reference), view.text(self.input)[-MAX_TEXT:]
         gold = parse(reference) or parse(f"${reference}$")
-        if not gold:
+        if all(isinstance(reading, str) for reading in gold):
             raise GraderError(f"the reference {shown(reference)} is no mathematical expression", kind="no_reference")
         found = parse(said)
         if not found:

@@ -38,6 +38,10 @@ class Multi(Grader):
         """Returns the columns that any of its graders reads."""
         return {column for part in self.graders.values() for column in part.columns()}
 
+    def lacking(self, example: Example) -> str | None:
+        """Returns what the first of its graders lacks."""
+        return next((text for text in (part.lacking(example) for part in self.graders.values()) if text), None)
+
     def as_json(self) -> dict[str, JSONValue]:
         """Returns the grader as JSON, each of its graders too."""
         return {**super().as_json(), "graders": {name: part.as_json() for name, part in self.graders.items()}}

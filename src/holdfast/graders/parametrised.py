@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from holdfast.errors import ConfigError, GraderError
 from holdfast.graders.reference import ungradable
-from holdfast.graders.template import View, columns_in
+from holdfast.graders.template import View, columns_in, item_of
 from holdfast.types import Score
 
 if TYPE_CHECKING:
@@ -58,6 +58,16 @@ class Grader(BaseModel, ABC):
         texts = [value for value in self.model_dump().values() if isinstance(value, str)]
         return {column for text in texts for column in columns_in(text)}
 
+    def lacking(self, example: Example) -> str | None:
+        """Returns what the item lacks that the grader reads, in words, or None."""
+        there = item_of(example)
+        missing = sorted(column for column in self.columns() - {ALL_COLUMNS} if column not in there)
+        if not missing:
+            return None
+        if missing == ["reference"]:
+            return "has no answer to compare with"
+        return f"lacks what the grader reads: {', '.join(missing)} (there are {', '.join(sorted(there))})"
+
     def scored(self, value: float, explanation: str) -> Score:
         """Returns a value of 0 to 1 with the verdict that the threshold gives it."""
         return Score(value=value, passed=value >= self.pass_threshold, explanation=explanation)
@@ -83,6 +93,11 @@ class Plain(Grader):
         made = cls(type=name)
         made._function = function
         return made
+
+    def lacking(self, example: Example) -> str | None:
+        """Returns that there is nothing to compare with, or None."""
+        there = example.demonstration is not None or example.label is not None
+        return None if there else "has no answer to compare with"
 
     def judge(self, completion: Completion, example: Example, view: View) -> Score:
         """Judges one answer."""

@@ -17,8 +17,6 @@ from holdfast.graders.model_json import value_at, whole
 from holdfast.graders.reference import reference_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from holdfast.types import Completion, Example, JSONValue
 
 _EXPRESSION = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
@@ -28,10 +26,10 @@ _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
 
 
 class View:
-    """One answer and its item under the names that a template may use."""
+    """One answer and its item under the names that a template may use; read only as far as they are asked for."""
 
     def __init__(self, completion: Completion, example: Example) -> None:
-        self.roots: Mapping[str, JSONValue] = {"item": item_of(example), "sample": sample_of(completion)}
+        self._completion, self._example = completion, example
 
     def text(self, template: str) -> str:
         """Returns `template` with every expression replaced: texts as they are, other values as JSON.
@@ -48,7 +46,7 @@ class View:
 
     def _at(self, path: str) -> JSONValue:
         match = _path(path)
-        value: JSONValue = self.roots[match[1]]
+        value = self._root(match[1], text_only=match[2] == ".output_text")
         for name, place in _STEP.findall(match[2]):
             if name and isinstance(value, dict) and name in value:
                 value = value[name]
@@ -58,6 +56,11 @@ class View:
                 there = f"; there are {', '.join(sorted(value)[:12])}" if isinstance(value, dict) and value else ""
                 raise GraderError(f"{{{{ {path} }}}}: {name or f'[{place}]'} is not there{there}")
         return value
+
+    def _root(self, name: str, *, text_only: bool) -> JSONValue:
+        if name == "item":
+            return item_of(self._example)
+        return {"output_text": self._completion.text} if text_only else sample_of(self._completion)
 
 
 def columns_in(template: str) -> set[str]:

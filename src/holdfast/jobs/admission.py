@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError
+from holdfast.graders import grader
 from holdfast.training.config import SdftConfig
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ def open_reader(base: str, *, chat_template: str | None = None) -> Reader:
 def longest_example(reader: Reader, recipe: Recipe) -> int:
     """Returns how many tokens an example may have."""
     return min(recipe.batch.max_tokens or reader.context, reader.context)
+
+
+def grader_columns(recipe: Recipe) -> set[str]:
+    """Returns the columns of a row that the recipe's grader reads besides what an example holds."""
+    name = recipe.evaluation.grader
+    return set() if name == "auto" else grader(name).columns()
 
 
 def train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:
@@ -96,8 +103,9 @@ def _item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | Non
         return _text_problem(reader, example, longest_example(reader, recipe))
     if recipe.method.type == "classify":
         return "has no label to compare with"
-    if example.demonstration is None:
-        return "has no answer to compare with"
+    lacking = None if recipe.evaluation.grader == "auto" else grader(recipe.evaluation.grader).lacking(example)
+    if lacking is not None or (recipe.evaluation.grader == "auto" and example.demonstration is None):
+        return lacking or "has no answer to compare with"
     problem = control_token_problem(reader.tokenizer, example)
     if problem is not None:
         return problem

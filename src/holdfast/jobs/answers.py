@@ -105,7 +105,7 @@ def ask_all(
             found = learner.generate(asked_prompts, sampling, which=which, progress=counting(bar, stop.check))
         return [completions[0] for completions in found]
 
-    results = {result.item_id: result for result in evaluate(fitting, generate, grader(skill.grader))}
+    results = {result.item_id: result for result in evaluate(fitting, generate, grader(skill.grader).many)}
     for item in items:
         if item.id not in results:
             text = f"the prompt has {len(prompts[item.id])} tokens, the model can read {room}"

@@ -75,7 +75,7 @@ def _measure(job: Job, learner: Learner, examples: Sequence[Example], grader_nam
                 examples,
                 num_examples=guards.teacher_check_examples,
                 template=method.teacher_template,
-                grade=grader(grader_name),
+                grade=grader(grader_name).many,
                 max_new_tokens=job.recipe.evaluation.max_new_tokens,
                 seed=job.recipe.seed,
                 progress=counting(bar, job.stop.check),

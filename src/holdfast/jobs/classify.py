@@ -147,7 +147,7 @@ def classify_all(items: Sequence[Example], skill: Skill, predict: Predict, progr
         with progress.bar(f"testing {skill.name}", len(asked), unit="items") as bar:
             return [Completion(label, (), (), "stop") for label in predict(asked, bar.update)]
 
-    return evaluate(items, generate, grader(skill.grader))
+    return evaluate(items, generate, grader(skill.grader).many)
 
 
 def is_classifier(workspace: Workspace, version: Version) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import NotFoundError
 from holdfast.evaluation.metrics import macro_f1, wilson
+from holdfast.graders import title
 from holdfast.jobs.answers import items_of, scored, settings_of
 from holdfast.jobs.classify import classify_all, is_classifier, stored_classifier
 from holdfast.jobs.interrupt import StopSwitch
@@ -128,4 +129,4 @@ def _score(skill: Skill, results: Sequence[ItemScore], macro: float | None, note
     bounds = wilson(passed, total) if total else None
     accuracy = sum(result.value for result in graded) / total if total else 0.0
     low, high = (bounds.lower, bounds.upper) if bounds else (0.0, 1.0)
-    return SkillScore(skill.name, skill.kind, skill.grader, passed, total, accuracy, low, high, macro, note)
+    return SkillScore(skill.name, skill.kind, title(skill.grader), passed, total, accuracy, low, high, macro, note)

@@ -24,10 +24,9 @@ _CALL = re.compile(r'^\s*(<tool_call>)?\s*\{\s*"name"\s*:')
 
 
 def choose_grader(name: str, examples: Sequence[Example]) -> tuple[str, str]:
-    """Returns the grader's name and the reason; `name` is a grader or "auto"."""
+    """Returns the grader, as it is spelled, and the reason; `name` is a grader or "auto"."""
     if name != "auto":
-        grader(name)  # raises ConfigError with the nearest name when there is none
-        return name, "as asked"
+        return grader(name).spelled(), "as asked"
     answers = [turn for turn in (example.demonstration for example in examples) if turn is not None]
     if all(example.label is not None for example in examples):
         return "exact", "the items carry labels"

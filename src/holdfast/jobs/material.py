@@ -13,6 +13,7 @@ from holdfast.data.prepare import content_hash, prepare, split, to_json, without
 from holdfast.data.read import read
 from holdfast.data.report import data_report
 from holdfast.errors import DataError, NothingToLearnError
+from holdfast.jobs.admission import grader_columns
 from holdfast.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -65,9 +66,11 @@ def read_all(
 
     `columns` maps Holdfast's column names to those of both files.
     """
+    auto = recipe.evaluation.grader == "auto"
+    keep = grader_columns(recipe)
 
     def take(place: str) -> ReadResult:
-        found = read(place, seed=recipe.seed, columns=columns)
+        found = read(place, seed=recipe.seed, columns=columns, need_demonstration=auto, keep=keep)
         for note in found.notes:
             progress.say(note)
         return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from holdfast.evaluation.report import Curve, Fact, MatrixPicture, ReportData, Sample, write_report
 from holdfast.evaluation.run import ItemResult
+from holdfast.graders import title
 from holdfast.jobs.answers import items_of
 from holdfast.jobs.overview import lineage
 from holdfast.jobs.words import attempt_sentence
@@ -75,7 +76,7 @@ def write(
             Fact("version", version.id, f"parent {job.parent.id}"),
             Fact("base", version.base),
             Fact("run", job.run_id),
-            Fact("grader", skill.grader),
+            Fact("grader", title(skill.grader)),
             Fact("method", job.recipe.method.type),
             *_classifier_facts(tried[-1]),
         ],

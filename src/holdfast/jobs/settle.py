@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import ConfigError
+from holdfast.graders import title
 from holdfast.jobs.admission import has_context, reader_of, teacher_problem
 from holdfast.jobs.grading import choose_grader
 from holdfast.jobs.model import inherited_adapter
@@ -79,7 +80,7 @@ def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
     threads = choose_threads(loaded.model)
     reasons.append(f"{threads.threads} threads: {threads.reason}")
     grader, why = _grader(recipe, data.test)
-    reasons.append(f"grader {grader}: {why}")
+    reasons.append(f"grader {title(grader)}: {why}")
     recipe = recipe.model_copy(
         update={
             "optimizer": optimizer,

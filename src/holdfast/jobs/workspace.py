@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdfast.errors import ConfigError, NotFoundError, StoreError
+from holdfast.graders.grader_file import is_file, read_grader
 from holdfast.jobs.model import chat_template_of
 from holdfast.store.workspace import FOLDER_NAME, Workspace
 from holdfast.training.config import Recipe
@@ -110,8 +111,12 @@ def reading_here(
 
 
 def read_recipe(config: Path | None, overrides: Sequence[str]) -> Recipe:
-    """Returns the recipe of a file, or the defaults, with overrides."""
-    return Recipe.from_toml(config, overrides) if config is not None else Recipe.from_overrides(overrides)
+    """Returns the recipe of a file, or the defaults, with overrides; a grader in a file of its own is read in."""
+    recipe = Recipe.from_toml(config, overrides) if config is not None else Recipe.from_overrides(overrides)
+    if not is_file(recipe.evaluation.grader):
+        return recipe
+    written = read_grader(recipe.evaluation.grader, config.parent if config is not None else None)
+    return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update={"grader": written})})
 
 
 def current_version(workspace: Workspace) -> Version:

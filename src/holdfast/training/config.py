@@ -6,10 +6,11 @@ model needs another one, the default is "auto" and `training/defaults.py` choose
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from holdfast.models.adapter_config import AdapterConfig
 from holdfast.training.recipe_source import apply_overrides, explain, parse_toml
@@ -251,7 +252,12 @@ class EvaluationConfig(Settings):
     max_items: Count | None = None
     """Test items used of each skill (the first in content order); none = all."""
     grader: str = "auto"
-    """Name of a grader, or auto = by the form of the data."""
+    """Name of a grader, a file with one (.json, .py), its JSON or a table; auto = by the form of the data."""
+
+    @field_validator("grader", mode="before")
+    @classmethod
+    def _as_text(cls, grader: object) -> object:
+        return json.dumps(grader, sort_keys=True) if isinstance(grader, dict) else grader
 
 
 class GateConfig(Settings):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from holdfast.models.learner import Learner
     from holdfast.types import Completion, Example, Score
 
-    Grade = Callable[[Completion, Example], Score]
+    Grade = Callable[[Sequence[tuple[Completion, Example]]], Sequence[Score]]
 
 ALIGNMENT = 0.94
 """Least share of greedy tokens that the model must take again when it scores them; an off-by-one shows as ~0."""
@@ -187,6 +187,7 @@ class _Asked:
             which="current",
             progress=None if told is None else lambda done, _: told(half * num + done, 2 * num),
         )
-        scores = [self.grade(group[0], example) for group, example in zip(groups, self.examples, strict=True)]
+        answers = [group[0] for group in groups]
+        scores = self.grade(list(zip(answers, self.examples, strict=True)))
         graded = [score.value for score in scores if score.error_type is None]
         return sum(graded) / len(graded) if graded else 0.0

@@ -9,6 +9,8 @@ from holdfast.graders import GRADERS, grader
 from holdfast.graders.contains import stands_in
 from holdfast.types import Completion, Example, Message, ToolCall
 
+PLAIN = sorted(name for name, kind in GRADERS.items() if not isinstance(kind, type))
+"""Graders without settings; those with settings have a file of their own."""
 TOOLS = ({"type": "function", "function": {"name": "set_timer"}},)
 
 
@@ -54,7 +56,7 @@ def test_a_label_is_the_reference_where_there_is_no_answer():
     assert graded("choice", "<answer>sad</answer>", item(label="sad")).passed
 
 
-@pytest.mark.parametrize("name", sorted(GRADERS))
+@pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("example", [item(), item("  "), item(label=" ")])
 def test_an_item_without_a_reference_is_an_error_and_not_a_zero(name, example):
     assert graded(name, "anything", example).error_type == "no_reference"
@@ -284,7 +286,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("name", sorted(GRADERS))
+@pytest.mark.parametrize("name", PLAIN)
 def test_hostile_answers_are_wrong_and_nothing_breaks(name, kind):
     reference = {"actions": TWO, "tool_call_match": CALL}.get(name, "12345")
     score = graded(name, HOSTILE[kind], item(reference))
@@ -295,7 +297,7 @@ def test_hostile_answers_are_wrong_and_nothing_breaks(name, kind):
 
 @settings(deadline=None, max_examples=150)
 @given(
-    st.sampled_from(sorted(GRADERS)),
+    st.sampled_from(PLAIN),
     st.text(alphabet=st.characters(), max_size=40)
     | st.text(alphabet='{}[]":,<>/()=actionANSWER 019.-\\\ud800', max_size=60),
     st.text(max_size=20),

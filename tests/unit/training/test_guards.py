@@ -53,7 +53,7 @@ def grade_by_prompt(learner, teacher_is_right):
         return inner(prompts, sampling, **k)
 
     learner.generate = generate
-    return lambda completion, example: Score(float(seen[-1] is teacher_is_right), passed=True)
+    return lambda answers: [Score(float(seen[-1] is teacher_is_right), passed=True) for _ in answers]
 
 
 def test_graded_answers_decide_whether_the_teacher_is_better(make_learner, chat_examples):
@@ -70,7 +70,9 @@ def test_graded_answers_decide_whether_the_teacher_is_better(make_learner, chat_
 
 def test_a_grader_that_sees_no_difference_leaves_the_decision_to_the_likelihood(make_learner, chat_examples):
     learner = make_learner()
-    alike = check_teacher(learner, chat_examples, grade=lambda *_: Score(0.0, passed=False), max_new_tokens=4)
+    alike = check_teacher(
+        learner, chat_examples, grade=lambda answers: [Score(0.0, passed=False)] * len(answers), max_new_tokens=4
+    )
     plain = check_teacher(learner, chat_examples)
     assert (alike.student_score, alike.teacher_score) == (0.0, 0.0)
     assert alike.better is plain.better

@@ -1,0 +1,366 @@
+"""Graders with settings: OpenAI's JSON and the built-in ones; right, wrong, borderline and hostile answers."""
+
+import gzip
+import json
+
+import pytest
+from tests.unit.graders.test_graders import HOSTILE
+
+from holdfast.errors import ConfigError
+from holdfast.graders import GRADERS, grader, title
+from holdfast.graders.countdown import evaluate, expression_in
+from holdfast.graders.formula import Formula
+from holdfast.graders.grader_file import is_file, read_grader
+from holdfast.types import Completion, Example, Message
+
+CALL = '{"name": "get_weather", "arguments": {"city": "Rome", "days": 3}}'
+
+
+def said(text):
+    return Completion(text, (), (), "stop")
+
+
+def item(answer=None, **columns):
+    turns = (Message("user", "how much?"), *([Message("assistant", answer)] if answer is not None else []))
+    return Example("x", turns, columns=columns)
+
+
+def score(settings, text, example):
+    found = grader(settings)(said(text), example)
+    assert 0.0 <= found.value <= 1.0
+    assert found.explanation
+    return found
+
+
+def lines_of(path):
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("operation", "text", "right"),
+    [
+        ("eq", "Rome", True), ("eq", "rome", False), ("eq", "Rome ", False),
+        ("ne", "Rome", False), ("ne", "Milan", True), ("neq", "Milan", True),
+        ("like", "in Rome.", True), ("like", "in rome.", False), ("ilike", "in rome.", True), ("ilike", "", False),
+    ],
+)  # fmt: skip
+def test_string_check(operation, text, right):
+    settings = {"type": "string_check", "operation": operation, "reference": "{{ item.city }}"}
+    assert score(settings, text, item(city="Rome")).passed is right
+
+
+def test_openai_function_calling_example():
+    settings = {
+        "type": "multi",
+        "graders": {
+            "name": {
+                "type": "string_check", "input": "{{ sample.output_tools[0].function.name }}",
+                "reference": "{{ item.tool }}", "operation": "eq",
+            },
+            "arguments": {
+                "type": "string_check", "input": "{{sample.output_tools[0].function.arguments}}",
+                "reference": "{{item.arguments}}", "operation": "eq",
+            },
+        },
+        "calculate_output": "0.5 * name + 0.5 * arguments",
+    }  # fmt: skip
+    example = item(tool="get_weather", arguments='{"city": "Rome", "days": 3}')
+    assert score(settings, f"<tool_call>{CALL}</tool_call>", example).value == 1.0
+    assert score(settings, CALL.replace("3", "4"), example).value == 0.5
+    assert score(settings, "no call at all", example).error_type == "grader_failed"  # the path leads nowhere
+
+
+def test_json_of_an_answer_is_read_from_templates():
+    settings = {"type": "string_check", "input": "{{ sample.output_json.cities[1].name }}", "reference": "Rome"}
+    answer = 'Here:\n```json\n{"cities": [{"name": "Bari"}, {"name": "Rome"}]}\n```'
+    assert score(settings, answer, item()).passed
+    missing = score(settings, '{"cities": []}', item())
+    assert missing.error_type is not None
+    assert "[1] is not there" in missing.explanation
+
+
+def test_values_that_are_no_text_are_written_as_json():
+    settings = {"type": "string_check", "reference": "{{ item.counts }} of {{ item.total }}"}
+    assert score(settings, '{"a": [1, null]} of 3', item(counts={"a": [1, None]}, total=3)).passed
+
+
+# Worked out by hand: the bigrams of "the cat sat" and "the cat sat down" share 2, the unigrams 3.
+@pytest.mark.parametrize(
+    ("metric", "text", "value"),
+    [
+        ("rouge_1", "the cat sat", 2 * (3 / 3) * (3 / 4) / (3 / 3 + 3 / 4)),
+        ("rouge_2", "the cat sat", 2 * (2 / 2) * (2 / 3) / (2 / 2 + 2 / 3)),
+        ("rouge_3", "the cat sat", 2 * (1 / 1) * (1 / 2) / (1 / 1 + 1 / 2)),
+        ("rouge_l", "the cat sat", 6 / 7),
+        ("gleu", "the cat sat", (3 + 2 + 1) / (4 + 3 + 2 + 1)),
+        ("bleu", "the cat sat down", 1.0),
+        ("fuzzy_match", "the cat sat down", 1.0),
+        ("fuzzy_match", "zzz", 0.0),
+        ("bleu", "", 0.0),
+        ("meteor", "dog", 0.0),
+    ],
+)
+def test_text_similarity(metric, text, value):
+    found = score({"type": "text_similarity", "evaluation_metric": metric}, text, item("the cat sat down"))
+    assert found.value == pytest.approx(value, abs=1e-6)
+    assert found.passed is (value >= 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("it is $0.5$", True), ("so \\boxed{\\frac{2}{4}}", True), ("1/2", True), ("50%", True),
+        ("0.51", False), ("no idea", False), ("", False),
+    ],
+)  # fmt: skip
+def test_math(text, right):
+    assert score({"type": "math"}, text, item("\\frac{1}{2}")).passed is right
+
+
+def test_a_reference_that_is_no_expression_is_no_zero():
+    assert score({"type": "math"}, "1", item("what?")).error_type == "no_reference"
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("<answer>96 - 37 - 4 * 1</answer>", True), ("<answer>(96 - 37 - 4) / 1</answer>", True),
+        ("96 - 37 - 4 \u00d7 1 = 55", True), ("thinking...\n96-(37+4)*1", True), ("<answer>96-37-4--1</answer>", False),
+        ("<answer>96-37-4</answer>", False), ("<answer>96-37-4*1*1</answer>", False), ("<answer>96-41</answer>", False),
+        ("<answer>55</answer>", False), ("<answer></answer>", False), ("", False),
+        ("<answer>96-37-4*1.0</answer>", False),
+        ("<answer>96-37-4*1**1</answer>", False), ("<answer>96//1-37-4</answer>", False),
+        ("<answer>96-37-4/(1-1)</answer>", False), ("<answer>9 6-37-4*1</answer>", False),
+    ],
+)  # fmt: skip
+def test_countdown(text, right):
+    found = score("countdown", text, item(nums=[96, 37, 4, 1], target=55))
+    assert (found.passed, found.error_type) == (right, None)
+
+
+def test_countdown_counts_in_fractions():
+    assert evaluate("1/3+1/3+1/3") == (1, [1, 3, 1, 3, 1, 3])
+    assert evaluate("-(2-5)*4") == (12, [2, 5, 4])
+    assert expression_in("no tag\n1 + 2 = 3") == "1 + 2"
+    for text in ("((1)", "1)", "1+", "+1", "1 2", "1.5", "a", "()", "2^3", "1e3", "-" * 50 + "1", "(" * 60 + "1"):
+        with pytest.raises(ValueError, match=r"expected|ends|parenthes"):
+            evaluate(text)
+
+
+@pytest.mark.parametrize("columns", [{}, {"nums": [], "target": 1}, {"nums": ["1"], "target": 1}, {"nums": [1]}])
+def test_countdown_without_its_numbers_is_no_zero(columns):
+    assert score("countdown", "1", item(**columns)).error_type is not None
+    assert score("countdown", "1", item(nums=[1], target="x")).error_type == "no_reference"
+
+
+def test_real_countdown_items_are_graded(shared_data):
+    rows = lines_of(shared_data / "countdown" / "test.jsonl.gz")[:200]
+    for row in rows:
+        example = item(nums=row["nums"], target=row["target"])
+        wrong = score("countdown", f"<answer>{' + '.join(map(str, row['nums']))}</answer>", example)
+        assert wrong.error_type is None
+        assert wrong.passed is (sum(row["nums"]) == row["target"])
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ('{"city": "Rome"}', True), ('```json\n{"city": "Rome"}\n```', True), ('{"city": 3}', False), ("{}", False),
+        ("no json", False), ('{"city": "Rome"', False),
+    ],
+)  # fmt: skip
+def test_json_schema(text, right):
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    assert score({"type": "json_schema", "schema": schema}, text, item()).passed is right
+    assert score({"type": "json_schema", "schema": "{{ item.form }}"}, text, item(form=schema)).passed is right
+
+
+def test_a_schema_that_is_none_is_no_zero():
+    settings = {"type": "json_schema", "schema": "{{ item.form }}"}
+    assert score(settings, "{}", item(form={"type": "nothing"})).error_type == "no_reference"
+    assert score(settings, "{}", item(form="text")).error_type == "no_reference"
+
+
+def test_regex():
+    settings = {"type": "regex", "pattern": r"\b\d{3}-\d{4}\b"}
+    assert score(settings, "call 555-1234", item()).passed
+    assert not score(settings, "call 5551234", item()).passed
+    assert not score({**settings, "full": True}, "call 555-1234", item()).passed
+    assert score({"type": "regex", "pattern": "{{ item.word }}", "ignore_case": True}, "ROME", item(word="rome")).passed
+
+
+def test_a_pattern_that_never_ends_is_stopped():
+    found = score({"type": "regex", "pattern": r"^(([a-z])+.)+[A-Z]([a-z])+$"}, "a" * 60, item())
+    assert (found.passed, found.error_type) in [(False, "time_out"), (False, None)]
+
+
+def test_unit_tests():
+    settings = {"type": "unit_tests", "tests": "{{ item.tests }}", "seconds": 1}
+    example = item(tests=["assert f(2) == 4", "assert f(3) == 9"])
+    right, half, broken, loop = grader(settings).many(
+        [
+            (said("Here it is:\n```python\ndef f(x):\n    return x * x\n```\nDone."), example),
+            (said("def f(x): return 4"), example),
+            (said("def f(x: return"), example),
+            (said("while True: pass"), example),
+        ]
+    )
+    assert [one.value for one in (right, half, broken, loop)] == [1.0, 0.5, 0.0, 0.0]
+    assert [one.passed for one in (right, half, broken, loop)] == [True, False, False, False]
+    assert "SyntaxError" in broken.explanation
+    assert "more than 1 s" in loop.explanation
+    assert grader(settings)(said("f = 1"), item(tests=3)).error_type == "no_reference"
+
+
+def test_real_solutions_pass_their_tests(shared_data):
+    rows = lines_of(shared_data / "humaneval" / "HumanEval.jsonl.gz")[:40]
+    settings = {
+        "type": "unit_tests",
+        "prefix": "{{ item.prompt }}",
+        "tests": ["{{ item.test }}\ncheck({{ item.entry_point }})"],
+    }
+    answers = [(said(row["canonical_solution"]), item(**row)) for row in rows]
+    assert all(found.passed for found in grader(settings).many(answers))
+    emptied = [(said("    return None"), example) for _, example in answers]
+    assert sum(found.passed for found in grader(settings).many(emptied)) <= 1
+
+
+def test_python():
+    source = "def grade(sample, item):\n    return 1.0 if item['word'] in sample['output_text'] else 0.25"
+    assert score({"type": "python", "source": source}, "in Rome", item(word="Rome")).value == 1.0
+    assert not score({"type": "python", "source": source}, "in Bari", item(word="Rome")).passed
+    crash = {"type": "python", "source": "def grade(sample, item): return item['nothing']"}
+    assert score(crash, "x", item()).error_type == "grader_failed"
+    assert score({**crash, "on_error": "zero"}, "x", item()).error_type is None
+    beyond = {"type": "python", "source": "def grade(sample, item): return 7"}
+    assert score(beyond, "x", item()).error_type == "invalid_score"
+
+
+def test_reward_callables_of_trl_are_taken_as_they_are():
+    chat = (
+        "def reward(prompts, completions, city, **kwargs):\n"
+        "    return [float(name in answer[0]['content']) for answer, name in zip(completions, city)]"
+    )
+    settings = {"type": "python", "source": chat, "function": "reward"}
+    assert score(settings, "in Rome", item(city="Rome")).value == 1.0
+    assert score(settings, "in Bari", item(city="Rome")).value == 0.0
+    unsure = {"type": "python", "source": "def r(completions): return [None for _ in completions]", "function": "r"}
+    assert score(unsure, "x", item()).error_type == "not_graded"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("a + b", 3.0), ("2 ^ 3 - a", 7.0), ("min(a, b, 0.5)", 0.5), ("max(a, b) / 4", 0.5), ("-a + sqrt(4)", 1.0),
+     ("floor(a * 1.7)", 1.0), ("ceil(a * 1.2)", 2.0), ("abs(-b)", 2.0), ("exp(0) + log(1)", 1.0)],
+)  # fmt: skip
+def test_formulas(text, value):
+    assert Formula(text, {"a", "b"}).value({"a": 1.0, "b": 2.0}) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a +", "c", "a if b else 1", "a.real", "a[0]", "__import__('os')", "(lambda: 1)()", "a == b", "[a]", "'a'",
+     "True", "min(x=a)", "abs(a, b)", "open('f')", "a and b", "1;2", "a" * 2000, "(" * 300 + "a" + ")" * 300, "f'{a}'"],
+)  # fmt: skip
+def test_nothing_else_is_a_formula(text):
+    with pytest.raises(ConfigError, match="calculate_output"):
+        Formula(text, {"a", "b"})
+
+
+@pytest.mark.parametrize("text", ["a / 0", "sqrt(0 - a)", "log(0)", "10 ^ 400", "exp(1000)"])
+def test_a_formula_without_a_value_is_no_zero(text):
+    settings = {"type": "multi", "graders": {"a": {"type": "exact"}}, "calculate_output": text + " + 0 * a"}
+    assert score(settings, "x", item("x")).error_type is not None
+
+
+def test_a_part_that_cannot_be_graded_makes_the_whole_so():
+    settings = {"type": "multi", "graders": {"a": {"type": "countdown"}}, "calculate_output": "a"}
+    assert score(settings, "x", item()).error_type is not None
+    unused = {**settings["graders"], "b": {"type": "exact"}}
+    assert score({**settings, "graders": unused, "calculate_output": "b"}, "x", item("x")).passed
+
+
+SETTINGS = {
+    "countdown": {"type": "countdown", "numbers": "{{ item.nums }}"},
+    "json_schema": {"type": "json_schema", "schema": {"type": "object", "required": ["zzz"]}},
+    "math": {"type": "math", "reference": "12345"},
+    "multi": {"type": "multi", "graders": {"a": {"type": "exact"}}, "calculate_output": "a"},
+    "regex": {"type": "regex", "pattern": "zzz"},
+    "string_check": {"type": "string_check", "reference": "zzz"},
+    "text_similarity": {"type": "text_similarity", "evaluation_metric": "rouge_l", "reference": "zzz"},
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_hostile_answers_are_wrong_and_nothing_breaks(name, kind):
+    found = grader(SETTINGS[name])(said(HOSTILE[kind]), item("12345", nums=[1, 2], target=3))
+    assert not found.passed
+    found.explanation.encode()
+    assert len(found.explanation) < 700
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("exat", "Did you mean 'exact'"),
+        ({"type": "string_chek"}, "Did you mean 'string_check'"),
+        ({"type": "exact", "reference": "x"}, "has no settings"),
+        ({"type": "countdown", "numbrs": "x"}, r"numbrs.*A countdown grader has: .*numbers"),
+        ({"type": "regex", "pattern": "("}, "is no pattern"),
+        ({"type": "python", "source": "def ("}, "is not Python"),
+        ({"type": "text_similarity", "evaluation_metric": "cosine"}, "evaluation_metric"),
+        ({"type": "string_check", "reference": "x", "pass_threshold": 2}, "pass_threshold"),
+        ({"type": "multi", "graders": {}, "calculate_output": "1"}, "at least 1"),
+        ({"type": "multi", "graders": {"a": {"type": "exact"}}, "calculate_output": "b"}, "none of its graders"),
+        ({"type": "multi", "graders": {"a": SETTINGS["multi"]}, "calculate_output": "a"}, "cannot hold another"),
+        ("{", "not JSON"),
+        ("{}", "no grader None"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        grader(settings)
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_a_grader_is_spelled_in_one_way_and_read_back(name):
+    found = grader(SETTINGS[name])
+    again = grader(found.spelled())
+    assert again.spelled() == found.spelled() == grader(dict(reversed(SETTINGS[name].items()))).spelled()
+    assert title(found.spelled()) == name
+    assert grader("exact").spelled() == grader({"type": "exact"}).spelled() == "exact"
+
+
+def test_what_a_grader_reads_is_known_before_it_grades():
+    assert grader("countdown").columns() == {"nums", "target"}
+    assert grader({"type": "python", "source": "def grade(s, i): return 1"}).columns() == {"*"}
+    lacking = grader("countdown").lacking(item(nums=[1]))
+    assert lacking is not None
+    assert "target" in lacking
+    assert grader("countdown").lacking(item(nums=[1], target=1)) is None
+    assert grader({"type": "string_check"}).lacking(item()) == "has no answer to compare with"
+    assert grader({"type": "string_check"}).lacking(item("x")) is None
+    assert grader("exact").lacking(item()) == "has no answer to compare with"
+
+
+def test_graders_in_files(tmp_path):
+    (tmp_path / "grader.json").write_text(json.dumps({"grader": {"type": "countdown"}}))
+    (tmp_path / "mine.py").write_text("def grade(sample, item): return 1.0\ndef other(sample, item): return 0.0\n")
+    assert grader(read_grader("grader.json", tmp_path)) == grader("countdown")
+    assert grader(read_grader(str(tmp_path / "mine.py")))(said("x"), item()).passed
+    assert not grader(read_grader(f"{tmp_path / 'mine.py'}:other"))(said("x"), item()).passed
+    assert is_file("a/b.json")
+    assert not is_file("exact")
+    assert not is_file('{"type": "exact"}')
+    for name, content in (("list.json", "[1]"), ("broken.json", "{"), ("bytes.json", b"\xff")):
+        (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        with pytest.raises(ConfigError, match=r"JSON|text"):
+            read_grader(str(tmp_path / name))
+    with pytest.raises(ConfigError, match="No such file"):
+        read_grader(str(tmp_path / "none.json"))
+
+
+def test_every_grader_has_a_test_here_or_beside():
+    plain = {name for name, kind in GRADERS.items() if not isinstance(kind, type)}
+    assert set(GRADERS) == plain | set(SETTINGS) | {"python", "unit_tests"}
