@@ -6,10 +6,12 @@ The architecture tests compare these pages with the code, so a page that is out 
 from __future__ import annotations
 
 import inspect
+import json
+import re
 import typing
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Literal, Union, get_origin
 
 from pydantic import BaseModel
 
@@ -181,18 +183,45 @@ def formats() -> str:
 
 
 def graders() -> str:
-    """Returns the page of graders: name and what it judges."""
-    from holdfast.graders import GRADERS
+    """Returns the page of graders: name, what it judges, and the settings of those that have some."""
+    from holdfast.graders import GRADERS, Grader
 
     def about(grader: object) -> str:
         return (inspect.getdoc(grader) or "").split("\n\n")[0]
 
     rows = [(f"`{name}`", about(GRADERS[name])) for name in sorted(GRADERS)]
-    return (
+    page = (
         "# Graders\n\nA grader judges one completion: a score from 0 to 1, whether it passed, and why. "
-        "Choose one with `--grader`; without it the form of the data decides.\n\n"
+        'Choose one with `--grader`: a name, or a file with its JSON (`{"type": NAME, ...settings}`); without it the '
+        "form of the data decides. [How to write one](../how-to/graders.md).\n\n"
         + table(("name", "what it judges"), rows)
+        + "\nEvery grader with settings also has `name`, and `pass_threshold`: the least value that passes.\n"
     )
+    for name, kind in sorted(GRADERS.items()):
+        if isinstance(kind, type):
+            fields = {key: field for key, field in kind.model_fields.items() if key not in Grader.model_fields}
+            own = [
+                (
+                    f"`{field.alias or key}`",
+                    _kind_of(field),
+                    "needed" if field.is_required() else f"`{_default_of(field)}`",
+                )
+                for key, field in fields.items()
+            ]
+            extra = f"\n\nNeeds `pip install 'holdfast[{kind.needs}]'`." if kind.needs else ""
+            page += f"\n## {name}\n\n{inspect.getdoc(kind)}{extra}\n\n" + table(("setting", "kind", "default"), own)
+    return page
+
+
+def _kind_of(field: FieldInfo) -> str:
+    text = str(field.annotation) if get_origin(field.annotation) else getattr(field.annotation, "__name__", "")
+    text = re.sub(r"[a-z_.]+\.([A-Z])", r"\1", text).replace("typing.", "").replace(", ...]", "]")
+    return f"`{text.replace('tuple[', 'list[').replace('dict[', 'object[')}`"
+
+
+def _default_of(field: FieldInfo) -> str:
+    value = field.default
+    return json.dumps(value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value)
 
 
 def errors() -> str:

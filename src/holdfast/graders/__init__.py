@@ -14,11 +14,13 @@ from holdfast.graders.contains import contains
 from holdfast.graders.countdown import Countdown
 from holdfast.graders.exact import exact
 from holdfast.graders.json_schema import JsonSchema
+from holdfast.graders.label_model import LabelModel
 from holdfast.graders.math_answer import MathAnswer
 from holdfast.graders.multi import Multi
 from holdfast.graders.parametrised import ALL_COLUMNS, Grader, Plain, validated
 from holdfast.graders.python_code import PythonCode
 from holdfast.graders.regex import Regex
+from holdfast.graders.score_model import ScoreModel
 from holdfast.graders.string_check import StringCheck
 from holdfast.graders.text_similarity import TextSimilarity
 from holdfast.graders.tool_call_match import tool_call_match
@@ -34,10 +36,12 @@ GRADERS: Mapping[str, type[Grader] | Callable[[Completion, Example], Score]] = {
     "countdown": Countdown,
     "exact": exact,
     "json_schema": JsonSchema,
+    "label_model": LabelModel,
     "math": MathAnswer,
     "multi": Multi,
     "python": PythonCode,
     "regex": Regex,
+    "score_model": ScoreModel,
     "string_check": StringCheck,
     "text_similarity": TextSimilarity,
     "tool_call_match": tool_call_match,

@@ -14,6 +14,7 @@ from holdfast.graders.reference import shown, ungradable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from holdfast.graders.asked_model import Ask
     from holdfast.graders.template import View
     from holdfast.types import Completion, Example, JSONValue, Score
 
@@ -33,6 +34,11 @@ class Multi(Grader):
         """Parses the formula, so that a wrong one is refused before anything is graded."""
         del context
         self._formula = Formula(self.calculate_output, self.graders.keys())
+
+    def with_model(self, ask: Ask) -> Multi:
+        """Returns the grader with the model at hand for each of its graders."""
+        parts = {name: part.with_model(ask) for name, part in self.graders.items()}
+        return Multi(**{**dict(self), "graders": parts})
 
     def columns(self) -> set[str]:
         """Returns the columns that any of its graders reads."""

@@ -41,13 +41,24 @@ class Grader(BaseModel, ABC):
         """Judges one answer; may raise `GraderError` for one that cannot be graded."""
 
     def __call__(self, completion: Completion, example: Example) -> Score:
-        """Judges one answer; what breaks the grader is an answer that could not be graded."""
+        """Judges one answer; what breaks the grader is an answer that could not be graded.
+
+        Raises:
+            ConfigError: what the grader needs is not installed or not set.
+        """
         try:
             return self.judge(completion, example, View(completion, example))
         except GraderError as error:
             return ungradable(error.kind, error.message)
+        except ConfigError:
+            raise  # something is not installed or not set: no answer's fault
         except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
             return ungradable("grader_failed", f"{self.type} failed: {type(error).__name__}: {str(error)[:200]}")
+
+    def with_model(self, ask: Callable[[Sequence[Sequence[dict[str, str]]], int], Sequence[str]]) -> Grader:
+        """Returns the grader with the model at hand, for those that ask it: (conversations, most tokens) -> answers."""
+        del ask
+        return self
 
     def many(self, answers: Sequence[tuple[Completion, Example]]) -> list[Score]:
         """Judges several answers; graders for which a call costs something do it in one."""

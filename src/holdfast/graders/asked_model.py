@@ -1,0 +1,162 @@
+"""What graders share that ask a model: its address, the messages it reads, and several questions at a time."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from holdfast.errors import ConfigError, GraderError
+from holdfast.graders.parametrised import Grader
+from holdfast.graders.reference import shown, ungradable
+from holdfast.graders.template import View
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from holdfast.types import Completion, Example, Score
+
+OWN = "holdfast:current"
+"""The model that asks for the grades: the version that a workspace serves."""
+AT_ONCE = 8
+"""Questions that are under way at the same time."""
+
+Ask: TypeAlias = Callable[[Sequence[Sequence[dict[str, str]]], int], Sequence[str]]
+"""From (conversations, most new tokens) to one answer each."""
+
+
+class Turn(BaseModel):
+    """One message that the model reads; its content may hold `{{ item.x }}` and `{{ sample.x }}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Literal["system", "developer", "user", "assistant"] = "user"
+    content: str
+
+
+class SamplingParams(BaseModel):
+    """How the model answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float | None = Field(default=None, ge=0.0)
+    top_p: float | None = Field(default=None, gt=0.0, le=1.0)
+    seed: int | None = None
+    max_completions_tokens: int = Field(default=1024, ge=1)
+
+
+class AskedModel(Grader):
+    """A grader that asks a model behind any OpenAI-compatible address, or the model at hand.
+
+    `model` is a name there, or `holdfast:current`. The key is read from the environment variable `api_key_env`.
+    """
+
+    needs: ClassVar[str] = "graders"
+
+    model: str
+    input: tuple[Turn, ...] = Field(min_length=1)
+    sampling_params: SamplingParams = SamplingParams()
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    seconds: float = Field(default=120.0, gt=0)
+    _ask: Ask | None = PrivateAttr(default=None)
+
+    @abstractmethod
+    def request(self) -> str:
+        """Returns what the model is told about the form of its answer."""
+
+    @abstractmethod
+    def form(self) -> dict[str, Any]:
+        """Returns the JSON schema of its answer."""
+
+    @abstractmethod
+    def understood(self, answer: str) -> Score:
+        """Judges by the model's answer; raises `GraderError` where it says nothing."""
+
+    def columns(self) -> set[str]:
+        """Returns the columns that the messages read."""
+        from holdfast.graders.template import columns_in
+
+        return {column for turn in self.input for column in columns_in(turn.content)}
+
+    def with_model(self, ask: Ask) -> Self:
+        """Returns the grader with the model at hand, where that is the one to be asked."""
+        if self.model != OWN:
+            return self
+        copy = self.model_copy()
+        copy._ask = ask
+        return copy
+
+    def judge(self, completion: Completion, example: Example, view: View) -> Score:
+        """Judges one answer."""
+        del view
+        return self.many([(completion, example)])[0]
+
+    def many(self, answers: Sequence[tuple[Completion, Example]]) -> list[Score]:
+        """Judges all answers, several at a time."""
+        talks: dict[int, list[dict[str, str]]] = {}
+        scores: dict[int, Score] = {}
+        for place, (completion, example) in enumerate(answers):
+            try:
+                talks[place] = self._talk(View(completion, example))
+            except GraderError as error:
+                scores[place] = ungradable(error.kind, error.message)
+        for place, said in zip(talks, self._answers(list(talks.values())), strict=True):
+            try:
+                if isinstance(said, GraderError):
+                    raise said
+                scores[place] = self.understood(said)
+            except GraderError as error:
+                scores[place] = ungradable(error.kind, error.message)
+        return [scores[place] for place in range(len(answers))]
+
+    def _talk(self, view: View) -> list[dict[str, str]]:
+        turns = [{"role": turn.role, "content": view.text(turn.content)} for turn in self.input]
+        return [*turns[:-1], {**turns[-1], "content": f"{turns[-1]['content']}\n\n{self.request()}"}]
+
+    def _answers(self, talks: Sequence[list[dict[str, str]]]) -> list[str | GraderError]:
+        if not talks:
+            return []
+        if self.model == OWN:
+            if self._ask is None:
+                raise ConfigError(f"The grader asks {OWN}, and there is no model at hand here.", param="grader.model")
+            return list(self._ask(talks, self.sampling_params.max_completions_tokens))
+        client = self._client()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(lambda talk: self._asked(client, talk), talks))
+
+    def _asked(self, client: Any, talk: list[dict[str, str]]) -> str | GraderError:  # noqa: ANN401 - an extra's class
+        from openai import OpenAIError
+
+        settings = self.sampling_params.model_dump(exclude={"max_completions_tokens"}, exclude_none=True)
+        schema = {"name": "grade", "schema": self.form(), "strict": True}
+        try:
+            found = client.chat.completions.create(
+                model=self.model,
+                messages=talk,
+                max_completion_tokens=self.sampling_params.max_completions_tokens,
+                response_format={"type": "json_schema", "json_schema": schema},
+                **settings,
+            )
+        except OpenAIError as error:
+            return GraderError(f"{self.model} did not answer: {shown(str(error))}", kind="model_unreachable")
+        return found.choices[0].message.content or ""
+
+    def _client(self) -> Any:  # noqa: ANN401 - an extra's class
+        try:
+            from openai import OpenAI
+        except ImportError:
+            raise ConfigError(
+                "The grader needs openai, which is not installed: pip install 'holdfast[graders]'.", param="grader"
+            ) from None
+        key = os.environ.get(self.api_key_env)
+        if key is None and self.base_url is None:
+            raise ConfigError(
+                f"The grader asks {self.model}: set {self.api_key_env}, or give the base_url of a server of yours.",
+                param="grader.api_key_env",
+            )
+        return OpenAI(api_key=key or "none", base_url=self.base_url, timeout=self.seconds, max_retries=4)

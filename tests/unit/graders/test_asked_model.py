@@ -1,0 +1,160 @@
+"""Graders that ask a model: a server on this machine that speaks OpenAI's protocol, and the model at hand."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from holdfast.errors import ConfigError
+from holdfast.graders import grader
+from holdfast.types import Completion, Example, Message
+
+
+class Server:
+    """Answers chat completions by what `reply(request)` returns: (status, content)."""
+
+    def __init__(self):
+        self.requests, self.reply = [], lambda request: (200, "")
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(handler):
+                request = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+                self.requests.append((handler.path, handler.headers["Authorization"], request))
+                status, content = self.reply(request)
+                message = {"role": "assistant", "content": content}
+                choice = {"index": 0, "message": message, "finish_reason": "stop"}
+                body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+                sent = json.dumps(body if status == 200 else {"error": {"message": content}}).encode()
+                handler.send_response(status)
+                handler.send_header("Content-Type", "application/json")
+                handler.send_header("Content-Length", str(len(sent)))
+                handler.end_headers()
+                handler.wfile.write(sent)
+
+            def log_message(handler, *args):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def server():
+    made = Server()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+def said(text):
+    return Completion(text, (), (), "stop")
+
+
+ITEM = Example("x", (Message("user", "capital of Italy?"), Message("assistant", "Rome")))
+TURNS = [
+    {"role": "system", "content": "You judge answers."},
+    {"role": "user", "content": "{{ item.prompt }} {{ sample.output_text }} should be {{ item.reference }}."},
+]
+
+
+def scorer(server, **more):
+    return grader({"type": "score_model", "model": "judge", "input": TURNS, "base_url": server.url, **more})
+
+
+def test_the_model_reads_the_filled_messages_and_its_number_is_the_score(server, monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", "secret")
+    server.reply = lambda request: (200, '{"steps": ["compare", "same"], "result": 4}')
+    params = {"temperature": 0.5, "seed": 3, "max_completions_tokens": 50}
+    found = scorer(server, range=[1, 5], sampling_params=params, api_key_env="JUDGE_KEY")(said("Rome."), ITEM)
+    assert (found.value, found.passed, found.error_type) == (0.75, True, None)
+    assert "4 of 1 to 5" in found.explanation
+    assert "compare same" in found.explanation
+    ((path, key, request),) = server.requests
+    assert (path, key) == ("/v1/chat/completions", "Bearer secret")
+    assert request["messages"][0] == {"role": "system", "content": "You judge answers."}
+    assert request["messages"][1]["content"].startswith("capital of Italy? Rome. should be Rome.")
+    assert (request["temperature"], request["seed"], request["max_completion_tokens"]) == (0.5, 3, 50)
+    assert request["response_format"]["json_schema"]["schema"]["required"] == ["steps", "result"]
+
+
+@pytest.mark.parametrize(
+    ("content", "value", "error"),
+    [
+        ('{"result": 0.25}', 0.25, None),
+        ('{"result": 7}', 1.0, None),
+        ('{"result": -1}', 0.0, None),
+        ("0.5", 0.5, None),
+        ('```json\n{"result": 0.5}\n```', 0.5, None),
+        ('{"result": "high"}', 0.0, "invalid_score"),
+        ('{"result": true}', 0.0, "invalid_score"),
+        ("very good", 0.0, "invalid_score"),
+        ("", 0.0, "invalid_score"),
+    ],
+)
+def test_what_a_model_answers(server, content, value, error):
+    server.reply = lambda request: (200, content)
+    found = scorer(server)(said("Rome"), ITEM)
+    assert (found.value, found.error_type) == (value, error)
+
+
+def test_a_model_that_cannot_be_reached_is_no_zero(server):
+    server.reply = lambda request: (404, "no such model")
+    assert scorer(server)(said("Rome"), ITEM).error_type == "model_unreachable"
+    gone = scorer(server, base_url="http://127.0.0.1:1/v1", seconds=0.2)
+    assert gone(said("Rome"), ITEM).error_type == "model_unreachable"
+
+
+def test_answers_keep_their_order_whatever_comes_back_first(server):
+    server.reply = lambda request: (
+        200,
+        '{"result": %s}' % (0.9 if "first" in request["messages"][1]["content"] else 0.1),
+    )
+    answers = [(said("first" if n % 3 == 0 else "other"), ITEM) for n in range(20)]
+    assert [one.value for one in scorer(server).many(answers)] == [0.9 if n % 3 == 0 else 0.1 for n in range(20)]
+    assert len(server.requests) == 20
+
+
+def test_labels(server):
+    settings = {"type": "label_model", "model": "judge", "input": TURNS, "base_url": server.url}
+    labels = {"labels": ["right", "wrong", "unclear"], "passing_labels": ["right"]}
+    for content, passed, error in [
+        ('{"label": "right"}', True, None),
+        ('{"label": "unclear"}', False, None),
+        ("right", True, None),
+        ('{"label": "maybe"}', False, "invalid_label"),
+    ]:
+        server.reply = lambda request, content=content: (200, content)
+        found = grader({**settings, **labels})(said("Rome"), ITEM)
+        assert (found.passed, found.error_type) == (passed, error)
+    with pytest.raises(ConfigError, match="none of its labels: good"):
+        grader({**settings, "labels": ["a", "b"], "passing_labels": ["good"]})
+
+
+def test_the_model_at_hand_can_be_asked():
+    settings = {"type": "score_model", "model": "holdfast:current", "input": TURNS}
+    with pytest.raises(ConfigError, match="no model at hand"):
+        grader(settings)(said("Rome"), ITEM)
+    asked = []
+
+    def ask(talks, most):
+        asked.extend((len(talk), most) for talk in talks)
+        return ['{"result": 1}' for _ in talks]
+
+    assert grader(settings).with_model(ask)(said("Rome"), ITEM).passed
+    whole = {"type": "multi", "graders": {"a": settings, "b": {"type": "exact"}}, "calculate_output": "a * b"}
+    assert grader(whole).with_model(ask)(said("Rome"), ITEM).passed
+    assert asked == [(2, 1024), (2, 1024)]
+    assert grader("exact").with_model(ask)(said("Rome"), ITEM).passed
+
+
+def test_a_missing_key_is_said_before_anything_is_sent(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="set OPENAI_API_KEY, or give the base_url"):
+        grader({"type": "score_model", "model": "m", "input": TURNS})(said("Rome"), ITEM)
+
+
+def test_columns_of_the_messages_are_known():
+    turns = [{"content": "{{ item.city }} {{ item.answer }} {{ sample.output_text }}"}]
+    assert grader({"type": "score_model", "model": "m", "input": turns}).columns() == {"city", "answer"}
