@@ -114,7 +114,7 @@ def test_changing_a_setting_of_the_adapter_changes_what_is_trained(small_base, k
     from holdfast.models.adapter_config import AdapterConfig
 
     def trained(**settings):
-        from holdfast.models.learner import TokenRow
+        from holdfast.models.layout import TokenRow
 
         torch.manual_seed(0)
         learner = Learner.create(load(str(small_base)), AdapterConfig(**settings), gradient_checkpointing=False)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import copy
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, cast
 
 import torch
 
-from holdfast.errors import ContextLengthError, ModelError
+from holdfast.errors import ModelError
 from holdfast.models import adapters, weights_io
 from holdfast.models.generate import converse, generate
+from holdfast.models.layout import TokenRow, packed_layout, padded_layout
 from holdfast.models.load import context_length, load
 from holdfast.models.memory import choose_checkpointing
-from holdfast.models.packed_attention import RowLengths, can_pack
+from holdfast.models.packed_attention import can_pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,14 +33,6 @@ if TYPE_CHECKING:
 
 Which: TypeAlias = Literal["candidate", "current", "base"]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRow:
-    """One sequence; `mask[t]` is True where token t is to be predicted (from the tokens before it)."""
-
-    input_ids: Sequence[int]
-    mask: Sequence[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +125,8 @@ class Learner:
         """Returns the final hidden states [N, H] that predict the masked tokens, row after row.
 
         N is the number of True in all masks. Rows are padded on the right, or, with `packed`, laid end
-        to end in one sequence with positions that restart and attention that stays inside each row.
+        to end in one sequence with positions that restart and attention that stays inside each row. Branches of
+        a row share its prefix where rows are packed, and are rows of their own where they are not.
         Only `candidate` has a gradient.
 
         Raises:
@@ -141,7 +135,7 @@ class Learner:
         if packed and not self._can_pack:
             raise ModelError(f"{self.name}: this model's attention cannot be replaced. Set packing = false.")
         model = self._model(which)
-        layout = _packed_layout if packed else _padded_layout
+        layout = packed_layout if packed else padded_layout
         batch = layout(rows, self.context_length, self.device)
         trains = which == "candidate" and torch.is_grad_enabled()
         with self._training_mode() if trains else torch.no_grad(), self._precision(which):
@@ -295,70 +289,3 @@ class Learner:
 
 def _head_layer(model: PreTrainedModel) -> torch.nn.Linear:
     return cast("torch.nn.Linear", model.get_output_embeddings())
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What the decoder is called with, and the flat positions that predict the masked tokens."""
-
-    inputs: dict[str, Any]
-    select: Tensor
-
-
-def _padded_layout(rows: Sequence[TokenRow], context_length: int, device: torch.device) -> _Batch:
-    """Returns the rows as ids [B, T], padded on the right.
-
-    No attention mask is needed: a causal model's real tokens never see what stands to their right. The
-    tokens from a row's last predicted one on are left out, since nothing is predicted from them.
-    """
-    lengths = [_used_length(row, context_length) for row in rows]
-    width = max(lengths)
-    input_ids = torch.zeros((len(rows), width), dtype=torch.long)
-    select: list[int] = []
-    for index, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-        input_ids[index, :length] = torch.tensor(row.input_ids[:length], dtype=torch.long)
-        start = index * width - 1
-        select.extend(start + t for t, predicted in enumerate(row.mask) if predicted)
-    inputs = {"input_ids": input_ids.to(device), "attention_mask": None}
-    return _Batch(inputs, torch.tensor(select, dtype=torch.long, device=device))
-
-
-def _packed_layout(rows: Sequence[TokenRow], context_length: int, device: torch.device) -> _Batch:
-    """Returns the rows end to end as ids [1, sum of lengths], with positions that restart at each row.
-
-    The mask is not read: `packed_attention` keeps the rows apart. It is there because transformers
-    makes none of its own where it is handed one of four dimensions.
-    """
-    ids: list[int] = []
-    positions: list[int] = []
-    select: list[int] = []
-    lengths = RowLengths()
-    for row in rows:
-        length = _used_length(row, context_length)
-        start = len(ids) - 1
-        select.extend(start + t for t, predicted in enumerate(row.mask) if predicted)
-        ids.extend(row.input_ids[:length])
-        positions.extend(range(length))
-        lengths.append(length)
-    inputs = {
-        "input_ids": torch.tensor([ids], dtype=torch.long, device=device),
-        "position_ids": torch.tensor([positions], dtype=torch.long, device=device),
-        "attention_mask": torch.ones((1, 1, 1, 1), dtype=torch.bool, device=device),
-        "row_lengths": lengths,
-    }
-    return _Batch(inputs, torch.tensor(select, dtype=torch.long, device=device))
-
-
-def _used_length(row: TokenRow, context_length: int) -> int:
-    """Returns how many tokens of the row are read: those before its last predicted one."""
-    num_tokens = len(row.input_ids)
-    if num_tokens != len(row.mask):
-        raise ModelError(f"a row has {num_tokens} tokens and {len(row.mask)} mask entries; they must be as many.")
-    if num_tokens > context_length:
-        raise ContextLengthError(
-            f"a row of {num_tokens} tokens does not fit the model's context of {context_length}. "
-            "Shorten or drop the example; nothing is truncated."
-        )
-    if num_tokens and row.mask[0]:
-        raise ModelError("a row's first token is marked as predicted, but there is nothing to predict it from.")
-    return next((t for t in range(num_tokens - 1, 0, -1) if row.mask[t]), 1)

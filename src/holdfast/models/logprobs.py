@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from holdfast.models.learner import Head, Learner, TokenRow, Which
+    from holdfast.models.layout import TokenRow
+    from holdfast.models.learner import Head, Learner, Which
 
 BLOCK_BYTES = 32 * 2**20
 BATCH_TOKENS = 4096

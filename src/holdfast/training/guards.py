@@ -11,7 +11,7 @@ import torch
 
 from holdfast.errors import TeacherNotBetterError, TrainingError
 from holdfast.models.generate import Sampling
-from holdfast.models.learner import TokenRow
+from holdfast.models.layout import TokenRow
 from holdfast.models.render import TEACHER_TEMPLATE, render_example, render_prompt, render_teacher_prompt
 from holdfast.seeds import derive_seed
 from holdfast.training.head_loss import head_loss

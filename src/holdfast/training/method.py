@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 
-from holdfast.models.learner import TokenRow
+from holdfast.models.layout import TokenRow
 from holdfast.training.packing import least_padding_batches
 
 if TYPE_CHECKING:

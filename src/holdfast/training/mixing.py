@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from holdfast.models.learner import Learner, TokenRow
+    from holdfast.models.layout import TokenRow
+    from holdfast.models.learner import Learner
     from holdfast.training.config import RehearsalConfig
     from holdfast.training.rehearsal import Reminder
 

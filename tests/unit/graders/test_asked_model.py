@@ -18,7 +18,7 @@ class Server:
         self.requests, self.reply = [], lambda request: (200, "")
 
         class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler):
+            def do_POST(handler):  # noqa: N805
                 request = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
                 self.requests.append((handler.path, handler.headers["Authorization"], request))
                 status, content = self.reply(request)
@@ -32,7 +32,7 @@ class Server:
                 handler.end_headers()
                 handler.wfile.write(sent)
 
-            def log_message(handler, *args):
+            def log_message(handler, *args):  # noqa: N805
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

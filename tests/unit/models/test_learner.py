@@ -8,7 +8,8 @@ from transformers import AutoModelForCausalLM
 from holdfast.errors import ConfigError, ContextLengthError, ModelError
 from holdfast.models.adapter_config import AdapterConfig
 from holdfast.models.generate import Sampling
-from holdfast.models.learner import Learner, TokenRow
+from holdfast.models.layout import TokenRow, apart, packed_layout
+from holdfast.models.learner import Learner
 from holdfast.models.load import Loaded, load
 
 LORA = AdapterConfig(rank=4, alpha=8)
@@ -78,6 +79,51 @@ def test_packed_rows_give_the_gradient_of_padded_rows(make_loaded, rows):
         gradients.append({name: p.grad for name, p in learner.trainable()})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradients[1][name], gradient, atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture
+def branched():
+    """Two prefixes with branches of several lengths, the last of one token, between two plain rows."""
+    generator = torch.Generator().manual_seed(9)
+
+    def row(prefix, lengths):
+        ids = torch.randint(7, 263, (prefix + sum(lengths),), generator=generator).tolist()
+        starts = tuple(prefix + sum(lengths[:n]) for n in range(len(lengths)))
+        return TokenRow(ids, [t >= prefix for t in range(len(ids))], starts if len(lengths) > 1 else ())
+
+    return [row(6, [5]), row(11, [4, 1, 7, 1]), row(3, [2, 9]), row(8, [3])]
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2 with sliding layers", "gpt2"])
+def test_branches_that_share_a_prefix_equal_rows_of_their_own(make_loaded, branched, adapter, family):
+    learner = Learner.create(make_loaded(family), adapter)
+    _train(learner, branched)
+    rows = [alone for row in branched for alone in apart(row)]
+    assert [len(row.input_ids) for row in rows] == [11, 15, 12, 18, 12, 5, 12, 11]
+    wanted = learner.hidden(rows, "candidate")
+    assert len(wanted) == sum(sum(row.mask) for row in branched)
+    for packed in (False, True):
+        found = learner.hidden(branched, "candidate", packed=packed)
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_branches_give_the_gradient_of_rows_of_their_own(make_loaded, branched):
+    gradients = []
+    for rows, packed in ((branched, True), ([alone for row in branched for alone in apart(row)], False)):
+        learner = Learner.create(make_loaded(), None)
+        learner.hidden(rows, "candidate", packed=packed).square().sum().backward()
+        gradients.append({name: p.grad for name, p in learner.trainable()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=1e-4, rtol=1e-4)
+
+
+def test_a_prefix_is_read_once(make_loaded, branched):
+    (row,) = [row for row in branched if len(row.branches) == 4]
+    batch = packed_layout([row], 512, torch.device("cpu"))
+    assert batch.inputs["input_ids"].shape == (1, 11 + 3 + 0 + 6 + 0)  # of each branch, all but its last token
+    assert batch.inputs["position_ids"][0].tolist() == [*range(11), *range(11, 14), *range(11, 17)]
+    with pytest.raises(ModelError, match="before the first"):
+        packed_layout([TokenRow(row.input_ids, [False, *[True] * (len(row.mask) - 1)], row.branches)], 512, "cpu")
 
 
 def test_training_moves_the_candidate_and_nothing_else(make_loaded, make_model, rows, adapter):

@@ -3,7 +3,8 @@ import torch
 
 from holdfast.models import logprobs
 from holdfast.models.adapter_config import AdapterConfig
-from holdfast.models.learner import Learner, TokenRow
+from holdfast.models.layout import TokenRow
+from holdfast.models.learner import Learner
 from holdfast.models.logprobs import row_logprobs
 
 ROWS = [TokenRow([5, 9, 30, 7], [False, False, True, True]), TokenRow([8, 6], [False, True]), TokenRow([4], [False])]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from holdfast.errors import ContextLengthError, DataError, ModelError, TrainingError
-from holdfast.models.learner import TokenRow
+from holdfast.models.layout import TokenRow
 from holdfast.training.config import ClassifyConfig
 from holdfast.training.methods.classify import Classify, balance_of, class_weights, hold_back, quality_of
 from holdfast.types import Example, Message

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from holdfast.errors import ConfigError, NothingToLearnError, TeacherNotBetterError, TrainingError
-from holdfast.models.learner import TokenRow
+from holdfast.models.layout import TokenRow
 from holdfast.models.render import render_prompt
 from holdfast.training.config import ClassifyConfig, SdftConfig, SftConfig
 from holdfast.training.guards import check_alignment, check_teacher, mean_nll, require_better_teacher

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from holdfast.errors import ContextLengthError, DataError, TrainingError
-from holdfast.models.learner import TokenRow
+from holdfast.models.layout import TokenRow
 from holdfast.models.render import render_prompt, render_teacher_prompt
 from holdfast.training.config import SdftConfig
 from holdfast.training.defaults import choose_skip_tokens

@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 from holdfast.errors import ContextLengthError, DataError, ModelError, TrainingError
-from holdfast.models.learner import TokenRow
+from holdfast.models.layout import TokenRow
 from holdfast.seeds import derive_seed
 from holdfast.training.method import Loss, Row, token_rows, weighted_sum
 from holdfast.training.packing import token_budget_batches
