@@ -23,6 +23,13 @@ def method_files(package):
     return {path.stem: path for path in sorted((package / "training" / "methods").glob("[!_]*.py"))}
 
 
+def stem_of(name):
+    """The name of the file that a method lives in."""
+    from holdfast.training.methods import METHODS
+
+    return METHODS[name].__module__.rpartition(".")[2]
+
+
 def docstring_of(path):
     return ast.get_docstring(ast.parse(path.read_text()))
 
@@ -36,7 +43,8 @@ def configured():
 def test_every_method_has_a_configuration_and_every_configuration_a_method(method_files):
     from holdfast.training.methods import METHODS
 
-    assert set(METHODS) == configured() == set(method_files)
+    assert set(METHODS) == configured()
+    assert {stem_of(name) for name in METHODS} == set(method_files)
 
 
 def test_every_method_file_names_its_paper_and_the_choices_it_makes(method_files):
@@ -48,7 +56,7 @@ def test_every_method_file_names_its_paper_and_the_choices_it_makes(method_files
 
 def test_the_page_of_papers_lists_exactly_the_methods_papers(method_files, repository):
     page = (repository / "docs" / "papers.md").read_text().split("## Beside the methods")[0]
-    rows = {m[1]: ARXIV.findall(m[0])[0] for m in re.finditer(r"^\| `(\w+)` \|.*$", page, re.MULTILINE)}
+    rows = {stem_of(m[1]): ARXIV.findall(m[0])[0] for m in re.finditer(r"^\| `(\w+)` \|.*$", page, re.MULTILINE)}
     assert rows == {name: paper_of(docstring_of(path)) for name, path in method_files.items()}
 
 

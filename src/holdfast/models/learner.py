@@ -121,6 +121,11 @@ class Learner:
         total = sum(p.numel() for p in self._candidate.parameters())
         return total if self.adapter is None else total - 2 * sum(p.numel() for _, p in self.trainable())
 
+    @property
+    def can_pack(self) -> bool:
+        """Whether rows can be laid end to end for this model."""
+        return self._can_pack
+
     def hidden(self, rows: Sequence[TokenRow], which: Which, *, packed: bool = False) -> Tensor:
         """Returns the final hidden states [N, H] that predict the masked tokens, row after row.
 

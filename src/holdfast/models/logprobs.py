@@ -32,7 +32,9 @@ class RowLogprobs:
         return -sum(self.logprobs) / len(self.logprobs) if self.logprobs else 0.0
 
 
-def row_logprobs(learner: Learner, rows: Sequence[TokenRow], which: Which) -> list[RowLogprobs]:
+def row_logprobs(
+    learner: Learner, rows: Sequence[TokenRow], which: Which, *, packed: bool = False
+) -> list[RowLogprobs]:
     """Returns for each row how likely `which` finds its masked tokens, in the rows' order."""
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].input_ids))
     results: dict[int, RowLogprobs] = {}
@@ -42,7 +44,9 @@ def row_logprobs(learner: Learner, rows: Sequence[TokenRow], which: Which) -> li
             batch = [rows[i] for i in members]
             targets = [t for row in batch for t, masked in zip(row.input_ids, row.mask, strict=True) if masked]
             logprobs, likeliest = token_logprobs(
-                learner.hidden(batch, which), learner.head(which), torch.tensor(targets, dtype=torch.long)
+                learner.hidden(batch, which, packed=packed),
+                learner.head(which),
+                torch.tensor(targets, dtype=torch.long),
             )
             start = 0
             for index, row in zip(members, batch, strict=True):

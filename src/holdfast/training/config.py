@@ -8,11 +8,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from holdfast.models.adapter_config import AdapterConfig
+from holdfast.training.method_config import (
+    AutoConfig,
+    ClassifyConfig,
+    Count,
+    MethodConfig,
+    Positive,
+    ReflectConfig,
+    SdftConfig,
+    Settings,
+    SftConfig,
+    Share,
+)
 from holdfast.training.recipe_source import apply_overrides, explain, parse_toml
 from holdfast.training.unread import unread_settings
 
@@ -21,114 +33,25 @@ if TYPE_CHECKING:
 
     from holdfast.types import JSONValue
 
-Share: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive: TypeAlias = Annotated[float, Field(gt=0.0)]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-
-
-class Settings(BaseModel):
-    """Base of every settings class: frozen, no unknown keys, no infinite numbers."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True
-    )
-
-    def refuse_if_changed(self, names: Sequence[str], because: str) -> None:
-        """Raises ValueError when one of `names` differs from its default although it has no effect."""
-        for name in names:
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} would have no effect because {because}; remove it")
-
-
-class AutoConfig(Settings):
-    """Let Holdfast choose the method from the data, and say why."""
-
-    type: Literal["auto"] = "auto"
-
-
-class SftConfig(Settings):
-    """Supervised fine-tuning: cross-entropy on the demonstrations' own tokens."""
-
-    type: Literal["sft"] = "sft"
-    packing: bool = False
-    """Put several examples into one row, each with its own positions and attention; pays off where lengths differ."""
-
-
-class SdftConfig(Settings):
-    """Self-distillation fine-tuning (arXiv 2601.19897): the model that reads the demonstration teaches itself."""
-
-    type: Literal["sdft"] = "sdft"
-    divergence: Literal["forward_kl", "reverse_kl", "jsd", "top_k_tail"] = "forward_kl"
-    """What is minimised per token; forward_kl is KL(teacher || student) over the full vocabulary."""
-    jsd_alpha: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
-    """Weight of the teacher in the mixture; only for divergence = "jsd"."""
-    top_k: Count = 64
-    """Teacher tokens kept besides one bucket for the rest; only for divergence = "top_k_tail"."""
-    skip_tokens: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    """First tokens of a completion that carry no loss (at least one token of every completion does); auto = 3, and
-    0 below 20 million parameters, where the first tokens of an answer are its whole style."""
-    skip_after: str = "</think>"
-    """When a completion contains this text, the skipped tokens are counted after it; empty = from the start."""
-    max_new_tokens: Count = 128
-    """Longest rollout, in tokens."""
-    temperature: Positive = 1.0
-    """Temperature of rollouts and of both distributions in the loss."""
-    samples_per_prompt: Count = 1
-    """Rollouts of each prompt in a step; they share its weight."""
-    steps_per_generation: Count = 1
-    """Optimizer steps whose rollouts are sampled at once; each step trains on its own share of them."""
-    teacher: Literal["frozen", "ema"] = "frozen"
-    """frozen = the promoted version for the whole stage; ema = a moving average of the candidate."""
-    ema_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
-    """Share of the candidate that enters the averaged teacher after each step; only for teacher = "ema"."""
-    kl_clip: Positive | None = None
-    """Upper bound in nats on what one token may contribute; none by default."""
-    anchor_weight: Annotated[float, Field(ge=0.0)] = 0.0
-    """Weight of forward KL(base || candidate) on the student's own prompt."""
-    teacher_template: str | None = None
-    """Text with {question} and {demonstration} that replaces the reference teacher prompt."""
-
-    @model_validator(mode="after")
-    def _every_setting_has_an_effect(self) -> Self:
-        if self.divergence != "jsd":
-            self.refuse_if_changed(["jsd_alpha"], f'divergence is "{self.divergence}"')
-        if self.divergence != "top_k_tail":
-            self.refuse_if_changed(["top_k"], f'divergence is "{self.divergence}"')
-        if self.teacher != "ema":
-            self.refuse_if_changed(["ema_rate"], 'teacher is "frozen"')
-        if self.skip_tokens == 0:
-            self.refuse_if_changed(["skip_after"], "skip_tokens is 0")
-        template = self.teacher_template
-        if template is not None and not ("{question}" in template and "{demonstration}" in template):
-            raise ValueError("teacher_template must contain {question} and {demonstration}")
-        return self
-
-
-class ClassifyConfig(Settings):
-    """A classification head on the last token's hidden state."""
-
-    type: Literal["classify"] = "classify"
-    labels: tuple[str, ...] = ()
-    """The classes in the order of the head's outputs; empty = those of the data, sorted."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """balanced = an example weighs inversely to how frequent its class is."""
-    validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.1
-    """Share of the training examples held back to measure accuracy and macro-F1; 0 turns early stopping off."""
-    evaluate_every: Count = 25
-    """Steps between two measurements."""
-    patience: Count = 4
-    """Measurements without a better macro-F1 after which the run stops and keeps the best weights."""
-
-    @model_validator(mode="after")
-    def _every_setting_has_an_effect(self) -> Self:
-        if self.validation_share == 0:
-            self.refuse_if_changed(["evaluate_every", "patience"], "validation_share is 0")
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError("labels names a class twice")
-        return self
-
-
-MethodConfig: TypeAlias = Annotated[AutoConfig | SftConfig | SdftConfig | ClassifyConfig, Field(discriminator="type")]
+__all__ = [
+    "AutoConfig",
+    "BatchConfig",
+    "ClassifyConfig",
+    "Count",
+    "EvaluationConfig",
+    "GateConfig",
+    "GuardsConfig",
+    "MethodConfig",
+    "OptimizerConfig",
+    "Positive",
+    "Recipe",
+    "ReflectConfig",
+    "RehearsalConfig",
+    "SdftConfig",
+    "Settings",
+    "SftConfig",
+    "Share",
+]
 
 
 class OptimizerConfig(Settings):
@@ -292,7 +215,7 @@ class Recipe(Settings):
     base: str = "holdfast:tiny"
     """The base model: holdfast:tiny, a Hugging Face id, or a local folder."""
     method: MethodConfig = AutoConfig()
-    """What is learnt from an example: auto, sft, sdft or classify, with its settings."""
+    """What is learnt from an example: auto, sft, sdft, reflect or classify, with its settings."""
     adapter: AdapterConfig | Literal["none", "auto"] = "auto"
     """A LoRA adapter, none = full fine-tuning, auto = by model size."""
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -336,7 +259,7 @@ class Recipe(Settings):
             )
         return self
 
-    def with_method(self, config: SftConfig | SdftConfig | ClassifyConfig) -> tuple[Self, list[str]]:
+    def with_method(self, config: SftConfig | SdftConfig | ReflectConfig | ClassifyConfig) -> tuple[Self, list[str]]:
         """Returns the recipe with a method that was chosen for it, and the names of settings it does not read.
 
         Those settings stand at their defaults in what is returned.

@@ -174,7 +174,7 @@ class Run:
             self.learner.interpolate(min(1.0, rate * self.l2_sp))
         self.method.after_step(self.learner)
         self._done += 1
-        metrics |= self.monitors.observe(self._done, new, metrics.get("kl"))
+        metrics |= self.method.measured | self.monitors.observe(self._done, new, metrics.get("kl"))
         tokens = sum(len(row.input_ids) for row in [*new, *reminders])
         seconds = self._clock() - started
         return Step(

@@ -26,6 +26,22 @@ CALL_COST_CPU, CALL_COST_GPU = 128, 4096
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyTargets:
+    """What a row of sampled completions learns from, completion after completion.
+
+    `lengths` and `advantages` are one for each completion; so are `shares`, which each of its tokens has in the
+    step's loss. `old` and `reference` [tokens] are log-probabilities in nats when it was sampled, and under the
+    frozen version.
+    """
+
+    lengths: list[int]
+    advantages: list[float]
+    old: Tensor
+    reference: Tensor | None = None
+    shares: list[float] = field(default_factory=list[float])
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One sequence of an optimizer step.
 
@@ -35,6 +51,7 @@ class Row:
     `teacher_hidden` [tokens under the mask, H] stands in for a forward pass of the teacher.
     `completion_start` is where the tokens that the model wrote itself begin, and `ended` whether they end
     with an end of turn; both are for the monitors. `label` is the class index of a classification row.
+    `branches` are where several completions of one prompt begin, and `policy` what is learned from them.
     """
 
     input_ids: list[int]
@@ -49,6 +66,8 @@ class Row:
     completion_start: int | None = None
     ended: bool | None = None
     label: int | None = None
+    branches: tuple[int, ...] = ()
+    policy: PolicyTargets | None = None
 
     @property
     def num_targets(self) -> int:
@@ -79,6 +98,8 @@ class Method(Protocol):
     """How many optimizer steps share one round of sampling."""
     stopped: str | None
     """Set by `after_step` when the run should end early: the reason, in words."""
+    measured: dict[str, float]
+    """What the last batch showed, for the step's metrics."""
 
     def select(self, examples: Sequence[Example]) -> list[Example]:
         """Returns those of the examples that are trained on (not those held back for validation)."""
@@ -118,7 +139,7 @@ class Method(Protocol):
 
 def token_rows(rows: Sequence[Row]) -> list[TokenRow]:
     """Returns what the student reads of each row."""
-    return [TokenRow(row.input_ids, row.mask) for row in rows]
+    return [TokenRow(row.input_ids, row.mask, row.branches) for row in rows]
 
 
 def teacher_rows(rows: Sequence[Row]) -> list[TokenRow]:

@@ -2,7 +2,7 @@
 
     l_t = -min(r_t A, clip(r_t, 1 - e_low, 1 + e_high) A) + beta * k_t
     r_t = exp(logp_t - old_t)            (token level), or
-    r   = exp(mean over the sequence)    (sequence level: Zheng et al. 2025, GSPO)
+    r   = exp(mean over the sequence)    (sequence level: Zheng et al. 2025, GSPO, arXiv:2507.18071)
     k_t = exp(ref_t - logp_t) - (ref_t - logp_t) - 1    (Schulman's k3 estimate of KL to the reference)
 
 Sources: Shao et al. 2024 (GRPO, arXiv:2402.03300), Yu et al. 2025 (DAPO, arXiv:2503.14476: e_high > e_low, mean

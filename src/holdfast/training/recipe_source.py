@@ -72,7 +72,7 @@ def _reason(problem: ErrorDetails, path: list[str], root: type[BaseModel]) -> st
     if problem["type"] == "extra_forbidden":
         return f"unknown key{_suggestion(path, root)}"
     if problem["type"] == "union_tag_not_found":
-        return f"say which one with {'.'.join(path)}.type = auto, sft, sdft or classify"
+        return f"say which one with {'.'.join(path)}.type = auto, sft, sdft, reflect or classify"
     if problem["type"] == "union_tag_invalid":
         context = problem.get("ctx", {})
         return f"{context.get('tag')!r} is not known; choose one of {context.get('expected_tags')}"
@@ -91,9 +91,8 @@ def known_keys(root: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def _is_branch(part: str) -> bool:
     """Whether a part of a pydantic location names a branch of a union and not a key."""
-    return (
-        part in ("auto", "sft", "sdft", "classify", "AdapterConfig") or "float" in part or part.startswith("literal[")
-    )
+    branches = ("auto", "sft", "sdft", "reflect", "classify", "AdapterConfig")
+    return part in branches or "float" in part or part.startswith("literal[")
 
 
 def _tables_of(annotation: object) -> Iterator[type[BaseModel]]:

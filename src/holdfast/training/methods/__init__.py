@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.errors import ConfigError, NothingToLearnError
-from holdfast.training.config import ClassifyConfig, SdftConfig, SftConfig
+from holdfast.graders import grader
+from holdfast.training.config import ClassifyConfig, ReflectConfig, SdftConfig, SftConfig
 from holdfast.training.defaults import choose_skip_tokens
 from holdfast.training.methods.classify import Classify
+from holdfast.training.methods.reflect_retry_reward import ReflectRetryReward
 from holdfast.training.methods.sdft import Sdft
 from holdfast.training.methods.sft import Sft
 
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
     from holdfast.training.method import Method
     from holdfast.types import Example
 
-METHODS: dict[str, type[Sft | Sdft | Classify]] = {"sft": Sft, "sdft": Sdft, "classify": Classify}
+METHODS: dict[str, type[Sft | Sdft | Classify | ReflectRetryReward]] = {
+    "sft": Sft,
+    "sdft": Sdft,
+    "classify": Classify,
+    "reflect": ReflectRetryReward,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +71,6 @@ def build(recipe: Recipe, learner: Learner, examples: Sequence[Example]) -> Meth
         return Sdft(config, skip_tokens=choose_skip_tokens(config, learner.num_parameters))
     if isinstance(config, ClassifyConfig):
         return Classify(config, learner, examples, seed=recipe.seed)
+    if isinstance(config, ReflectConfig):
+        return ReflectRetryReward(config, learner, examples, grader(recipe.evaluation.grader))
     raise ConfigError('method = "auto" has to be resolved with `choose` before a run is built.', param="method")

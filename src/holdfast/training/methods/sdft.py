@@ -75,6 +75,7 @@ class Sdft:
     name = "sdft"
     packed = False
     stopped: str | None = None
+    measured: dict[str, float] = {}  # noqa: RUF012 - none, and never filled
 
     def __init__(self, config: SdftConfig, *, skip_tokens: int) -> None:
         self.config = config

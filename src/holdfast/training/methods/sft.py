@@ -42,6 +42,7 @@ class Sft:
     name = "sft"
     steps_per_generation = 1
     stopped: str | None = None
+    measured: dict[str, float] = {}  # noqa: RUF012 - none, and never filled
 
     def __init__(self, config: SftConfig, *, max_tokens: int | None = None) -> None:
         self.packed = config.packing

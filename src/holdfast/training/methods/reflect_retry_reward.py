@@ -1,0 +1,355 @@
+"""Reflect, Retry, Reward: learn to write reflections after which a failed task succeeds.
+
+Paper: Bensal, Jamil, Bryant, Russak, Kamble, Mozolevskyi, Ali & AlShikh 2025, "Reflect, Retry, Reward:
+Self-Improving LLMs via Reinforcement Learning" (arXiv:2505.24726).
+
+    c = task, failed attempt, "reflect"           r_1..r_G ~ pi(. | c)       the reflections: all that is trained
+    y_i ~ pi(. | c, r_i, "try again")             R_i = grader(y_i)          the retries: sampled, graded, not trained
+    A_i = (R_i - mean R) / (std R + eps)          over the reflections of one task and one failed attempt
+    loss = clipped policy gradient of A on r + beta KL(pi || current) on r   (`policy_loss`)
+
+Choices made here
+- The KL's reference is the frozen promoted version, as everywhere in Holdfast.
+- Preset `paper`: GRPO (mean of each sequence, then of all), advantages divided by the group's spread, beta 0.001.
+  What the paper leaves open (group size, temperature, clipping) has the values of its time: 8, 1.0, 0.2.
+  Preset `modern`: DAPO's token mean and wider upper clip (0.28), beta 0.01. `loss = "dr_grpo"` divides by neither
+  length nor spread; `ratio = "sequence"` is GSPO.
+- Groups whose retries are all alike teach nothing: they are dropped before any forward pass and others are sampled
+  in their place, up to `refill` times. Where that does not fill the step, they stay, with advantage 0.
+- A retry that could not be graded has no part in its group's mean and the advantage 0.
+- The reflections of a group are one row with branches: their prompt is prefilled once when they are sampled and
+  computed once when they are trained on, under the candidate as under the frozen version.
+- Failures are mined from the candidate before the run and anew every `remine_every` steps, or sampled online, one
+  attempt a task. A failed attempt goes into the conversation as text, so that every template allows it.
+- Thinking before a reflection is trained like the reflection, and left out of what the retry reads.
+- With rollouts used at once (`steps_per_generation` 1) the ratio is exactly 1; for more, the log-probabilities of
+  sampling are kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Literal, cast
+
+import torch
+
+from holdfast.errors import CollapseError, NothingToLearnError
+from holdfast.models.logprobs import row_logprobs
+from holdfast.seeds import derive_seed
+from holdfast.training.advantages import group_advantages, has_signal
+from holdfast.training.head_loss import head_loss
+from holdfast.training.losses import Divergence
+from holdfast.training.method import Loss, PolicyTargets, Row, row_means, targets, token_rows, weighted_sum
+from holdfast.training.policy_loss import PolicyObjective, policy_loss, token_shares
+from holdfast.training.reflection import (
+    Conversation,
+    Failure,
+    attempt_all,
+    mine,
+    reflect_and_retry,
+    shuffled,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+    from torch.nn import Parameter
+
+    from holdfast.graders import Grader
+    from holdfast.models.learner import Learner
+    from holdfast.training.config import ReflectConfig
+    from holdfast.training.reflection import Tried
+    from holdfast.types import Example
+
+_CROSS_ENTROPY = Divergence("cross_entropy")
+_SHARES = {"grpo": "sequence", "dapo": "token", "dr_grpo": "budget"}
+SAME_WINDOW = 5
+"""Steps in a row in which nearly all reflections are one text before the run is stopped."""
+
+
+class ReflectRetryReward:
+    """Policy gradient on the reflections that make a retry succeed."""
+
+    name = "reflect"
+    stopped: str | None = None
+
+    def __init__(self, config: ReflectConfig, learner: Learner, examples: Sequence[Example], grader: Grader) -> None:
+        self.config, self.grader = config, grader
+        self.packed = learner.can_pack
+        self.steps_per_generation = config.steps_per_generation
+        self.objective = PolicyObjective(
+            config.chosen_beta, config.epsilon_low, config.chosen_epsilon_high, config.ratio
+        )
+        self.measured: dict[str, float] = {}
+        self.failures: list[Failure] = []
+        self._tasks = {example.id: example for example in examples}
+        self._talk = Conversation(learner, config)
+        self._mined_at: int | None = None
+        self._rounds = 0
+        self._round: tuple[int, list[Row]] | None = None
+        self._same = 0
+
+    def select(self, examples: Sequence[Example]) -> list[Example]:
+        """Returns all tasks."""
+        return list(examples)
+
+    def make_batch(self, learner: Learner, examples: Sequence[Example], seed: int, part: int = 0) -> list[Row]:
+        """Returns one row per task and failed attempt: the prompt, and a branch for each reflection."""
+        if self._round is None or self._round[0] != seed:
+            self._mine_if_due(learner, seed)
+            self._rounds += 1
+            self._round = (seed, self._groups(learner, examples, seed))
+        rows = self._round[1]
+        size = -(-len(rows) // self.steps_per_generation)
+        return self._with_shares(rows[part * size : (part + 1) * size])
+
+    def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:
+        """Returns the policy loss of the rows' reflections, in nats."""
+        if hidden is None:
+            hidden = learner.hidden(token_rows(rows), "candidate", packed=self.packed)
+        head, wanted = learner.head("candidate"), targets(rows, hidden.device)
+        policies = [cast("PolicyTargets", row.policy) for row in rows]
+        lengths = [length for policy in policies for length in policy.lengths]
+        counts = torch.tensor(lengths, device=hidden.device)
+        with torch.no_grad():
+            blank = torch.zeros(len(wanted), device=hidden.device)
+            seen = head_loss(
+                hidden.detach(),
+                head.weight,
+                head.bias,
+                blank,
+                targets=wanted,
+                divergence=_CROSS_ENTROPY,
+                want_entropy=True,
+            )
+        logp = cast("Tensor", seen.sampled_logprob).requires_grad_()
+        old = (
+            logp.detach() if self.steps_per_generation == 1 else torch.cat([policy.old for policy in policies]).to(logp)
+        )
+        advantage = _spread([value for policy in policies for value in policy.advantages], counts, logp)
+        shares = _spread([value for policy in policies for value in policy.shares], counts, logp)
+        reference = torch.cat([policy.reference for policy in policies]).to(logp) if self.objective.beta else None
+        found = policy_loss(logp, old, advantage, lengths, self.objective, reference)
+        value = (found.per_token * shares).sum()
+        # The loss is a function of the log-probabilities; its gradient in them weighs the fused head's gradient.
+        (slope,) = torch.autograd.grad(value, logp)
+        carrier = head_loss(hidden, head.weight, head.bias, -slope, targets=wanted, divergence=_CROSS_ENTROPY).loss
+        per_row = row_means(found.per_token.detach(), rows)
+        entropy = cast("Tensor", seen.entropy)
+        metrics = {
+            "kl": weighted_sum(row_means(found.kl, rows), rows),
+            "clipped": weighted_sum(row_means(found.clipped.to(logp.dtype), rows), rows),
+            "entropy": weighted_sum(row_means(entropy, rows), rows),
+        }
+        return Loss(value.detach() + carrier - carrier.detach(), per_row, metrics)
+
+    def after_step(self, learner: Learner) -> None:
+        """Does nothing."""
+
+    def finish(self, learner: Learner) -> None:
+        """Does nothing: the last weights are the result."""
+
+    def trainable(self) -> list[tuple[str, Parameter]]:
+        """Returns nothing: the learner's weights are all there is."""
+        return []
+
+    def state_dict(self) -> dict[str, object]:
+        """Returns the failures, and the rollouts still in use."""
+        state: dict[str, object] = {
+            "failures": [asdict(failure) for failure in self.failures],
+            "mined_at": self._mined_at,
+            "rounds": self._rounds,
+            "same": self._same,
+        }
+        if self._round is not None and self.steps_per_generation > 1:
+            seed, rows = self._round
+            state["round"] = {"seed": seed, "rows": [_to_state(row) for row in rows]}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Takes the failures and the rollouts up."""
+        self.failures = [Failure(**failure) for failure in cast("list[dict]", state["failures"])]
+        self._mined_at = cast("int | None", state["mined_at"])
+        self._rounds, self._same = cast("int", state["rounds"]), cast("int", state["same"])
+        kept = cast("Mapping[str, object] | None", state.get("round"))
+        self._round = None
+        if kept is not None:
+            rows = [_from_state(row) for row in cast("list[Mapping[str, object]]", kept["rows"])]
+            self._round = (cast("int", kept["seed"]), rows)
+
+    def _mine_if_due(self, learner: Learner, seed: int) -> None:
+        """Samples the failures that the run learns from, before the first round and again when they are old."""
+        every = self.config.remine_every
+        done = self._rounds * self.steps_per_generation
+        first = self._mined_at is None
+        if self.config.attempts == "online" or not (first or (every and done - cast("int", self._mined_at) >= every)):
+            return
+        tasks, seed = list(self._tasks.values()), derive_seed(seed, "mine")
+        found = mine(self._talk, tasks, self.grader, which="candidate", step=done, seed=seed)
+        self._mined_at = done
+        if found:
+            self.failures = found
+        elif first:
+            raise NothingToLearnError(_nothing_failed(self.config, len(tasks)))
+
+    def _groups(self, learner: Learner, examples: Sequence[Example], seed: int) -> list[Row]:
+        """Returns as many groups as there are examples, those with a signal first."""
+        del learner
+        wanted = len(examples)
+        queue = self._candidates(examples, seed)
+        rows, spare = list[Row](), list[Row]()
+        tried: list[list[Tried]] = []
+        for turn in range(1 + self.config.refill):
+            tasks = [next(queue, None) for _ in range(wanted - len(rows))]
+            batch = [task for task in tasks if task is not None]
+            if not batch:
+                break
+            groups = reflect_and_retry(
+                self._talk, batch, self.grader, num_samples=self.config.group_size,
+                temperature=self.config.temperature, retry_temperature=self.config.retry_temperature,
+                seed=derive_seed(seed, "reflect", turn),
+            )  # fmt: skip
+            tried += groups
+            for (example, attempt), group in zip(batch, groups, strict=True):
+                signal = has_signal([one.reward for one in group])
+                (rows if signal else spare).append(self._row(example, attempt, group))
+        if not tried:
+            raise NothingToLearnError(_nothing_failed(self.config, wanted))
+        self._measure(tried, len(rows))
+        return self._with_reference([*rows, *spare][:wanted])
+
+    def _candidates(self, examples: Sequence[Example], seed: int) -> Iterator[tuple[Example, str]]:
+        """Yields tasks with a failed attempt: those of the step first, then others, in the seed's order."""
+        first = {example.id for example in examples}
+        if self.config.attempts == "online":
+            others = shuffled([task for name, task in self._tasks.items() if name not in first], seed)
+            waiting, size = [*examples, *others], len(examples)
+            for turn in range(1 + self.config.refill):
+                batch = waiting[turn * size : (turn + 1) * size]
+                if batch:
+                    yield from self._fresh(batch, derive_seed(seed, "attempt", turn))
+            return
+        order = shuffled(self.failures, seed)
+        leading = {failure.example_id: failure for failure in order if failure.example_id in first}
+        for failure in [*leading.values(), *(f for f in order if leading.get(f.example_id) is not f)]:
+            yield self._tasks[failure.example_id], failure.attempt
+
+    def _fresh(self, examples: Sequence[Example], seed: int) -> Iterator[tuple[Example, str]]:
+        tried = attempt_all(
+            self._talk, examples, self.grader, which="candidate", num_samples=1,
+            temperature=self.config.temperature, seed=seed,
+        )  # fmt: skip
+        for example, ((attempt, score),) in zip(examples, tried, strict=True):
+            if score.error_type is None and not score.passed:
+                yield example, attempt.text
+
+    def _row(self, example: Example, attempt: str, group: Sequence[Tried]) -> Row:
+        prompt = self._talk.ids(self._talk.reflect(example, attempt), example)
+        said = [list(one.reflection.token_ids) for one in group]
+        starts = [len(prompt) + sum(map(len, said[:place])) for place in range(len(said))]
+        advantages = group_advantages([one.reward for one in group], "none" if self._loss == "dr_grpo" else "group")
+        policy = PolicyTargets(
+            lengths=[len(ids) for ids in said],
+            advantages=advantages,
+            old=torch.tensor([value for one in group for value in one.reflection.logprobs], dtype=torch.float32),
+        )
+        ids = [*prompt, *(token for one in said for token in one)]
+        mask = [False] * len(prompt) + [True] * (len(ids) - len(prompt))
+        return Row(ids, mask, weight=1.0, example_id=example.id, branches=tuple(starts), policy=policy)
+
+    def _with_reference(self, rows: list[Row]) -> list[Row]:
+        """Returns the rows with the log-probabilities of their tokens under the frozen version."""
+        if not self.objective.beta:
+            return rows
+        known = row_logprobs(self._talk.learner, token_rows(rows), "current", packed=self.packed)
+        return [
+            replace(row, policy=replace(cast("PolicyTargets", row.policy), reference=torch.tensor(found.logprobs)))
+            for row, found in zip(rows, known, strict=True)
+        ]
+
+    def _with_shares(self, rows: Sequence[Row]) -> list[Row]:
+        """Returns the rows of one step with the share of each token in its loss, normalised over the whole step."""
+        policies = [cast("PolicyTargets", row.policy) for row in rows]
+        lengths = [length for policy in policies for length in policy.lengths]
+        kind = cast("Literal['sequence', 'token', 'budget']", _SHARES[self._loss])
+        shares = iter(token_shares(lengths, kind, self.config.max_reflection_tokens))
+        total = max(1, sum(lengths))
+        return [
+            replace(
+                row,
+                weight=sum(policy.lengths) / total,
+                policy=replace(policy, shares=[next(shares) for _ in policy.lengths]),
+            )
+            for row, policy in zip(rows, policies, strict=True)
+        ]
+
+    @property
+    def _loss(self) -> str:
+        return self.config.chosen_loss
+
+    def _measure(self, tried: Sequence[Sequence[Tried]], num_signal: int) -> None:
+        """Keeps what is told about a round, and stops a run whose reflections have become one text."""
+        flat = [one for group in tried for one in group]
+        texts = [one.reflection.text.strip() for one in flat]
+        rewards = [one.reward for one in flat if one.reward is not None]
+        most = max(Counter(texts).values()) / len(texts)
+        self.measured = {
+            "reward": sum(rewards) / max(1, len(rewards)),
+            "groups_with_signal": num_signal / len(tried),
+            "unique_reflections": len(set(texts)) / len(texts),
+            "most_common_reflection": most,
+            "reflection_tokens": sum(len(one.reflection.token_ids) for one in flat) / len(flat),
+            "reflections_ended": sum(one.reflection.finish_reason == "stop" for one in flat) / len(flat),
+            "not_graded": 1 - len(rewards) / len(flat),
+        }
+        self._same = self._same + 1 if most >= self.config.max_same_reflection and len(tried) > 1 else 0
+        if self._same >= SAME_WINDOW:
+            raise CollapseError(
+                f"The run was stopped: for {SAME_WINDOW} steps, {most:.0%} of all reflections were one text: "
+                f'"{texts[0][:80]}". Lower optimizer.learning_rate, raise method.beta, or look at the task: where a '
+                "reflection that says nothing succeeds as often as one that does, there is nothing to learn.",
+                param="method.max_same_reflection",
+            )
+
+
+def _spread(values: Sequence[float], counts: Tensor, like: Tensor) -> Tensor:
+    """Returns each sequence's value at each of its tokens."""
+    return torch.repeat_interleave(torch.tensor(values, dtype=like.dtype, device=like.device), counts)
+
+
+def _nothing_failed(config: ReflectConfig, num_tasks: int) -> str:
+    return (
+        f"None of the {num_tasks} tasks has failed attempts to learn from ({config.attempts_per_task} attempts each at "
+        f"temperature {config.temperature:g}, fail rates of {config.min_fail_rate:g} to {config.max_fail_rate:g}). "
+        "Give harder tasks, or sample more attempts."
+    )
+
+
+def _to_state(row: Row) -> dict[str, object]:
+    policy = cast("PolicyTargets", row.policy)
+    kept = {
+        "lengths": policy.lengths,
+        "advantages": policy.advantages,
+        "old": policy.old,
+        "reference": policy.reference,
+    }
+    return {"ids": row.input_ids, "mask": row.mask, "example": row.example_id, "branches": list(row.branches), **kept}
+
+
+def _from_state(state: Mapping[str, object]) -> Row:
+    policy = PolicyTargets(
+        lengths=list(cast("list[int]", state["lengths"])),
+        advantages=list(cast("list[float]", state["advantages"])),
+        old=cast("Tensor", state["old"]),
+        reference=cast("Tensor | None", state["reference"]),
+    )
+    return Row(
+        list(cast("list[int]", state["ids"])),
+        list(cast("list[bool]", state["mask"])),
+        weight=1.0,
+        example_id=cast("str", state["example"]),
+        branches=tuple(cast("list[int]", state["branches"])),
+        policy=policy,
+    )

@@ -1,0 +1,173 @@
+"""Attempt, reflection and retry: the three turns of a conversation about a failed task, and failures that are kept.
+
+Source: Bensal et al. 2025, "Reflect, Retry, Reward" (arXiv:2505.24726), figure 1: the failed attempt and the
+reflection stay in the conversation when the task is tried again.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from holdfast.models.generate import Sampling
+from holdfast.models.render import render_prompt
+from holdfast.seeds import derive_seed
+from holdfast.types import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from holdfast.graders import Grader
+    from holdfast.models.learner import Learner, Which
+    from holdfast.training.config import ReflectConfig
+    from holdfast.types import Completion, Example, Score
+
+    Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed attempt at a task, and where it comes from: how many of the attempts failed, at which step."""
+
+    example_id: str
+    attempt: str
+    explanation: str
+    fail_rate: float
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One retry after a reflection, and what the grader made of it."""
+
+    reflection: Completion
+    retry: Completion
+    score: Score
+
+    @property
+    def reward(self) -> float | None:
+        """The score's value; None if the retry could not be graded."""
+        return None if self.score.error_type is not None else self.score.value
+
+
+class Conversation:
+    """Renders the prompts of attempts, reflections and retries for one model and one set of templates."""
+
+    def __init__(self, learner: Learner, config: ReflectConfig) -> None:
+        self.learner, self.config = learner, config
+
+    def task(self, example: Example) -> tuple[Message, ...]:
+        """Returns the task's turns, its last user turn put into the template."""
+        *before, last = example.prompt
+        return (*before, replace(last, content=self.config.task_template.replace("{task}", last.content)))
+
+    def reflect(self, example: Example, attempt: str) -> tuple[Message, ...]:
+        """Returns the turns that a reflection answers; the attempt is text, whatever calls it holds."""
+        return (*self.task(example), Message("assistant", attempt), Message("user", self.config.reflect_template))
+
+    def retry(self, example: Example, attempt: str, reflection: str) -> tuple[Message, ...]:
+        """Returns the turns that a retry answers; of a reflection, what stands after its thinking."""
+        again = self.config.retry_template.replace("{task}", example.prompt[-1].content)
+        said = visible(reflection)
+        return (*self.reflect(example, attempt), Message("assistant", said), Message("user", again))
+
+    def ids(self, turns: Sequence[Message], example: Example) -> list[int]:
+        """Returns the tokens of turns, up to where the assistant speaks."""
+        return list(render_prompt(self.learner.tokenizer, turns, example.tools))
+
+
+def visible(text: str) -> str:
+    """Returns what stands after a closed `</think>`, or the whole text without one."""
+    return text.rpartition("</think>")[2].strip() if "</think>" in text else text
+
+
+def attempt_all(
+    talk: Conversation,
+    examples: Sequence[Example],
+    grader: Grader,
+    *,
+    which: Which,
+    num_samples: int,
+    temperature: float,
+    seed: int,
+    progress: Progress | None = None,
+) -> list[list[tuple[Completion, Score]]]:
+    """Returns `num_samples` graded first attempts at each task."""
+    sampling = Sampling(
+        max_new_tokens=talk.config.max_attempt_tokens, temperature=temperature, num_samples=num_samples, seed=seed
+    )
+    prompts = [talk.ids(talk.task(example), example) for example in examples]
+    groups = talk.learner.generate(prompts, sampling, which=which, progress=progress)
+    pairs = [(found, example) for group, example in zip(groups, examples, strict=True) for found in group]
+    scores = iter(grader.many(pairs))
+    return [[(found, next(scores)) for found in group] for group in groups]
+
+
+def mine(
+    talk: Conversation,
+    examples: Sequence[Example],
+    grader: Grader,
+    *,
+    which: Which,
+    step: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> list[Failure]:
+    """Returns the different failed attempts at tasks whose fail rate lies in the recipe's band.
+
+    An attempt that could not be graded is neither right nor wrong, and counts in no rate.
+    """
+    config = talk.config
+    tried = attempt_all(
+        talk, examples, grader, which=which, num_samples=config.attempts_per_task, temperature=config.temperature,
+        seed=seed, progress=progress,
+    )  # fmt: skip
+    found: list[Failure] = []
+    for example, attempts in zip(examples, tried, strict=True):
+        graded = [(text.text, score) for text, score in attempts if score.error_type is None]
+        failed = {text: score.explanation for text, score in graded if not score.passed}
+        rate = sum(not score.passed for _, score in graded) / len(graded) if graded else 0.0
+        if failed and config.min_fail_rate <= rate <= config.max_fail_rate:
+            found += [Failure(example.id, text, why, rate, step) for text, why in failed.items()]
+    return found
+
+
+def reflect_and_retry(
+    talk: Conversation,
+    tasks: Sequence[tuple[Example, str]],
+    grader: Grader,
+    *,
+    which: Which = "candidate",
+    num_samples: int,
+    temperature: float,
+    retry_temperature: float,
+    seed: int,
+) -> list[list[Tried]]:
+    """Returns for each task and failed attempt its reflections, each with the retry that followed and its score."""
+    config = talk.config
+    asked = [talk.ids(talk.reflect(example, attempt), example) for example, attempt in tasks]
+    reflecting = Sampling(
+        max_new_tokens=config.max_reflection_tokens, temperature=temperature, num_samples=num_samples, seed=seed
+    )
+    groups = talk.learner.generate(asked, reflecting, which=which)
+    again = [
+        talk.ids(talk.retry(example, attempt, reflection.text), example)
+        for (example, attempt), group in zip(tasks, groups, strict=True)
+        for reflection in group
+    ]
+    retrying = Sampling(
+        max_new_tokens=config.max_retry_tokens, temperature=retry_temperature, seed=derive_seed(seed, "retry")
+    )
+    retries = [found[0] for found in talk.learner.generate(again, retrying, which=which)]
+    items = [example for (example, _), group in zip(tasks, groups, strict=True) for _ in group]
+    scores = iter(grader.many(list(zip(retries, items, strict=True))))
+    answers = iter(retries)
+    return [[Tried(reflection, next(answers), next(scores)) for reflection in group] for group in groups]
+
+
+def shuffled(failures: Sequence[Failure], seed: int) -> list[Failure]:
+    """Returns the failures in an order of the seed's."""
+    order = list(failures)
+    random.Random(seed).shuffle(order)
+    return order
