@@ -9,7 +9,8 @@ HoldfastError
 ├── TrainingError          a run cannot start or go on
 │   ├── NonFiniteLossError     a loss or gradient is not a finite number
 │   ├── CollapseError          a monitor saw the model degenerate
-│   └── TeacherNotBetterError  the context does not make the teacher better than the student
+│   ├── TeacherNotBetterError  the context does not make the teacher better than the student
+│   └── NothingToReflectError  retries after reflections are too much alike to learn from
 ├── GraderError            an answer could not be graded (which is not the same as wrong)
 └── StoreError             the workspace is missing, damaged or of another version
     └── NotFoundError          no such workspace, skill, version or run
@@ -83,6 +84,12 @@ class TeacherNotBetterError(TrainingError):
     """The privileged context does not make the teacher better than the student."""
 
     code = "teacher_not_better"
+
+
+class NothingToReflectError(TrainingError):
+    """Retries after reflections are too much alike to learn from."""
+
+    code = "nothing_to_reflect"
 
 
 class GraderError(HoldfastError, RuntimeError):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError
 from holdfast.graders import grader
-from holdfast.training.config import SdftConfig
+from holdfast.training.config import ReflectConfig, SdftConfig
+from holdfast.types import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,8 @@ def _train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | No
     config, most = recipe.method, longest_example(reader, recipe)
     if _is_classified(example, recipe):
         return _text_problem(reader, example, most)
+    if isinstance(config, ReflectConfig):
+        return _task_problem(reader, example, recipe, config)
     if config.type == "classify":
         problem = "has no label"
     elif example.demonstration is not None:
@@ -95,6 +98,37 @@ def _train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | No
     return teacher_problem(reader, example, config) if isinstance(config, SdftConfig) else None
 
 
+def _task_problem(reader: Reader, example: Example, recipe: Recipe, config: ReflectConfig) -> str | None:
+    """Returns why a task cannot be attempted, reflected on and graded, or None."""
+    from holdfast.models.render import control_token_problem, render_prompt
+
+    if not example.prompt or example.prompt[-1].role != "user":
+        return "has no last user turn that asks for something"
+    lacking = _lacking(example, recipe) or control_token_problem(reader.tokenizer, example)
+    if lacking is not None:
+        return lacking
+    # Attempt and reflection may be as long as allowed; the templates' own words are short beside that.
+    turns = sum(len(render_prompt(reader.tokenizer, (Message("user", text),))) for text in (
+        config.reflect_template, config.retry_template.replace("{task}", example.prompt[-1].content),
+    ))  # fmt: skip
+    num_tokens = len(render_prompt(reader.tokenizer, example.prompt, example.tools))
+    written = config.max_attempt_tokens + config.max_reflection_tokens + config.max_retry_tokens
+    most = longest_example(reader, recipe)
+    if num_tokens + turns + written <= most:
+        return None
+    return (
+        f"its prompt has {num_tokens} tokens, the turns that ask for a reflection and a retry {turns}, and what the "
+        f"model writes up to {written}; together they do not fit {most}"
+    )
+
+
+def _lacking(example: Example, recipe: Recipe) -> str | None:
+    """Returns what the grader needs and the example does not have, or None."""
+    if recipe.evaluation.grader == "auto":
+        return None if example.demonstration is not None else "has no answer to compare with"
+    return grader(recipe.evaluation.grader).lacking(example)
+
+
 def _item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:
     from holdfast.models.render import control_token_problem, render_prompt
 
@@ -103,10 +137,7 @@ def _item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | Non
         return _text_problem(reader, example, longest_example(reader, recipe))
     if recipe.method.type == "classify":
         return "has no label to compare with"
-    lacking = None if recipe.evaluation.grader == "auto" else grader(recipe.evaluation.grader).lacking(example)
-    if lacking is not None or (recipe.evaluation.grader == "auto" and example.demonstration is None):
-        return lacking or "has no answer to compare with"
-    problem = control_token_problem(reader.tokenizer, example)
+    problem = _lacking(example, recipe) or control_token_problem(reader.tokenizer, example)
     if problem is not None:
         return problem
     num_tokens = len(render_prompt(reader.tokenizer, example.prompt, example.tools))

@@ -97,6 +97,7 @@ class Candidates:
     def _train(self, attempt: Attempt) -> None:
         from holdfast.training.loop import Run
         from holdfast.training.methods import build
+        from holdfast.training.methods.reflect_retry_reward import SAME_WINDOW
 
         job, recipe = self.job, self.recipe_of(attempt)
         method = build(recipe, self.learner, self.examples)
@@ -114,7 +115,7 @@ class Candidates:
                 job.workspace.record_step(job.run_id, before + step.index, step.loss, metrics)
 
         keep = marks(CHECKPOINT_SHARES, run.num_steps)
-        back = recipe.guards.window if recipe.method.type == "sdft" else 0
+        back = {"sdft": recipe.guards.window, "reflect": SAME_WINDOW}.get(recipe.method.type, 0)
         try:
             drive(
                 run,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
+from holdfast.errors import NothingToReflectError
 from holdfast.graders import grader
 from holdfast.jobs.admission import has_context
 from holdfast.jobs.progress import counting
 from holdfast.seeds import derive_seed
-from holdfast.training.config import SdftConfig, SftConfig
+from holdfast.training.config import ReflectConfig, SdftConfig, SftConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from holdfast.jobs.job import Job
     from holdfast.models.learner import Learner
@@ -31,12 +32,15 @@ def run_checks(
 
     Raises:
         TeacherNotBetterError: SDFT was asked for and its teacher is no better than the student.
+        NothingToReflectError: the method is reflect, and retries are too much alike to learn from.
         TrainingError: generation and scoring see different models.
     """
     measured = job.folder.once("checks", lambda: _measure(job, learner, examples, grader_name))
     found = cast("dict[str, JSONValue]", measured)
     if "alignment" in found:
         job.note(f"Alignment self-test: {cast('float', found['alignment']):.0%} of greedy tokens are scored as chosen.")
+    if "reflection" in found:
+        _judge_reflection(job, cast("dict[str, JSONValue]", found["reflection"]))
     teacher = cast("dict[str, JSONValue] | None", found.get("teacher"))
     if teacher is None:
         return
@@ -55,6 +59,22 @@ def run_checks(
         require_better_teacher(report)
     else:
         job.note("The context does not make the teacher better; going on, as the recipe says.", warning=True)
+
+
+def _judge_reflection(job: Job, found: Mapping[str, JSONValue]) -> None:
+    for sentence in cast("list[str]", found["words"]):
+        job.note(sentence)
+    doubts = cast("list[str]", found["doubts"])
+    if not doubts:
+        return
+    text = f"Reflections on these tasks can hardly be learned from: {'; '.join(doubts)}."
+    if job.recipe.guards.reflection_check == "refuse":
+        raise NothingToReflectError(
+            f"{text} `holdfast doctor` shows more. Change the tasks or the templates, or go on all the same with "
+            "--set guards.reflection_check=warn.",
+            param="guards.reflection_check",
+        )
+    job.note(f"{text} Going on, as the recipe says.", warning=True)
 
 
 def _measure(job: Job, learner: Learner, examples: Sequence[Example], grader_name: str) -> JSONValue:
@@ -81,4 +101,20 @@ def _measure(job: Job, learner: Learner, examples: Sequence[Example], grader_nam
                 progress=counting(bar, job.stop.check),
             )
         found["teacher"] = asdict(report)
+    if isinstance(method, ReflectConfig) and guards.reflection_check != "off":
+        found["reflection"] = _reflection(job, learner, examples, method)
     return cast("JSONValue", found)
+
+
+def _reflection(job: Job, learner: Learner, examples: Sequence[Example], method: ReflectConfig) -> dict[str, object]:
+    from holdfast.training.reflection_check import check_reflection, doubts, words
+
+    order = sorted(examples, key=lambda example: derive_seed(job.recipe.seed, f"reflection {example.id}"))
+    chosen = order[: job.recipe.guards.reflection_check_tasks]
+    judge = grader(job.recipe.evaluation.grader)
+    with job.progress.bar("trying tasks", len(chosen), unit="tasks") as bar:
+        report = check_reflection(
+            learner, chosen, judge, method, which="current", seed=job.recipe.seed,
+            attempt_temperature=method.temperature, progress=counting(bar, job.stop.check),
+        )  # fmt: skip
+    return {**asdict(report), "words": words(report), "doubts": doubts(report)}

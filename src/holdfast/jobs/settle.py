@@ -83,6 +83,7 @@ def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
     reasons.append(f"grader {title(grader)}: {why}")
     recipe = recipe.model_copy(
         update={
+            "evaluation": recipe.evaluation.model_copy(update={"grader": grader}),
             "optimizer": optimizer,
             "steps": steps,
             "epochs": None,

@@ -145,6 +145,10 @@ class GuardsConfig(Settings):
     """What to do when the context does not make the SDFT teacher better than the student."""
     teacher_check_examples: Count = 32
     """Examples that this check looks at."""
+    reflection_check: Literal["refuse", "warn", "off"] = "refuse"
+    """What to do when the retries of reflect are too much alike to learn from."""
+    reflection_check_tasks: Count = 48
+    """Tasks that this check looks at."""
     alignment_check: bool = True
     """Score greedy completions again before the run and demand that the model recognises its own tokens."""
     window: Count = 20

@@ -8,7 +8,19 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 UNREAD: dict[str, tuple[str, ...]] = {
+    "sdft": ("guards.reflection_check", "guards.reflection_check_tasks"),
     "sft": (
+        "guards.reflection_check",
+        "guards.reflection_check_tasks",
+        "guards.teacher_check",
+        "guards.teacher_check_examples",
+        "guards.window",
+        "guards.min_end_rate",
+        "guards.max_repetition",
+        "guards.max_length_ratio",
+        "guards.min_kl",
+    ),
+    "reflect": (
         "guards.teacher_check",
         "guards.teacher_check_examples",
         "guards.window",
@@ -27,7 +39,8 @@ UNREAD: dict[str, tuple[str, ...]] = {
         "evaluation.max_items",
     ),
 }
-"""Settings and tables that a method never looks at: plain fine-tuning samples no rollouts, a classifier has weights of
+"""Settings and tables that a method never looks at: plain fine-tuning samples no rollouts, reflections
+are watched by the method itself, a classifier has weights of
 its own and nothing to rehearse."""
 
 

@@ -1,0 +1,241 @@
+"""Whether reflections can be learned from: what a retry gains by its own reflection, and by every control.
+
+Controls (Reflect, Retry, Reward, arXiv:2505.24726, reports none of them). A retry may succeed without any
+reflection being read: because another sample is another chance (`blind`), because being asked again is enough
+(`bare`), because any words help (`generic`), or because of what a reflection on another task says (`donor`).
+Only what the own reflection gains over these is a gain by reflecting.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from holdfast.graders.reference import reference_text
+from holdfast.models.generate import Sampling
+from holdfast.seeds import derive_seed
+from holdfast.training.advantages import has_signal
+from holdfast.training.reflection import Conversation, attempt_all, reflect_and_retry
+from holdfast.types import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from holdfast.graders import Grader
+    from holdfast.models.learner import Learner, Which
+    from holdfast.training.config import ReflectConfig
+    from holdfast.training.reflection import Tried
+    from holdfast.types import Example, Score
+
+GENERIC = "I made a mistake. I should read the task again and check every part of my answer."
+"""The fixed reflection that says nothing about the task."""
+CONTROLS = ("bare", "blind", "donor", "generic", "gold")
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """So many of so many."""
+
+    passed: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """The share that passed; 0 where there is nothing."""
+        return self.passed / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReflectionReport:
+    """What first tries, retries and controls reach on some tasks.
+
+    `recovery` counts failed tasks whose retry after the own reflection succeeds; each control counts the same tasks.
+    `second` counts tasks solved at the first or second try. `informative` counts groups whose retries differ.
+    """
+
+    first: Counted
+    second: Counted
+    recovery: Counted
+    controls: dict[str, Counted]
+    informative: Counted
+    unique: float
+    length: float
+    ended: float
+    leaks: float
+    not_graded: int
+    reasons: dict[str, int] = field(default_factory=dict[str, int])
+    reasons_after: dict[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def gain(self) -> float:
+        """Recovery less that of the best control but gold: what reading the own reflection is worth."""
+        others = [counted.share for name, counted in self.controls.items() if name != "gold"]
+        return self.recovery.share - max(others, default=0.0)
+
+
+def check_reflection(
+    learner: Learner,
+    examples: Sequence[Example],
+    grader: Grader,
+    config: ReflectConfig,
+    *,
+    which: Which,
+    seed: int,
+    attempt_temperature: float = 0.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> ReflectionReport:
+    """Returns what reflections are worth on `examples`: one first try each, then retries of those that failed.
+
+    Every failed task gets `group_size` reflections at the recipe's temperature; recovery is that of the first of
+    them, and the whole group says whether it could teach.
+    """
+    talk = Conversation(learner, config)
+    tried = attempt_all(
+        talk,
+        examples,
+        grader,
+        which=which,
+        num_samples=1,
+        temperature=attempt_temperature,
+        seed=seed,
+        progress=progress,
+    )
+    firsts = [(example, attempt.text, score) for example, ((attempt, score),) in zip(examples, tried, strict=True)]
+    graded = [each for each in firsts if each[2].error_type is None]
+    failed = [(example, text, score) for example, text, score in graded if not score.passed]
+    tasks = [(example, text) for example, text, _ in failed]
+    groups = _groups(talk, tasks, grader, which, seed) if tasks else []
+    own = [group[0].score for group in groups]
+    said = [one.reflection for group in groups for one in group]
+    texts = [reflection.text.strip() for reflection in said]
+    recovered = _count(own)
+    return ReflectionReport(
+        first=_count([score for _, _, score in graded]),
+        second=Counted(len(graded) - len(failed) + recovered.passed, len(graded)),
+        recovery=recovered,
+        controls=_controls(talk, tasks, groups, grader, which, seed) if tasks else {},
+        informative=Counted(sum(has_signal([one.reward for one in group]) for group in groups), len(groups)),
+        unique=len(set(texts)) / len(texts) if texts else 0.0,
+        length=sum(len(reflection.token_ids) for reflection in said) / len(said) if said else 0.0,
+        ended=sum(reflection.finish_reason == "stop" for reflection in said) / len(said) if said else 0.0,
+        leaks=_leaks(tasks, groups),
+        not_graded=len(firsts) - len(graded) + sum(score.error_type is not None for score in own),
+        reasons=_reasons([score for _, _, score in failed]),
+        reasons_after=_reasons([score for score in own if not score.passed]),
+    )
+
+
+def _groups(
+    talk: Conversation, tasks: Sequence[tuple[Example, str]], grader: Grader, which: Which, seed: int
+) -> list[list[Tried]]:
+    config = talk.config
+    return reflect_and_retry(
+        talk, tasks, grader, which=which, num_samples=config.group_size, temperature=config.temperature,
+        retry_temperature=config.retry_temperature, seed=derive_seed(seed, "check"),
+    )  # fmt: skip
+
+
+def _controls(
+    talk: Conversation,
+    tasks: Sequence[tuple[Example, str]],
+    groups: Sequence[Sequence[Tried]],
+    grader: Grader,
+    which: Which,
+    seed: int,
+) -> dict[str, Counted]:
+    config = talk.config
+    donors = [group[0].reflection.text for group in [*groups[1:], *groups[:1]]]
+    golds = [reference_text(example) for example, _ in tasks]
+    again = [config.retry_template.replace("{task}", example.prompt[-1].content) for example, _ in tasks]
+    asked = {
+        "bare": [
+            (*talk.task(example), Message("assistant", attempt), Message("user", words))
+            for (example, attempt), words in zip(tasks, again, strict=True)
+        ],
+        "blind": [talk.task(example) for example, _ in tasks],
+        "generic": [talk.retry(example, attempt, GENERIC) for example, attempt in tasks],
+        "gold": [
+            talk.retry(example, attempt, f"The right answer is: {gold}")
+            for (example, attempt), gold in zip(tasks, golds, strict=True)
+            if gold is not None
+        ],
+    }
+    if len(tasks) > 1:
+        asked["donor"] = [
+            talk.retry(example, attempt, donor) for (example, attempt), donor in zip(tasks, donors, strict=True)
+        ]
+    with_gold = [example for (example, _), gold in zip(tasks, golds, strict=True) if gold is not None]
+    found: dict[str, Counted] = {}
+    for name in CONTROLS:
+        items = with_gold if name == "gold" else [example for example, _ in tasks]
+        if asked.get(name):
+            # Another sample of the bare task must be one: greedily it would be the failed attempt again.
+            temperature = config.temperature if name == "blind" else config.retry_temperature
+            sampling = Sampling(
+                max_new_tokens=config.max_retry_tokens,
+                temperature=temperature,
+                seed=derive_seed(seed, f"control {name}"),
+            )
+            prompts = [talk.ids(turns, item) for turns, item in zip(asked[name], items, strict=True)]
+            answers = [group[0] for group in talk.learner.generate(prompts, sampling, which=which)]
+            found[name] = _count(grader.many(list(zip(answers, items, strict=True))))
+    return found
+
+
+def _count(scores: Sequence[Score]) -> Counted:
+    graded = [score for score in scores if score.error_type is None]
+    return Counted(sum(score.passed for score in graded), len(graded))
+
+
+def _leaks(tasks: Sequence[tuple[Example, str]], groups: Sequence[Sequence[Tried]]) -> float:
+    """Returns the share of reflections that contain the whole reference: answers in disguise."""
+    found = [
+        gold in one.reflection.text
+        for (example, _), group in zip(tasks, groups, strict=True)
+        for one in group
+        if (gold := reference_text(example)) is not None
+    ]
+    return sum(found) / len(found) if found else 0.0
+
+
+def _reasons(scores: Sequence[Score]) -> dict[str, int]:
+    """Returns how often each kind of mistake was made: what an explanation says before its first colon."""
+    return dict(Counter(score.explanation.partition(":")[0][:60] for score in scores).most_common(8))
+
+
+LEAST_INFORMATIVE = 0.1
+"""With fewer groups whose retries differ, most of the sampling teaches nothing."""
+LEAST_OBEDIENCE = 0.5
+"""Where fewer retries succeed after a reflection that gives the answer, reflections are not read."""
+
+
+def doubts(report: ReflectionReport) -> list[str]:
+    """Returns why nothing may be learned from these tasks, the gravest first; empty if nothing speaks against it."""
+    found: list[str] = []
+    if not report.recovery.total:
+        return ["no task fails at the first try, so there is nothing to reflect on"]
+    if report.informative.share < LEAST_INFORMATIVE:
+        found.append(
+            f"only {report.informative.share:.0%} of the groups have retries that differ (at least "
+            f"{LEAST_INFORMATIVE:.0%} are needed)"
+        )
+    gold = report.controls.get("gold")
+    if gold is not None and gold.share < LEAST_OBEDIENCE:
+        found.append(
+            f"only {gold.share:.0%} of the retries succeed after a reflection that gives the answer, so this model does "
+            "not read reflections"
+        )
+    return found
+
+
+def words(report: ReflectionReport) -> list[str]:
+    """Returns the report as sentences."""
+    controls = ", ".join(f"{name} {counted.share:.0%}" for name, counted in report.controls.items())
+    return [
+        f"First try {report.first.share:.0%} of {report.first.total}, second try {report.second.share:.0%}.",
+        f"Of {report.recovery.total} failed tasks {report.recovery.share:.0%} recover after their own reflection; "
+        f"controls: {controls or 'none'}.",
+        f"{report.informative.share:.0%} of the groups have retries that differ; {report.unique:.0%} of the "
+        f"reflections are different texts, of {report.length:.0f} tokens on average.",
+    ]
