@@ -12,13 +12,14 @@ from holdfast.errors import DataError
 from holdfast.evaluation.run import ItemResult, evaluate
 from holdfast.graders import grader
 from holdfast.jobs.progress import counting
-from holdfast.training.config import EvaluationConfig, Recipe
+from holdfast.jobs.second_try import second_tries
 from holdfast.types import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from holdfast.jobs.exam import Exam
     from holdfast.jobs.interrupt import StopSwitch
     from holdfast.jobs.progress import Reporter
     from holdfast.models.learner import Learner, Which
@@ -40,7 +41,7 @@ def scored(
     which: Which,
     version: str,
     skill: Skill,
-    settings: EvaluationConfig,
+    exam: Exam,
     *,
     progress: Reporter,
     stop: StopSwitch,
@@ -48,28 +49,20 @@ def scored(
 ) -> list[ItemResult]:
     """Returns the results of `version`, whose weights are `which`, on a skill's test; stored ones are read back."""
     items = items_of(workspace.files.path_of(skill.test_hash))
-    items = items[: settings.max_items] if settings.max_items is not None else items
+    items = items[: exam.evaluation.max_items] if exam.evaluation.max_items is not None else items
     name = f"scored {version} {skill.name} {skill.test_hash}"
-    how = json.dumps({"grader": skill.grader, "max_new_tokens": settings.max_new_tokens})
+    how = exam.spelled(skill.grader)
     as_now = workspace.recall(name) == hashlib.sha256(how.encode()).hexdigest()
     if as_now and not anew:
         known = {result.item_id: ItemResult(**asdict(result)) for result in workspace.scores(version, skill.name)}
         if all(item.id in known for item in items):
             return [known[item.id] for item in items]
     title = f"testing {skill.name}" + (" (before)" if which == "current" else "")
-    results = ask_all(learner, which, items, skill, settings, title=title, progress=progress, stop=stop)
+    results = ask_all(learner, which, items, skill, exam, title=title, progress=progress, stop=stop)
     workspace.save_scores(version, skill.name, results)
     # Scores measured with another grader or answer length must never be compared with these.
     workspace.remember(name, workspace.files.put_bytes(how.encode()), kind="evaluation settings")
     return results
-
-
-def settings_of(workspace: Workspace, skill: Skill) -> EvaluationConfig:
-    """Returns the evaluation settings with which a skill was last taught, so that it is always tested alike."""
-    taught = [version for version in workspace.versions() if version.skill == skill.name and version.recipe]
-    if not taught:
-        return EvaluationConfig()
-    return Recipe.from_mapping(taught[-1].recipe, where=f"version {taught[-1].id}").evaluation
 
 
 def ask_all(
@@ -77,7 +70,7 @@ def ask_all(
     which: Which,
     items: Sequence[Example],
     skill: Skill,
-    settings: EvaluationConfig,
+    exam: Exam,
     *,
     title: str,
     progress: Reporter,
@@ -86,8 +79,12 @@ def ask_all(
     """Returns one result per item. An item too long for the model is kept as not gradable, never truncated."""
     from holdfast.models.generate import Sampling
     from holdfast.models.render import render_prompt
+    from holdfast.training.reflection import Conversation
 
-    prompts = {item.id: render_prompt(learner.tokenizer, item.prompt, item.tools) for item in items}
+    settings = exam.evaluation
+    talk = Conversation(learner, exam.reflect)
+    asked_turns = {item.id: talk.task(item) if exam.retries else item.prompt for item in items}
+    prompts = {item.id: render_prompt(learner.tokenizer, asked_turns[item.id], item.tools) for item in items}
     room = learner.context_length - settings.max_new_tokens
     fitting = [item for item in items if len(prompts[item.id]) <= room]
     if not fitting:
@@ -108,6 +105,9 @@ def ask_all(
 
     judge = grader(skill.grader).with_model(lambda talks, most: model_answers(learner, talks, most))
     results = {result.item_id: result for result in evaluate(fitting, generate, judge.many)}
+    for turn in range(exam.retries):
+        stop.check()
+        results |= second_tries(learner, which, fitting, results, judge, exam.reflect, turn, progress=progress)
     for item in items:
         if item.id not in results:
             text = f"the prompt has {len(prompts[item.id])} tokens, the model can read {room}"

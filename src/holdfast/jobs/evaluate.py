@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 from holdfast.errors import NotFoundError
 from holdfast.evaluation.metrics import macro_f1, wilson
 from holdfast.graders import title
-from holdfast.jobs.answers import items_of, scored, settings_of
+from holdfast.jobs.answers import items_of, scored
 from holdfast.jobs.classify import classify_all, is_classifier, stored_classifier
+from holdfast.jobs.exam import exam_of_skill
 from holdfast.jobs.interrupt import StopSwitch
 from holdfast.jobs.model import learner_of
 from holdfast.jobs.workspace import chosen_version
@@ -86,7 +87,7 @@ def evaluate_version(
             "candidate",
             chosen.id,
             skill,
-            settings_of(workspace, skill),
+            exam_of_skill(workspace, skill),
             progress=progress,
             stop=stop or StopSwitch(),
             anew=anew,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.evaluation.gate import Pair, decide, pair
-from holdfast.jobs.answers import scored, settings_of
+from holdfast.jobs.answers import scored
+from holdfast.jobs.exam import exam_of, exam_of_skill
 from holdfast.jobs.overview import lineage
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def judge(job: Job, learner: Learner, version: Version, skill: Skill) -> Verdict
 
 
 def _scored(job: Job, learner: Learner, which: Which, version: Version, skill: Skill) -> list[ItemResult]:
-    settings = job.recipe.evaluation if skill.name == job.skill else settings_of(job.workspace, skill)
-    return scored(job.workspace, learner, which, version.id, skill, settings, progress=job.progress, stop=job.stop)
+    exam = exam_of(job.recipe) if skill.name == job.skill else exam_of_skill(job.workspace, skill)
+    return scored(job.workspace, learner, which, version.id, skill, exam, progress=job.progress, stop=job.stop)
 
 
 def slips(verdict: Verdict) -> Slips:

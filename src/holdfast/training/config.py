@@ -178,6 +178,8 @@ class EvaluationConfig(Settings):
     """Longest answer in a test."""
     max_items: Count | None = None
     """Test items used of each skill (the first in content order); none = all."""
+    reflect: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """How often a failed answer is reflected on and tried again, by the grader's word; auto = once with reflect."""
     grader: str = "auto"
     """Name of a grader, a file with one (.json, .py), its JSON or a table; auto = by the form of the data."""
 

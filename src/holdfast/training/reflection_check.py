@@ -223,8 +223,8 @@ def doubts(report: ReflectionReport) -> list[str]:
     gold = report.controls.get("gold")
     if gold is not None and gold.share < LEAST_OBEDIENCE:
         found.append(
-            f"only {gold.share:.0%} of the retries succeed after a reflection that gives the answer, so this model does "
-            "not read reflections"
+            f"only {gold.share:.0%} of the retries succeed after a reflection that gives the answer, so this model "
+            "does not read reflections"
         )
     return found
 

@@ -4,12 +4,13 @@ import pytest
 
 from holdfast.errors import DataError
 from holdfast.jobs.answers import TOO_LONG, scored
+from holdfast.jobs.exam import exam_of
 from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.material import put_items
 from holdfast.jobs.progress import Silent
 from holdfast.jobs.workspace import add_base
 from holdfast.store.workspace import Workspace
-from holdfast.training.config import EvaluationConfig
+from holdfast.training.config import EvaluationConfig, Recipe
 from holdfast.types import Completion, Example, Message, Skill
 
 
@@ -47,7 +48,7 @@ def asked(tmp_path):
                 "candidate",
                 "v1",
                 skill,
-                EvaluationConfig(**settings),
+                exam_of(Recipe(evaluation=EvaluationConfig(**settings))),
                 progress=Silent(),
                 stop=stop or StopSwitch(),
             )

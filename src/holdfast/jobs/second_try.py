@@ -1,0 +1,56 @@
+"""Second tries: the failed items of a test, reflected on and tried again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.evaluation.run import ItemResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from holdfast.graders import Grader
+    from holdfast.jobs.progress import Reporter
+    from holdfast.models.learner import Learner, Which
+    from holdfast.training.config import ReflectConfig
+    from holdfast.types import Example
+
+
+def second_tries(
+    learner: Learner,
+    which: Which,
+    items: Sequence[Example],
+    results: Mapping[str, ItemResult],
+    grader: Grader,
+    config: ReflectConfig,
+    turn: int,
+    *,
+    progress: Reporter,
+) -> dict[str, ItemResult]:
+    """Returns new results for the items that failed, greedily; `turn` counts the tries after the first from 0.
+
+    An item whose turns no longer fit the model keeps the result that it has.
+    """
+    from holdfast.training.reflection import Conversation, reflect_and_retry
+
+    talk = Conversation(learner, config)
+    failed = [(item, results[item.id]) for item in items]
+    failed = [(item, result) for item, result in failed if not result.passed and result.error_type is None]
+    room = learner.context_length - config.max_reflection_tokens - config.max_retry_tokens
+    tasks = [
+        (item, result.completion)
+        for item, result in failed
+        if len(talk.ids(talk.retry(item, result.completion, ""), item)) <= room
+    ]
+    if not tasks:
+        return {}
+    progress.say(f"{len(tasks)} of {len(items)} items failed and are tried again after a reflection.")
+    groups = reflect_and_retry(
+        talk, tasks, grader, which=which, num_samples=1, temperature=0.0, retry_temperature=0.0, seed=turn
+    )
+    found: dict[str, ItemResult] = {}
+    for (item, _), (tried,) in zip(tasks, groups, strict=True):
+        score = tried.score
+        said = f"try {turn + 2}, after the reflection {tried.reflection.text.strip()[:120]!r}: {score.explanation}"
+        found[item.id] = ItemResult(item.id, score.value, score.passed, tried.retry.text, said, score.error_type)
+    return found
