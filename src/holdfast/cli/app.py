@@ -8,6 +8,7 @@ import typer
 
 from holdfast import __version__
 from holdfast.cli import look, teach, use
+from holdfast.cli.doctor import doctor
 from holdfast.cli.door import Door
 
 app = typer.Typer(
@@ -46,3 +47,4 @@ for command in (teach.demo, teach.init, look.render, teach.learn, teach.evaluate
     app.command(name={"evaluate": "eval"}.get(command.__name__))(command)
 for command in (use.rollback, use.chat, use.export):
     app.command()(command)
+app.add_typer(doctor)

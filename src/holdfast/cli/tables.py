@@ -11,6 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 if TYPE_CHECKING:
+    from holdfast.jobs.doctor import Diagnosis
     from holdfast.jobs.evaluate import Evaluated
     from holdfast.jobs.overview import Matrix, Node
     from holdfast.jobs.render import Rendering
@@ -129,3 +130,20 @@ def show_scores(found: Evaluated) -> None:
         note = ", ".join(part for part in (macro, row.note) if part)
         table.add_row(row.skill, f"{row.passed}/{row.total}", percent(row.accuracy), interval, row.grader, note)
     console.print(table)
+
+
+def show_diagnosis(found: Diagnosis) -> None:
+    """Writes what reflections are worth: a line for each try and control, then the findings in words."""
+    console = _console()
+    table = Table(title=f"{found.model}, graded by {found.grader}", title_justify="left")
+    for name in ("", "passed", "%", "95 % interval"):
+        table.add_column(name, justify="left" if not name else "right")
+    for row in found.rows:
+        table.add_row(
+            row.name, f"{row.passed}/{row.total}", percent(row.share), f"{percent(row.low)} to {percent(row.high)}"
+        )
+    console.print(table)
+    for sentence in found.words:
+        console.print(sentence, markup=False)
+    for doubt in found.doubts:
+        console.print(f"Doubt: {doubt}.", markup=False, style="yellow")
