@@ -63,7 +63,8 @@ def test_a_misspelt_key_is_an_error_that_names_the_nearest_key(key):
         owner = next(
             s
             for s in SETTINGS
-            if name in s.model_fields and s.__name__.endswith(("SftConfig", "SdftConfig", "ClassifyConfig"))
+            if name in s.model_fields
+            and s.__name__.endswith(("SftConfig", "SdftConfig", "ReflectConfig", "ClassifyConfig"))
         )
         value["method"]["type"] = owner.model_fields["type"].default
     with pytest.raises(ConfigError, match=f"did you mean {'.'.join([*tables, name])}"):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import CollapseError, StoreError
+from holdfast.jobs.folder import write_atomically
 from holdfast.jobs.progress import SilentBar, counting
 from holdfast.jobs.remedies import CHECKPOINT_SHARES
 from holdfast.jobs.train import drive, go_back, marks
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from holdfast.models.learner import Learner
     from holdfast.training.config import Recipe
     from holdfast.training.loop import Step
+    from holdfast.training.method import Method
     from holdfast.training.rehearsal import Reminder
     from holdfast.types import Example, JSONValue
 
@@ -134,9 +137,20 @@ class Candidates:
             if good is None:
                 text = f"{error.message} There is no checkpoint from before, so there is no candidate."
                 raise CollapseError(text, param=error.param) from error
+            self._keep_attempts(method)
             text = f"{error.message} Going on with the last good checkpoint, of step {good}: the gate judges it."
             job.note(text, warning=True)
             self.learner.load_candidate_state(self._checkpoint(attempt.index, 1.0))
+
+        else:
+            self._keep_attempts(method)
+
+    def _keep_attempts(self, method: Method) -> None:
+        """Writes the failed attempts that were learned from beside the run, each with where it comes from."""
+        failures = getattr(method, "failures", [])
+        if failures:
+            lines = [json.dumps(asdict(failure), ensure_ascii=False) for failure in failures]
+            write_atomically(self.job.folder.path / "attempts.jsonl", "\n".join(lines) + "\n")
 
     def _checkpoint(self, training: int, share: float) -> Mapping[str, Tensor]:
         """Returns the candidate's weights at a share of a training."""

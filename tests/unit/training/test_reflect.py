@@ -262,3 +262,57 @@ def test_thinking_is_not_shown_to_the_retry():
     assert visible("<think>a\nb</think>\n\nbe exact") == "be exact"
     assert visible("<think>cut off") == "<think>cut off"
     assert visible("plain") == "plain"
+
+
+TWO = ("method.steps_per_generation=2",)
+
+
+@pytest.mark.parametrize(
+    ("setting", "beside"),
+    [
+        ("method.preset=paper", ()),
+        ("method.loss=dr_grpo", ()),
+        ("method.beta=0.5", ()),
+        ("method.group_size=3", ()),
+        ("method.temperature=0.7", ()),
+        ("method.retry_temperature=0", ()),
+        ("method.attempts=online", ()),
+        ("method.attempts_per_task=6", ()),
+        ("method.min_fail_rate=0.6", ()),
+        ("method.max_fail_rate=0.4", ()),
+        ("method.remine_every=1", ()),
+        ("method.refill=0", ()),
+        ("method.max_attempt_tokens=3", ()),
+        ("method.max_reflection_tokens=4", ()),
+        ("method.max_retry_tokens=3", ()),
+        ("method.task_template=please: {task}", ()),
+        ("method.reflect_template=why?", ()),
+        ("method.retry_template=again!", ()),
+        ("method.steps_per_generation=2", ()),
+        ("method.ratio=sequence", TWO),
+        ("method.epsilon_low=0.001", TWO),
+        ("method.epsilon_high=0.001", TWO),
+    ],
+    ids=lambda value: value.split("=")[0] if isinstance(value, str) else "",
+)
+def test_changing_the_setting_changes_the_run(make, setting, beside):
+    short = [f"method.{name}={value}" for name, value in SHORT.items()]
+    common = ["method=reflect", *short, "steps=4", "batch.examples=4", "optimizer.learning_rate=0.02"]
+
+    def end(*words):
+        recipe = Recipe.from_overrides([*common, *words])
+        learner, method = make(**recipe.method.model_dump(exclude={"type"}))
+        assert [step.index for step in Run(learner, method, TASKS, recipe)] == [1, 2, 3, 4]
+        return learner.candidate_state()
+
+    before, after = end(*beside), end(*beside, setting)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_max_same_reflection_says_how_much_alike_reflections_may_be(make):
+    learner, method = make(max_same_reflection=0.01)
+    with pytest.raises(CollapseError, match="were one text"):
+        _ = [method.make_batch(learner, TASKS[:3], seed) for seed in range(SAME_WINDOW)]
+    learner, method = make(max_same_reflection=1.0)
+    for seed in range(SAME_WINDOW):
+        method.make_batch(learner, TASKS[:3], seed)

@@ -1,0 +1,157 @@
+"""Reflect, Retry, Reward by the order: tasks with a pass/fail check and no answers."""
+
+import json
+import random
+
+import pytest
+
+from holdfast.errors import ConfigError, DataError, NothingToReflectError
+from holdfast.jobs.interrupt import StopSwitch
+from holdfast.jobs.learn import learn
+from holdfast.jobs.progress import Silent
+from holdfast.jobs.workspace import read_recipe, recipe_for
+
+REFLECT = (
+    "steps=4",
+    "batch.examples=4",
+    "optimizer.learning_rate=0.003",
+    "evaluation.max_new_tokens=6",
+    "rehearsal.num_reminders=12",
+    "rehearsal.per_step=2",
+    "rehearsal.max_new_tokens=4",
+    "rehearsal.max_prompt_tokens=16",
+    "method.type=reflect",
+    "method.group_size=4",
+    "method.max_attempt_tokens=6",
+    "method.max_reflection_tokens=6",
+    "method.max_retry_tokens=6",
+    "method.reflect_template=why?",
+    "method.retry_template=again",
+    "guards.reflection_check=off",
+    "gate.remedy_budget=0",
+)
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    """Tasks without answers: a letter that the small base writes in about a third of its words."""
+
+    def write(name, num, start=0):
+        draw = random.Random(name)
+        rows = [{"prompt": f"word {start + n}", "letter": draw.choice("abcde")} for n in range(num)]
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def grader_file(tmp_path):
+    path = tmp_path / "grader.json"
+    path.write_text(json.dumps({"type": "string_check", "operation": "like", "reference": "{{ item.letter }}"}))
+    return path
+
+
+def teach(workspace, source, settings, **more):
+    recipe = recipe_for(workspace, None, list(settings))
+    return learn(workspace, source, skill="letters", recipe=recipe, progress=more.pop("progress", Silent()), **more)
+
+
+def scores_of(workspace, result):
+    return {row.item_id: row for row in workspace.scores(result.version.id, "letters")}
+
+
+def test_tasks_with_nothing_but_a_check_are_learned_from(workspace, tasks, grader_file):
+    settings = [*REFLECT, f"evaluation.grader={grader_file}"]
+    result = teach(workspace, tasks("tasks.jsonl", 60), settings, test_source=tasks("test.jsonl", 40, start=500))
+    assert result.status in ("accepted", "refused")
+    assert (
+        workspace.skill("letters").grader == grader_file.read_text()
+        or "string_check" in workspace.skill("letters").grader
+    )
+    kept = workspace.run_folder(result.run_id) / "attempts.jsonl"
+    failures = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert failures
+    assert all({"example_id", "attempt", "fail_rate", "step", "explanation"} <= set(row) for row in failures)
+    steps = workspace.steps(result.run_id)
+    assert len(steps) == 4
+    assert {"reward", "groups_with_signal", "unique_reflections", "kl", "entropy"} <= set(steps[0].metrics)
+    assert result.report_path.exists()
+
+
+def test_second_tries_are_part_of_the_test(workspace, tasks, grader_file):
+    def after(number):
+        settings = [*REFLECT, f"evaluation.grader={grader_file}", f"evaluation.reflect={number}"]
+        result = teach(
+            workspace, tasks("tasks.jsonl", 60), settings, test_source=tasks("test.jsonl", 40, start=500), again=True
+        )
+        return [row.explanation for row in scores_of(workspace, result).values()]
+
+    assert not any("after the reflection" in words for words in after(0))
+    again = after(2)
+    assert any(words.startswith("try 2, after the reflection") for words in again)
+    assert any(words.startswith("try 3, after the reflection") for words in again)
+
+
+def test_the_check_before_a_run_follows_the_recipe(workspace, tasks, tmp_path):
+    never = tmp_path / "never.json"
+    never.write_text(json.dumps({"type": "string_check", "operation": "like", "reference": "{{ item.letter }} never"}))
+    settings = [*REFLECT, f"evaluation.grader={never}"]
+    source, test = tasks("tasks.jsonl", 60), tasks("test.jsonl", 20, start=500)
+    with pytest.raises(NothingToReflectError, match="only 0% of the groups have retries that differ"):
+        teach(workspace, source, [*settings, "guards.reflection_check=refuse"], test_source=test)
+    progress = Silent()
+    warned = [*settings, "guards.reflection_check=warn", "guards.reflection_check_tasks=7", "seed=2"]
+    teach(workspace, source, warned, test_source=test, progress=progress)
+    assert any("can hardly be learned from" in text for text in progress.warned)
+    assert any("First try 0% of 7" in text for text in progress.said)
+
+
+def test_rows_that_the_grader_cannot_judge_are_named_before_anything_runs(workspace, tasks, grader_file, tmp_path):
+    source = tmp_path / "mixed.jsonl"
+    rows = [{"prompt": f"word {n}", **({"letter": "a"} if n % 2 else {})} for n in range(30)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    progress = Silent()
+    settings = [*REFLECT, f"evaluation.grader={grader_file}"]
+    teach(workspace, str(source), settings, test_source=tasks("test.jsonl", 20, start=500), progress=progress)
+    assert any("lacks what the grader reads: letter" in text for text in progress.warned)
+    with pytest.raises(DataError, match="letter"):
+        teach(workspace, tasks("tasks.jsonl", 20), settings, test_source=str(_without_letters(tmp_path)))
+
+
+def _without_letters(folder):
+    path = folder / "bare.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"word {n}"}) + "\n" for n in range(600, 620)))
+    return path
+
+
+def test_a_grader_in_a_recipe_is_a_table_or_a_file_beside_it(tmp_path, grader_file):
+    table = tmp_path / "table.toml"
+    table.write_text('[evaluation.grader]\ntype = "countdown"\n')
+    assert json.loads(read_recipe(table, []).evaluation.grader) == {"type": "countdown"}
+    beside = tmp_path / "beside.toml"
+    beside.write_text('[evaluation]\ngrader = "grader.json"\n')
+    assert json.loads(read_recipe(beside, []).evaluation.grader)["type"] == "string_check"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_recipe(None, ["evaluation.grader=nowhere.json"])
+
+
+def test_the_doctor_measures_every_control(workspace, tasks, grader_file):
+    from holdfast.jobs.doctor import examine_reflection
+
+    recipe = recipe_for(workspace, None, [*REFLECT, f"evaluation.grader={grader_file}"])
+    found = examine_reflection(
+        workspace, tasks("tasks.jsonl", 60), recipe=recipe, num=40, progress=Silent(), stop=StopSwitch()
+    )
+    names = [row.name for row in found.rows]
+    assert names[:3] == ["first try", "second try", "recovery"]
+    assert {"control: bare", "control: blind", "control: donor", "control: generic"} <= set(names)
+    assert "control: gold" not in names  # there are no answers
+    first, second, recovery = found.rows[:3]
+    assert first.total == second.total == 40
+    assert second.passed == first.passed + recovery.passed
+    assert recovery.total == 40 - first.passed
+    assert found.to_json()["shares"]["recovery"]["total"] == recovery.total
+    for row in found.rows:
+        assert row.low <= row.share <= row.high
