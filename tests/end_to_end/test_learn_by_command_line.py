@@ -242,3 +242,22 @@ def test_a_wrong_order_is_one_clear_message(home, words, code, message):
     assert result.exit_code == code
     assert message in result.stderr.replace("\n", " ")
     assert "Traceback" not in result.output
+
+
+def test_chat_reflects_on_an_answer_that_a_grader_or_a_person_calls_wrong(home):
+    folder = home[0]
+    never = '{"type": "regex", "pattern": "no answer has this"}'
+    found = as_json("chat", "-w", folder, "--prompt", "red 7", "--reflect", "2", "--grader", never)
+    assert len(found["tries"]) == 3
+    assert [one["passed"] for one in found["tries"]] == [False] * 3
+    assert found["tries"][0]["reflection"] is None
+    assert all(isinstance(one["reflection"], str) for one in found["tries"][1:])
+    assert found["answer"] == found["tries"][-1]["answer"]
+    always = '{"type": "regex", "pattern": ""}'
+    assert len(as_json("chat", "-w", folder, "--prompt", "red 7", "--reflect", "2", "--grader", always)["tries"]) == 1
+    talk = holdfast("chat", "-w", folder, "--max-tokens", "4", "--reflect", "1", input="red 7\nn\ny\n\n")
+    assert talk.exit_code == 0
+    assert "model (reflects):" in talk.stdout
+    wrong = holdfast("chat", "-w", folder, "--prompt", "red 7", "--reflect", "1", "--grader", "exat")
+    assert wrong.exit_code == 2
+    assert "Did you mean 'exact'" in wrong.stderr

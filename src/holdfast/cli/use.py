@@ -11,7 +11,8 @@ from holdfast.cli import door
 from holdfast.cli.options import JsonOption, VersionOption, WorkspaceOption
 
 if TYPE_CHECKING:
-    from holdfast.jobs.chat import Classification, Conversation
+    from holdfast.jobs.chat import Classification, Conversation, Try
+    from holdfast.types import Completion, JSONValue, Score
 
 
 def rollback(
@@ -47,12 +48,20 @@ def chat(
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 = always the likeliest token.")] = 0.0,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.")] = 256,
     seed: Annotated[int, typer.Option("--seed", help="For a temperature above 0.")] = 0,
+    reflect: Annotated[
+        int, typer.Option("--reflect", min=0, help="How often a wrong answer is reflected on and tried again.")
+    ] = 0,
+    grader: Annotated[
+        str | None,
+        typer.Option("--grader", help="Who tells whether an answer is wrong, for --reflect.", show_default="you"),
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Talk to a version.
 
-    For a skill of kind classify, `--version` names its version and the answer is the class.
+    For a skill of kind classify, `--version` names its version and the answer is the class. With --reflect the model
+    reflects on a wrong answer and tries again; without a grader you are asked whether an answer was right.
 
     Example: holdfast chat --prompt "Where is my refund?"
     """
@@ -71,18 +80,57 @@ def chat(
         seed=seed,
     )
     if prompt is None:
-        _converse(talk)
+        _converse(talk, reflect, grader)
         return
-    answer = talk.ask(prompt)
-    if as_json:
-        door.put_json(
-            {"version": talk.version, "prompt": prompt, "answer": answer.text, "finish_reason": answer.finish_reason}
-        )
-    else:
+    tries = _tries(talk, prompt, reflect, grader)
+    answer = tries[-1].answer
+    if not as_json:
         typer.echo(answer.text)
+        return
+    found: dict[str, JSONValue] = {
+        "version": talk.version, "prompt": prompt, "answer": answer.text, "finish_reason": answer.finish_reason
+    }  # fmt: skip
+    if reflect:
+        found["tries"] = [_as_json(each) for each in tries]
+    door.put_json(found)
 
 
-def _converse(talk: Conversation | Classification) -> None:
+def _tries(talk: Conversation | Classification, text: str, reflect: int, grader: str | None) -> list[Try]:
+    """Returns the answer to `text`, and those before it that were wrong."""
+    from holdfast.errors import ConfigError
+    from holdfast.graders.grader_file import is_file, read_grader
+    from holdfast.jobs.chat import Classification, Try, answer_by_trying, judge_of
+
+    if not reflect:
+        return [Try(talk.ask(text), None, None)]
+    if isinstance(talk, Classification):
+        raise ConfigError("A classifier answers with a class and cannot reflect. Leave --reflect out.", param="reflect")
+    if grader is None:
+        return answer_by_trying(talk, text, reflect, _ask_whether_right)
+    spec = read_grader(grader) if is_file(grader) else grader
+    return answer_by_trying(talk, text, reflect, judge_of(spec, text))
+
+
+def _ask_whether_right(answer: Completion) -> Score:
+    """Lets the person at the terminal judge an answer."""
+    from holdfast.types import Score
+
+    typer.echo(f"model: {answer.text}", err=True)
+    right = typer.confirm("Was that right?", default=True, err=True)
+    return Score(value=float(right), passed=right, explanation="as you said")
+
+
+def _as_json(tried: Try) -> JSONValue:
+    score = tried.score
+    return {
+        "answer": tried.answer.text,
+        "reflection": tried.reflection,
+        "passed": None if score is None or score.error_type is not None else score.passed,
+        "explanation": "" if score is None else score.explanation,
+    }
+
+
+def _converse(talk: Conversation | Classification, reflect: int, grader: str | None) -> None:
     """Reads turns from the terminal until an empty line or the end of the input."""
     typer.echo(f"Version {talk.version}. An empty line ends the conversation.", err=True)
     while True:
@@ -92,7 +140,11 @@ def _converse(talk: Conversation | Classification) -> None:
             return
         if not text.strip():
             return
-        typer.echo(f"model: {talk.ask(text).text}")
+        tries = _tries(talk, text, reflect, grader)
+        for before, after in zip(tries, tries[1:], strict=False):
+            typer.echo(f"model (wrong): {before.answer.text}")
+            typer.echo(f"model (reflects): {after.reflection}")
+        typer.echo(f"model: {tries[-1].answer.text}")
 
 
 def export(

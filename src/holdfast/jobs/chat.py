@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 
 from holdfast.errors import ContextLengthError
 from holdfast.jobs.classify import is_classifier, stored_classifier
+from holdfast.jobs.exam import exam_of
 from holdfast.jobs.workspace import chosen_version
+from holdfast.training.config import Recipe
 from holdfast.types import Completion, Example, Message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.jobs.classify import Predict
     from holdfast.models.learner import Learner
     from holdfast.models.sampling import Sampling
     from holdfast.store.workspace import Workspace
+    from holdfast.training.config import ReflectConfig
+    from holdfast.types import Score
 
 
 @dataclass(slots=True)
@@ -24,13 +30,34 @@ class Conversation:
     version: str
     learner: Learner
     sampling: Sampling
+    reflect: ReflectConfig
+    """In whose words the model is asked to reflect and to try again."""
     turns: list[Message] = field(default_factory=list[Message])
 
     def ask(self, text: str) -> Completion:
         """Returns the model's answer to `text` and keeps both turns for the next question."""
+        answer = self._answer([*self.turns, Message("user", text)], self.sampling)
+        self.turns = [*self.turns, Message("user", text), Message("assistant", answer.text)]
+        return answer
+
+    def try_again(self) -> tuple[Completion, Completion]:
+        """Returns a reflection on the last answer, and a new answer that takes the failed one's place."""
+        from dataclasses import replace
+
+        from holdfast.training.reflection import visible
+
+        *before, asked, _ = self.turns
+        turns = [*self.turns, Message("user", self.reflect.reflect_template)]
+        reflection = self._answer(turns, replace(self.sampling, max_new_tokens=self.reflect.max_reflection_tokens))
+        again = self.reflect.retry_template.replace("{task}", asked.content)
+        turns += [Message("assistant", visible(reflection.text)), Message("user", again)]
+        answer = self._answer(turns, self.sampling)
+        self.turns = [*before, asked, Message("assistant", answer.text)]
+        return reflection, answer
+
+    def _answer(self, turns: list[Message], sampling: Sampling) -> Completion:
         from holdfast.models.render import render_prompt
 
-        turns = [*self.turns, Message("user", text)]
         prompt = render_prompt(self.learner.tokenizer, turns, ())
         room = self.learner.context_length - len(prompt)
         if room < 1:
@@ -38,9 +65,40 @@ class Conversation:
                 f"The conversation has {len(prompt)} tokens and the model reads {self.learner.context_length}. "
                 "Begin a new one, or ask something shorter."
             )
-        answer = self.learner.generate([prompt], self.sampling)[0][0]
-        self.turns = [*turns, Message("assistant", answer.text)]
-        return answer
+        return self.learner.generate([prompt], sampling)[0][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One answer to a question, the reflection before it (none before the first), and what the grader said."""
+
+    answer: Completion
+    reflection: str | None
+    score: Score | None
+
+
+def answer_by_trying(talk: Conversation, text: str, tries: int, judge: Callable[[Completion], Score]) -> list[Try]:
+    """Returns the tries at a question: the first answer, and up to `tries` more, each after a reflection on the last.
+
+    The first answer that passes, or that cannot be graded, is the last.
+    """
+    found = [Try(answer := talk.ask(text), None, judge(answer))]
+    while len(found) <= tries and found[-1].score is not None and _failed(found[-1].score):
+        reflection, answer = talk.try_again()
+        found.append(Try(answer, reflection.text, judge(answer)))
+    return found
+
+
+def judge_of(spec: str, question: str) -> Callable[[Completion], Score]:
+    """Returns what grades the answers to a question that has no reference."""
+    from holdfast.graders import grader
+
+    chosen, item = grader(spec), Example("chat", (Message("user", question),))
+    return lambda completion: chosen(completion, item)
+
+
+def _failed(score: Score) -> bool:
+    return not score.passed and score.error_type is None
 
 
 @dataclass(slots=True)
@@ -74,4 +132,5 @@ def open_conversation(
     learner = learner_of(workspace, chosen)
     sampling = Sampling(max_new_tokens=max_tokens, temperature=temperature, seed=seed)
     turns = [Message("system", system)] if system else []
-    return Conversation(chosen.id, learner, sampling, turns)
+    recipe = Recipe.from_mapping(chosen.recipe, where=f"version {chosen.id}") if chosen.recipe else Recipe()
+    return Conversation(chosen.id, learner, sampling, exam_of(recipe).reflect, turns)
