@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,7 +142,7 @@ def _converse(talk: Conversation | Classification, reflect: int, grader: str | N
         if not text.strip():
             return
         tries = _tries(talk, text, reflect, grader)
-        for before, after in zip(tries, tries[1:], strict=False):
+        for before, after in pairwise(tries):
             typer.echo(f"model (wrong): {before.answer.text}")
             typer.echo(f"model (reflects): {after.reflection}")
         typer.echo(f"model: {tries[-1].answer.text}")
