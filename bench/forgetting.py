@@ -51,11 +51,11 @@ WHOLE = {**HOLDFAST, "optimizer": {**HOLDFAST["optimizer"], "l2_sp": 24.0}, "reh
 """Held more tightly than the demo, and taught in more steps for it."""
 
 ARMS: dict[str, Way] = {
-    "holdfast: SDFT + self-rehearsal": Way(WHOLE, (3.5e-4, RATE), steps=STEPS),
+    "holdfast: SDFT + self-rehearsal": Way(WHOLE, (RATE, 1.4e-3), steps=STEPS),
     "SFT": Way({**SFT, **NO_REHEARSAL}, (1e-4, 2e-4, 4e-4)),
     "SFT + replay of stored answers": Way({**SFT, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), "answers"),
     "SFT + self-rehearsal": Way({**SFT, "rehearsal": REHEARSAL}, (4e-4, 1e-3)),
-    "SDFT alone": Way({**WHOLE, **NO_REHEARSAL}, (1e-4, 4e-4)),
+    "SDFT alone": Way({**WHOLE, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3)),
     "SFT with LoRA": Way({**SFT, **NO_REHEARSAL, "adapter": LORA}, (1e-3, 3e-3)),
     "holdfast with LoRA": Way({**WHOLE, "adapter": LORA}, (1e-3, 3e-3), steps=STEPS),
 }

@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 GRADERS = {"companies": "contains", "routing": "contains", "tools": "tool_call_match"}
 """The example skills in the order they are taught, with what judges them."""
 
-RATE = 5e-4
+RATE = 1e-3
 TEACHING: dict[str, JSONValue] = {"optimizer": {"learning_rate": RATE, "beta2": 0.98}}
-STEPS = {"companies": 145, "routing": 65, "tools": 100}
+STEPS = {"companies": 145, "routing": 80, "tools": 90}
 """What is learned by heart takes longest: each company is a fact that no other helps with."""
 HOLDFAST: dict[str, JSONValue] = {
-    "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 18.0},
+    "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 16.0},
     "method": {"type": "sdft", "max_new_tokens": 48, "steps_per_generation": 8},
     "batch": {"examples": 16},
     "rehearsal": {
