@@ -64,7 +64,12 @@ def commands():
     from holdfast.cli.app import app
 
     program = vars(typer.main.get_command(app))["commands"]
-    return {name: {o for p in vars(c)["params"] for o in p.opts if o.startswith("-")} for name, c in program.items()}
+
+    def options(command):
+        own = {o for p in vars(command)["params"] for o in p.opts if o.startswith("-")}
+        return own.union(*(options(inner) for inner in vars(command).get("commands", {}).values()))
+
+    return {name: options(command) for name, command in program.items()}
 
 
 def test_every_command_in_the_docs_exists_with_its_options(texts, commands):

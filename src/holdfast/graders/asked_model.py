@@ -49,7 +49,7 @@ class SamplingParams(BaseModel):
     max_completions_tokens: int = Field(default=1024, ge=1)
 
 
-class AskedModel(Grader):
+class AskedModel(Grader, frozen=True):
     """A grader that asks a model behind any OpenAI-compatible address, or the model at hand.
 
     `model` is a name there, or `holdfast:current`. The key is read from the environment variable `api_key_env`.
@@ -88,7 +88,7 @@ class AskedModel(Grader):
         if self.model != OWN:
             return self
         copy = self.model_copy()
-        copy._ask = ask
+        copy._ask = ask  # pyright: ignore[reportAttributeAccessIssue] - pydantic lets private ones be set
         return copy
 
     def judge(self, completion: Completion, example: Example, view: View) -> Score:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast.types import Completion, Example, JSONValue, Score
 
 
-class ConfinedGrader(Grader):
+class ConfinedGrader(Grader, frozen=True):
     """A grader whose code runs in a worker that can reach nothing.
 
     `seconds` and `memory_mb` are those of one answer. `unenforced` names guarantees that may be missing where

@@ -29,7 +29,7 @@ MAX_LENGTH, MAX_DEPTH = 400, 40
 """Longer or more deeply nested expressions are not read; six numbers with their signs take a tenth of it."""
 
 
-class Countdown(Grader):
+class Countdown(Grader, frozen=True):
     """Right if the expression uses exactly the item's numbers and equals its target."""
 
     type: Literal["countdown"] = "countdown"

@@ -22,7 +22,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
 _FUNCTIONS: dict[str, Callable[..., float]] = {
     "min": min,
     "max": max,
-    "abs": abs,
+    "abs": math.fabs,
     "floor": math.floor,
     "ceil": math.ceil,
     "exp": math.exp,

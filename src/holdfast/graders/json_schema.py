@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from holdfast.types import Completion, Example, Score
 
 
-class JsonSchema(Grader):
+class JsonSchema(Grader, frozen=True):
     """Right if the answer's JSON is valid; `schema` is a schema, or a text that stands for the item's own."""
 
     needs: ClassVar[str] = "graders"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from holdfast.types import Score
 
 
-class LabelModel(AskedModel):
+class LabelModel(AskedModel, frozen=True):
     """Right if the class that a model gives an answer is one of `passing_labels`."""
 
     type: Literal["label_model"] = "label_model"

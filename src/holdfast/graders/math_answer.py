@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_TEXT = 4_000
 
 
-class MathAnswer(Grader):
+class MathAnswer(Grader, frozen=True):
     """Right if the answer is the same number, expression, set or interval as the reference."""
 
     needs: ClassVar[str] = "graders"

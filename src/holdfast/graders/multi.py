@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from holdfast.types import Completion, Example, JSONValue, Score
 
 
-class Multi(Grader):
+class Multi(Grader, frozen=True):
     """The value of `calculate_output` over the values of `graders`, which are named there."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -33,7 +33,8 @@ class Multi(Grader):
     def model_post_init(self, context: object, /) -> None:
         """Parses the formula, so that a wrong one is refused before anything is graded."""
         del context
-        self._formula = Formula(self.calculate_output, self.graders.keys())
+        formula = Formula(self.calculate_output, self.graders.keys())
+        self._formula = formula  # pyright: ignore[reportAttributeAccessIssue] - pydantic lets private ones be set
 
     def with_model(self, ask: Ask) -> Multi:
         """Returns the grader with the model at hand for each of its graders."""

@@ -6,7 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from holdfast.errors import ConfigError, GraderError
 from holdfast.graders.reference import ungradable
@@ -22,13 +22,12 @@ ALL_COLUMNS = "*"
 """Stands for every column, where code reads the item."""
 
 
-class Grader(BaseModel, ABC):
+class Grader(BaseModel, ABC, frozen=True, extra="forbid"):
     """A grader with settings. Texts may hold `{{ item.x }}` and `{{ sample.x }}`.
 
     `pass_threshold` is the least value that passes; a value itself stays as it is, as a reward.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     needs: ClassVar[str] = ""
     """The extra that must be installed for it; empty if none."""
 
@@ -93,7 +92,7 @@ class Grader(BaseModel, ABC):
         return self.type if len(found) == 1 else json.dumps(found, ensure_ascii=False, sort_keys=True)
 
 
-class Plain(Grader):
+class Plain(Grader, frozen=True):
     """A grader without settings: a function of the answer and its item."""
 
     _function: Callable[[Completion, Example], Score] = PrivateAttr()
@@ -102,7 +101,7 @@ class Plain(Grader):
     def of(cls, name: str, function: Callable[[Completion, Example], Score]) -> Plain:
         """Returns `function` as a grader."""
         made = cls(type=name)
-        made._function = function
+        made._function = function  # pyright: ignore[reportAttributeAccessIssue] - pydantic lets private ones be set
         return made
 
     def lacking(self, example: Example) -> str | None:

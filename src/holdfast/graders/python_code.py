@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_SOURCE = 256 * 1024
 
 
-class PythonCode(ConfinedGrader):
+class PythonCode(ConfinedGrader, frozen=True):
     """What `function` of `source` returns for an answer."""
 
     program: ClassVar[str] = "ask_grader"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SECONDS = 1.0
 
 
-class Regex(Grader):
+class Regex(Grader, frozen=True):
     """Right if `pattern` is found in `input` (or, with `full`, is all of it)."""
 
     type: Literal["regex"] = "regex"

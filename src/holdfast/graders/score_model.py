@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast.types import Score
 
 
-class ScoreModel(AskedModel):
+class ScoreModel(AskedModel, frozen=True):
     """A model's number for an answer, with its reasons."""
 
     type: Literal["score_model"] = "score_model"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _WORDS = {"eq": "is", "ne": "is not", "neq": "is not", "like": "contains", "ilike": "contains, in any case,"}
 
 
-class StringCheck(Grader):
+class StringCheck(Grader, frozen=True):
     """Right if `input` and `reference` stand in the relation that `operation` names."""
 
     type: Literal["string_check"] = "string_check"

@@ -29,7 +29,7 @@ MAX_TEXT = 20_000
 """Characters compared: the metrics are quadratic in them."""
 
 
-class TextSimilarity(Grader):
+class TextSimilarity(Grader, frozen=True):
     """The similarity of two texts, from 0 to 1."""
 
     needs: ClassVar[str] = "graders"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _FENCE = re.compile(r"^```[\w+-]*[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
-class UnitTests(ConfinedGrader):
+class UnitTests(ConfinedGrader, frozen=True):
     """The share of `tests` that the answer's code passes."""
 
     program: ClassVar[str] = "run_tests"
@@ -46,7 +46,7 @@ class UnitTests(ConfinedGrader):
         if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
             raise GraderError("the item's tests are neither a text nor a list of texts", kind="no_reference")
         code = code_in(completion.text)
-        return {"code": f"{view.text(self.prefix)}{code}", "tests": tests}
+        return {"code": f"{view.text(self.prefix)}{code}", "tests": list[JSONValue](tests)}
 
     def scored_outcome(self, outcome: Outcome, value: float) -> Score:
         """Judges the share that passed."""

@@ -129,4 +129,4 @@ def examine_reflection(
 
 def _measured(name: str, counted: Counted) -> Measured:
     interval = wilson(counted.passed, counted.total)
-    return Measured(name, counted.passed, counted.total, counted.share, interval.low, interval.high)
+    return Measured(name, counted.passed, counted.total, counted.share, interval.lower, interval.upper)

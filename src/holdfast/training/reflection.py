@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from holdfast.models.generate import Sampling
 from holdfast.models.render import render_prompt
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from holdfast.types import Completion, Example, Score
 
     Progress = Callable[[int, int], None]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +168,8 @@ def reflect_and_retry(
     return [[Tried(reflection, next(answers), next(scores)) for reflection in group] for group in groups]
 
 
-def shuffled(failures: Sequence[Failure], seed: int) -> list[Failure]:
-    """Returns the failures in an order of the seed's."""
-    order = list(failures)
+def shuffled(items: Sequence[T], seed: int) -> list[T]:
+    """Returns the items in an order of the seed's."""
+    order = list(items)
     random.Random(seed).shuffle(order)
     return order

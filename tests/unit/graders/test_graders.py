@@ -319,13 +319,13 @@ def test_the_reference_itself_is_always_right(text):
     assert grader("choice")(said(f"<answer>{text}</answer>"), item(label=f"<answer>{text}</answer>")).passed
 
 
-def test_a_grader_that_fails_makes_the_item_ungradable(monkeypatch):
-    from holdfast import graders
+def test_a_grader_that_fails_makes_the_item_ungradable():
+    from holdfast.graders.parametrised import Plain
 
     def broken(completion, example):
         return 1 / 0
 
-    score = graders._guarded(broken)(said("x"), item("x"))
+    score = Plain.of("broken", broken)(said("x"), item("x"))
     assert (score.error_type, score.explanation) == (
         "grader_failed",
         "broken failed: ZeroDivisionError: division by zero",

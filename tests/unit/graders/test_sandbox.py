@@ -232,7 +232,7 @@ def test_it_holds_for_an_ordinary_user_too(tmp_path):
         pytest.skip("no interpreter here that an ordinary user could start")
     shutil.copytree(Path(lock.__file__).parents[2], tmp_path / "holdfast")
     subprocess.run(["chmod", "-R", "a+rX", tmp_path], check=True)
-    for parent in tmp_path.parents[:2]:
+    for parent in tmp_path.parents[:3]:
         parent.chmod(0o755)
     code = """
 import sys, types

@@ -65,6 +65,7 @@ class Classify:
         self.labels = labels_of(examples, config.labels)
         self.balance = balance_of(examples, self.labels)
         self.stopped: str | None = None
+        self.measured: dict[str, float] = {}
         self.best: Quality | None = None
         self.train, self.validation = hold_back(examples, config.validation_share, seed)
         width = learner.head("candidate").weight.shape[1]

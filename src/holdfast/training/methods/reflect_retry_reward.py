@@ -130,7 +130,11 @@ class ReflectRetryReward:
         )
         advantage = _spread([value for policy in policies for value in policy.advantages], counts, logp)
         shares = _spread([value for policy in policies for value in policy.shares], counts, logp)
-        reference = torch.cat([policy.reference for policy in policies]).to(logp) if self.objective.beta else None
+        reference = (
+            torch.cat([cast("Tensor", policy.reference) for policy in policies]).to(logp)
+            if self.objective.beta
+            else None
+        )
         found = policy_loss(logp, old, advantage, lengths, self.objective, reference)
         value = (found.per_token * shares).sum()
         # The loss is a function of the log-probabilities; its gradient in them weighs the fused head's gradient.
