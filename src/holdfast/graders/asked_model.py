@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from holdfast.errors import ConfigError, GraderError
-from holdfast.graders.parametrised import Grader
+from holdfast.graders.library import library
+from holdfast.graders.parametrised import BatchGrader
 from holdfast.graders.reference import shown, ungradable
-from holdfast.graders.template import View
+from holdfast.graders.template import View, columns_in
 
 if TYPE_CHECKING:
     from typing import Self
@@ -49,7 +50,7 @@ class SamplingParams(BaseModel):
     max_completions_tokens: int = Field(default=1024, ge=1)
 
 
-class AskedModel(Grader, frozen=True):
+class AskedModel(BatchGrader, frozen=True):
     """A grader that asks a model behind any OpenAI-compatible address, or the model at hand.
 
     `model` is a name there, or `holdfast:current`. The key is read from the environment variable `api_key_env`.
@@ -79,8 +80,6 @@ class AskedModel(Grader, frozen=True):
 
     def columns(self) -> set[str]:
         """Returns the columns that the messages read."""
-        from holdfast.graders.template import columns_in
-
         return {column for turn in self.input for column in columns_in(turn.content)}
 
     def with_model(self, ask: Ask) -> Self:
@@ -90,11 +89,6 @@ class AskedModel(Grader, frozen=True):
         copy = self.model_copy()
         copy._ask = ask  # pyright: ignore[reportAttributeAccessIssue] - pydantic lets private ones be set
         return copy
-
-    def judge(self, completion: Completion, example: Example, view: View) -> Score:
-        """Judges one answer."""
-        del view
-        return self.many([(completion, example)])[0]
 
     def many(self, answers: Sequence[tuple[Completion, Example]]) -> list[Score]:
         """Judges all answers, several at a time."""
@@ -147,16 +141,11 @@ class AskedModel(Grader, frozen=True):
         return found.choices[0].message.content or ""
 
     def _client(self) -> Any:  # noqa: ANN401 - an extra's class
-        try:
-            from openai import OpenAI
-        except ImportError:
-            raise ConfigError(
-                "The grader needs openai, which is not installed: pip install 'holdfast[graders]'.", param="grader"
-            ) from None
+        openai = library("openai", "openai")
         key = os.environ.get(self.api_key_env)
         if key is None and self.base_url is None:
             raise ConfigError(
                 f"The grader asks {self.model}: set {self.api_key_env}, or give the base_url of a server of yours.",
                 param="grader.api_key_env",
             )
-        return OpenAI(api_key=key or "none", base_url=self.base_url, timeout=self.seconds, max_retries=4)
+        return openai.OpenAI(api_key=key or "none", base_url=self.base_url, timeout=self.seconds, max_retries=4)

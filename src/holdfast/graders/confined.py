@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from holdfast.errors import GraderError
-from holdfast.graders.parametrised import Grader
+from holdfast.graders.parametrised import BatchGrader
 from holdfast.graders.reference import ungradable
 from holdfast.graders.sandbox import Limits, run
 from holdfast.graders.template import View
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast.types import Completion, Example, JSONValue, Score
 
 
-class ConfinedGrader(Grader, frozen=True):
+class ConfinedGrader(BatchGrader, frozen=True):
     """A grader whose code runs in a worker that can reach nothing.
 
     `seconds` and `memory_mb` are those of one answer. `unenforced` names guarantees that may be missing where
@@ -46,11 +46,6 @@ class ConfinedGrader(Grader, frozen=True):
     @abstractmethod
     def scored_outcome(self, outcome: Outcome, value: float) -> Score:
         """Judges what the program returned for one answer."""
-
-    def judge(self, completion: Completion, example: Example, view: View) -> Score:
-        """Judges one answer, in a worker of its own."""
-        del view
-        return self.many([(completion, example)])[0]
 
     def many(self, answers: Sequence[tuple[Completion, Example]]) -> list[Score]:
         """Judges all answers in one worker.

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from holdfast.errors import ConfigError, GraderError
+from holdfast.errors import GraderError
+from holdfast.graders.library import library
 from holdfast.graders.parametrised import Grader
 from holdfast.graders.reference import judged, shown
 from holdfast.graders.template import json_in
@@ -27,24 +28,19 @@ class JsonSchema(Grader, frozen=True):
 
     def judge(self, completion: Completion, example: Example, view: View) -> Score:
         """Judges one answer."""
-        try:
-            from jsonschema import SchemaError, ValidationError, validators
-        except ImportError:
-            raise ConfigError(
-                "The grader needs jsonschema, which is not installed: pip install 'holdfast[graders]'.", param="grader"
-            ) from None
+        jsonschema = library("jsonschema", "jsonschema")
         schema = view.value(self.json_schema) if isinstance(self.json_schema, str) else self.json_schema
         if not isinstance(schema, dict):
             raise GraderError("the item's schema is no JSON object", kind="no_reference")
         found = json_in(view.text(self.input))
         if found is None:
             return judged(right=False, explanation=f"no JSON in {shown(view.text(self.input))}")
-        kind = validators.validator_for(schema)
+        kind = jsonschema.validators.validator_for(schema)
         try:
             kind.check_schema(schema)
             kind(schema).validate(found)
-        except SchemaError as error:
+        except jsonschema.SchemaError as error:
             raise GraderError(f"the schema is not valid: {error.message[:200]}", kind="no_reference") from None
-        except ValidationError as error:
+        except jsonschema.ValidationError as error:
             return judged(right=False, explanation=f"at {error.json_path}: {error.message[:200]}")
         return judged(right=True, explanation="valid")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from holdfast.errors import ConfigError, GraderError
+from holdfast.errors import GraderError
+from holdfast.graders.library import library
 from holdfast.graders.parametrised import Grader
 from holdfast.graders.reference import judged, shown
 
@@ -30,12 +31,8 @@ class MathAnswer(Grader, frozen=True):
 
     def judge(self, completion: Completion, example: Example, view: View) -> Score:
         """Judges one answer."""
-        try:
-            from math_verify import parse, verify
-        except ImportError:
-            raise ConfigError(
-                "The grader needs math-verify, which is not installed: pip install 'holdfast[graders]'.", param="grader"
-            ) from None
+        math_verify = library("math_verify", "math-verify")
+        parse, verify = math_verify.parse, math_verify.verify
         reference, said = view.text(self.reference), view.text(self.input)[-MAX_TEXT:]
         gold = parse(reference) or parse(f"${reference}$")
         if all(isinstance(reading, str) for reading in gold):

@@ -8,18 +8,17 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from holdfast.errors import GraderError
 from holdfast.graders.formula import Formula
-from holdfast.graders.parametrised import Grader
+from holdfast.graders.parametrised import BatchGrader, Grader
 from holdfast.graders.reference import shown, ungradable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.graders.asked_model import Ask
-    from holdfast.graders.template import View
     from holdfast.types import Completion, Example, JSONValue, Score
 
 
-class Multi(Grader, frozen=True):
+class Multi(BatchGrader, frozen=True):
     """The value of `calculate_output` over the values of `graders`, which are named there."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -52,11 +51,6 @@ class Multi(Grader, frozen=True):
     def as_json(self) -> dict[str, JSONValue]:
         """Returns the grader as JSON, each of its graders too."""
         return {**super().as_json(), "graders": {name: part.as_json() for name, part in self.graders.items()}}
-
-    def judge(self, completion: Completion, example: Example, view: View) -> Score:
-        """Judges one answer."""
-        del view
-        return self.many([(completion, example)])[0]
 
     def many(self, answers: Sequence[tuple[Completion, Example]]) -> list[Score]:
         """Judges all answers, each grader once for all of them."""

@@ -92,6 +92,19 @@ class Grader(BaseModel, ABC, frozen=True, extra="forbid"):
         return self.type if len(found) == 1 else json.dumps(found, ensure_ascii=False, sort_keys=True)
 
 
+class BatchGrader(Grader, frozen=True):
+    """A grader for which a call costs something: it judges many answers in one, and a single one as a batch of one."""
+
+    @abstractmethod
+    def many(self, answers: Sequence[tuple[Completion, Example]]) -> list[Score]:
+        """Judges several answers in one."""
+
+    def judge(self, completion: Completion, example: Example, view: View) -> Score:
+        """Judges one answer."""
+        del view
+        return self.many([(completion, example)])[0]
+
+
 class Plain(Grader, frozen=True):
     """A grader without settings: a function of the answer and its item."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from holdfast.errors import GraderError
@@ -59,8 +60,16 @@ class View:
 
     def _root(self, name: str, *, text_only: bool) -> JSONValue:
         if name == "item":
-            return item_of(self._example)
-        return {"output_text": self._completion.text} if text_only else sample_of(self._completion)
+            return self._item
+        return {"output_text": self._completion.text} if text_only else self._sample
+
+    @cached_property
+    def _item(self) -> dict[str, JSONValue]:
+        return item_of(self._example)
+
+    @cached_property
+    def _sample(self) -> dict[str, JSONValue]:
+        return sample_of(self._completion)
 
 
 def columns_in(template: str) -> set[str]:

@@ -9,12 +9,11 @@ rouge-score's F1 with stemming. `cosine` needs an embedding model, and is not of
 from __future__ import annotations
 
 import re
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from holdfast.errors import ConfigError
+from holdfast.graders.library import library
 from holdfast.graders.parametrised import Grader
 from holdfast.graders.reference import shown
 
@@ -52,23 +51,23 @@ class TextSimilarity(Grader, frozen=True):
 def metric(name: str) -> Callable[[str, str], float]:
     """Returns the function (answer, reference) -> similarity in [0, 1] that `name` stands for."""
     if name == "fuzzy_match":
-        ratio = _library("rapidfuzz.fuzz").WRatio
+        ratio = library("rapidfuzz.fuzz", "rapidfuzz").WRatio
         return lambda found, reference: ratio(found, reference) / 100
     if name.startswith("rouge"):
         kind = name.replace("_l", "L").replace("_", "")
-        scorer = _library("rouge_score.rouge_scorer").RougeScorer([kind], use_stemmer=True)
+        scorer = library("rouge_score.rouge_scorer", "rouge-score").RougeScorer([kind], use_stemmer=True)
         return lambda found, reference: scorer.score(reference, found)[kind].fmeasure
     if name == "bleu":
         return _bleu
     if name == "gleu":
-        gleu = _library("nltk.translate.gleu_score").sentence_gleu
+        gleu = library("nltk.translate.gleu_score", "nltk").sentence_gleu
         return lambda found, reference: gleu([_words(reference)], _words(found))
-    meteor = _library("nltk.translate.meteor_score").single_meteor_score
+    meteor = library("nltk.translate.meteor_score", "nltk").single_meteor_score
     return lambda found, reference: meteor(_words(reference), _words(found), wordnet=_NoSynonyms())
 
 
 def _bleu(found: str, reference: str) -> float:
-    bleu = _library("nltk.translate.bleu_score")
+    bleu = library("nltk.translate.bleu_score", "nltk")
     answer, wanted = _words(found), _words(reference)
     longest = min(4, len(answer), len(wanted))
     if longest == 0:
@@ -88,13 +87,3 @@ class _NoSynonyms:
 
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
-
-
-def _library(name: str) -> Any:  # noqa: ANN401 - modules of three libraries
-    try:
-        return import_module(name)
-    except ImportError:
-        package = name.partition(".")[0].replace("_", "-")
-        raise ConfigError(
-            f"The grader needs {package}, which is not installed: pip install 'holdfast[graders]'.", param="grader"
-        ) from None

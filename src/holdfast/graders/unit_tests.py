@@ -46,7 +46,7 @@ class UnitTests(ConfinedGrader, frozen=True):
         if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
             raise GraderError("the item's tests are neither a text nor a list of texts", kind="no_reference")
         code = code_in(completion.text)
-        return {"code": f"{view.text(self.prefix)}{code}", "tests": list[JSONValue](tests)}
+        return {"code": f"{view.text(self.prefix)}{code}", "tests": list(tests)}
 
     def scored_outcome(self, outcome: Outcome, value: float) -> Score:
         """Judges the share that passed."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from holdfast.data.read import read
 from holdfast.errors import HoldfastError
 from holdfast.graders import grader
 from holdfast.training.config import ReflectConfig, SdftConfig
 from holdfast.types import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from transformers import PreTrainedTokenizerBase
 
+    from holdfast.data.read import ReadResult
     from holdfast.models.load import Loaded
     from holdfast.training.config import Recipe
     from holdfast.types import Example
@@ -47,10 +49,11 @@ def longest_example(reader: Reader, recipe: Recipe) -> int:
     return min(recipe.batch.max_tokens or reader.context, reader.context)
 
 
-def grader_columns(recipe: Recipe) -> set[str]:
-    """Returns the columns of a row that the recipe's grader reads besides what an example holds."""
+def read_rows(source: str, recipe: Recipe, columns: Mapping[str, str] | None) -> ReadResult:
+    """Returns what `source` holds for this recipe: with its grader's columns, and answers where it needs them."""
     name = recipe.evaluation.grader
-    return set() if name == "auto" else grader(name).columns()
+    keep = set[str]() if name == "auto" else grader(name).columns()
+    return read(source, seed=recipe.seed, columns=columns, need_demonstration=name == "auto", keep=keep)
 
 
 def train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:

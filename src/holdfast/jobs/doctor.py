@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.data.prepare import prepare
-from holdfast.data.read import read
 from holdfast.errors import ConfigError, NothingToLearnError
 from holdfast.evaluation.metrics import wilson
 from holdfast.graders import grader, title
-from holdfast.jobs.admission import Reader, grader_columns, train_problem
+from holdfast.jobs.admission import Reader, read_rows, train_problem
 from holdfast.jobs.grading import choose_grader
 from holdfast.jobs.model import learner_of
 from holdfast.jobs.progress import counting
@@ -95,8 +94,7 @@ def examine_reflection(
 
     if not isinstance(recipe.method, ReflectConfig):
         raise ConfigError(f"The recipe's method is {recipe.method.type}; the doctor looks at reflect.", param="method")
-    auto = recipe.evaluation.grader == "auto"
-    found = read(source, seed=recipe.seed, columns=columns, need_demonstration=auto, keep=grader_columns(recipe))
+    found = read_rows(source, recipe, columns)
     for note in found.notes:
         progress.say(note)
     if workspace is None:

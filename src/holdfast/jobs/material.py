@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from holdfast.data.folder import load_prepared, write_prepared, write_rejected
 from holdfast.data.prepare import content_hash, prepare, split, to_json, without_overlap
-from holdfast.data.read import read
 from holdfast.data.report import data_report
 from holdfast.errors import DataError, NothingToLearnError
-from holdfast.jobs.admission import grader_columns
+from holdfast.jobs.admission import read_rows
 from holdfast.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -66,11 +65,9 @@ def read_all(
 
     `columns` maps Holdfast's column names to those of both files.
     """
-    auto = recipe.evaluation.grader == "auto"
-    keep = grader_columns(recipe)
 
     def take(place: str) -> ReadResult:
-        found = read(place, seed=recipe.seed, columns=columns, need_demonstration=auto, keep=keep)
+        found = read_rows(place, recipe, columns)
         for note in found.notes:
             progress.say(note)
         return found

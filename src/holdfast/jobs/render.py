@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.data.prepare import prepare
-from holdfast.data.read import read
 from holdfast.errors import HoldfastError
-from holdfast.jobs.admission import grader_columns, open_reader, train_problem
+from holdfast.jobs.admission import open_reader, read_rows, train_problem
 from holdfast.training.config import SdftConfig
 
 if TYPE_CHECKING:
@@ -80,8 +79,7 @@ def render(
     Rows are rejected here for the reasons for which `learn` rejects them with this recipe. `columns` maps
     Holdfast's column names to those of the source.
     """
-    auto = recipe.evaluation.grader == "auto"
-    found = read(source, seed=recipe.seed, columns=columns, need_demonstration=auto, keep=grader_columns(recipe))
+    found = read_rows(source, recipe, columns)
     reader = open_reader(recipe.base, chat_template=chat_template)
     with progress.bar("checking examples", len(found.examples), unit="examples") as bar:
         done = prepare(

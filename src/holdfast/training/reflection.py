@@ -70,9 +70,12 @@ class Conversation:
 
     def retry(self, example: Example, attempt: str, reflection: str) -> tuple[Message, ...]:
         """Returns the turns that a retry answers; of a reflection, what stands after its thinking."""
-        again = self.config.retry_template.replace("{task}", example.prompt[-1].content)
-        said = visible(reflection)
-        return (*self.reflect(example, attempt), Message("assistant", said), Message("user", again))
+        said = Message("assistant", visible(reflection))
+        return (*self.reflect(example, attempt), said, self.again(example))
+
+    def again(self, example: Example) -> Message:
+        """Returns the user turn that asks for a retry."""
+        return Message("user", self.config.retry_template.replace("{task}", example.prompt[-1].content))
 
     def ids(self, turns: Sequence[Message], example: Example) -> list[int]:
         """Returns the tokens of turns, up to where the assistant speaks."""

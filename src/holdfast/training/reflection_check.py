@@ -147,11 +147,9 @@ def _controls(
     config = talk.config
     donors = [group[0].reflection.text for group in [*groups[1:], *groups[:1]]]
     golds = [reference_text(example) for example, _ in tasks]
-    again = [config.retry_template.replace("{task}", example.prompt[-1].content) for example, _ in tasks]
     asked = {
         "bare": [
-            (*talk.task(example), Message("assistant", attempt), Message("user", words))
-            for (example, attempt), words in zip(tasks, again, strict=True)
+            (*talk.task(example), Message("assistant", attempt), talk.again(example)) for example, attempt in tasks
         ],
         "blind": [talk.task(example) for example, _ in tasks],
         "generic": [talk.retry(example, attempt, GENERIC) for example, attempt in tasks],

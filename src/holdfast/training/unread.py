@@ -7,28 +7,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+_TEACHER = (
+    "guards.teacher_check",
+    "guards.teacher_check_examples",
+    "guards.window",
+    "guards.min_end_rate",
+    "guards.max_repetition",
+    "guards.max_length_ratio",
+    "guards.min_kl",
+)
+"""What watches a teacher and the rollouts that it is asked about."""
+_REFLECTION = ("guards.reflection_check", "guards.reflection_check_tasks")
+"""What looks at reflections before a run."""
+
 UNREAD: dict[str, tuple[str, ...]] = {
-    "sdft": ("guards.reflection_check", "guards.reflection_check_tasks"),
-    "sft": (
-        "guards.reflection_check",
-        "guards.reflection_check_tasks",
-        "guards.teacher_check",
-        "guards.teacher_check_examples",
-        "guards.window",
-        "guards.min_end_rate",
-        "guards.max_repetition",
-        "guards.max_length_ratio",
-        "guards.min_kl",
-    ),
-    "reflect": (
-        "guards.teacher_check",
-        "guards.teacher_check_examples",
-        "guards.window",
-        "guards.min_end_rate",
-        "guards.max_repetition",
-        "guards.max_length_ratio",
-        "guards.min_kl",
-    ),
+    "sdft": _REFLECTION,
+    "sft": (*_TEACHER, *_REFLECTION),
+    "reflect": _TEACHER,
     "classify": (
         "rehearsal",
         "guards",

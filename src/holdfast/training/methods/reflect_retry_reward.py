@@ -100,7 +100,7 @@ class ReflectRetryReward:
         if self._round is None or self._round[0] != seed:
             self._mine_if_due(learner, seed)
             self._rounds += 1
-            self._round = (seed, self._groups(learner, examples, seed))
+            self._round = (seed, self._groups(examples, seed))
         rows = self._round[1]
         size = -(-len(rows) // self.steps_per_generation)
         return self._with_shares(rows[part * size : (part + 1) * size])
@@ -198,9 +198,8 @@ class ReflectRetryReward:
         elif first:
             raise NothingToLearnError(_nothing_failed(self.config, len(tasks)))
 
-    def _groups(self, learner: Learner, examples: Sequence[Example], seed: int) -> list[Row]:
+    def _groups(self, examples: Sequence[Example], seed: int) -> list[Row]:
         """Returns as many groups as there are examples, those with a signal first."""
-        del learner
         wanted = len(examples)
         queue = self._candidates(examples, seed)
         rows, spare = list[Row](), list[Row]()
@@ -253,7 +252,9 @@ class ReflectRetryReward:
         prompt = self._talk.ids(self._talk.reflect(example, attempt), example)
         said = [list(one.reflection.token_ids) for one in group]
         starts = [len(prompt) + sum(map(len, said[:place])) for place in range(len(said))]
-        advantages = group_advantages([one.reward for one in group], "none" if self._loss == "dr_grpo" else "group")
+        advantages = group_advantages(
+            [one.reward for one in group], "none" if self.config.chosen_loss == "dr_grpo" else "group"
+        )
         policy = PolicyTargets(
             lengths=[len(ids) for ids in said],
             advantages=advantages,
@@ -277,7 +278,7 @@ class ReflectRetryReward:
         """Returns the rows of one step with the share of each token in its loss, normalised over the whole step."""
         policies = [cast("PolicyTargets", row.policy) for row in rows]
         lengths = [length for policy in policies for length in policy.lengths]
-        kind = cast("Literal['sequence', 'token', 'budget']", _SHARES[self._loss])
+        kind = cast("Literal['sequence', 'token', 'budget']", _SHARES[self.config.chosen_loss])
         shares = iter(token_shares(lengths, kind, self.config.max_reflection_tokens))
         total = max(1, sum(lengths))
         return [
@@ -288,10 +289,6 @@ class ReflectRetryReward:
             )
             for row, policy in zip(rows, policies, strict=True)
         ]
-
-    @property
-    def _loss(self) -> str:
-        return self.config.chosen_loss
 
     def _measure(self, tried: Sequence[Sequence[Tried]], num_signal: int) -> None:
         """Keeps what is told about a round, and stops a run whose reflections have become one text."""
