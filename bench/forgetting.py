@@ -1,8 +1,10 @@
 """Three skills in a row, every way of teaching them, and what each way forgot.
 
-    python bench/forgetting.py --out results.jsonl            # sweep, then 3 seeds of each arm; resumable
-    python bench/forgetting.py --out results.jsonl --table    # print the tables of what is there
+    python bench/forgetting.py            # sweep, then 3 seeds of each arm; goes on where it was stopped
+    python bench/forgetting.py --table    # print the tables of what is there
 
+The runs are rows of `bench/forgetting.jsonl`, the ones behind docs/forgetting.md; `--out` names another file. A row
+counts for the settings and the base it was made with: after a change of either, the arm is run anew.
 Every arm gets the same skills in the same order and its own learning-rate sweep (on a seed of its own, chosen by the
 mean of what the new skills and what the base's abilities reach at the end); arms that imitate get fewer steps,
 because more only make them forget more. The abilities are measured before and after; none of them is registered or
@@ -12,6 +14,7 @@ stored, in any arm.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import statistics
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,6 +27,7 @@ from holdfast.jobs.comparison import Arm, Lesson, Measured, measure_base, read_l
 from holdfast.jobs.demo import GRADERS, HOLDFAST, RATE, TEACHING, examples_folder
 from holdfast.jobs.progress import Silent
 from holdfast.models.learner import Learner
+from holdfast.models.load import TINY_FOLDER
 from holdfast.models.load import load as load_model
 
 SWEEP_SEED, SWEEP_ITEMS = 1000, 100
@@ -46,7 +50,7 @@ class Way:
 
 REHEARSAL = {**HOLDFAST["rehearsal"], "num_reminders": 2500}
 """More than the demo takes, for it should be quick; what is rehearsed often is held better than its like."""
-STEPS = {"companies": 260, "routing": 120, "tools": 150}
+STEPS = {"companies": 200, "routing": 110, "tools": 120}
 WHOLE = {**HOLDFAST, "optimizer": {**HOLDFAST["optimizer"], "l2_sp": 24.0}, "rehearsal": REHEARSAL}
 """Held more tightly than the demo, and taught in more steps for it."""
 
@@ -86,6 +90,7 @@ def run_one(name: str, rate: float, seed: int, items: int, before: dict[str, Mea
     )
     return {
         "arm": name,
+        "made_with": made_with(name),
         "rate": rate,
         "seed": seed,
         "items": items,
@@ -94,6 +99,16 @@ def run_one(name: str, rate: float, seed: int, items: int, before: dict[str, Mea
         "teacher": {k: v.value for k, v in course.teacher.items()},
         "seconds": course.seconds,
     }
+
+
+@cache
+def made_with(name: str) -> str:
+    """Returns a short hash of what an arm's rows depend on besides rate and seed: settings, examples, base."""
+    way = ARMS[name]
+    weights = (TINY_FOLDER / "model.safetensors").read_bytes()
+    examples = [path.read_bytes() for path in sorted(examples_folder().glob("*.jsonl"))]
+    settings = json.dumps([way.settings, way.replay, way.steps], sort_keys=True).encode()
+    return hashlib.sha256(b"\0".join([settings, weights, *examples])).hexdigest()[:12]
 
 
 def read_lessons() -> list[Lesson]:
@@ -114,7 +129,9 @@ def merit(row: dict) -> float:
 
 
 def load(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """Returns the rows that were made with the arms as they are now."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [row for row in rows if row["arm"] in ARMS and row.get("made_with") == made_with(row["arm"])]
 
 
 def best_rate(rows: list[dict], name: str) -> float:
@@ -178,7 +195,7 @@ def tables(rows: list[dict]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("forgetting.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--items", type=int, default=600, help="held-out items of each ability")
     parser.add_argument("--workers", type=int, default=2)
