@@ -106,6 +106,25 @@ def test_render_marks_the_trained_part_and_names_bad_rows(home, tmp_path):
     assert "⟦hello<|end|>⟧" in holdfast("render", path, "--model", model).stdout
 
 
+def test_render_shows_the_turns_of_reflect(home, tmp_path):
+    path = tmp_path / "tasks.jsonl"
+    model = as_json("versions", "-w", home[1][1].parent)[0]["base"]
+    path.write_text('{"prompt": "make 8", "nums": [3, 5], "target": 8}\n{"prompt": "make 9", "nums": [4, 5]}\n')
+    words = ("--method", "reflect", "--grader", "countdown", "--set", "method.templates.reflect=why?")
+    cuts = [f"method.max_tokens.{turn}=4" for turn in ("attempt", "reflection", "retry")]
+    found = as_json("render", path, "--model", model, *words, *(word for cut in cuts for word in ("--set", cut)))
+    before, reflection, after = found["examples"][0]["pieces"]
+    assert (before["trained"], reflection["trained"], after["trained"]) == (False, True, False)
+    assert "make 8" in before["text"]
+    assert "<the failed attempt>" in before["text"]
+    assert "why?" in before["text"]
+    assert reflection["text"] == "<the reflection>"
+    assert "Now try the task again: make 8" in after["text"]
+    assert after["text"].endswith("<the retry>")
+    assert [row["line"] for row in found["rejected"]] == [2]
+    assert "target" in found["rejected"][0]["reason"]
+
+
 def test_render_rejects_what_learn_rejects_and_shows_what_the_teacher_reads(home, tmp_path):
     path = tmp_path / "rows.jsonl"
     rows = [

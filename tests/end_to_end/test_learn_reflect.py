@@ -22,11 +22,11 @@ REFLECT = (
     "rehearsal.max_prompt_tokens=16",
     "method.type=reflect",
     "method.group_size=4",
-    "method.max_attempt_tokens=6",
-    "method.max_reflection_tokens=6",
-    "method.max_retry_tokens=6",
-    "method.reflect_template=why?",
-    "method.retry_template=again",
+    "method.max_tokens.attempt=6",
+    "method.max_tokens.reflection=6",
+    "method.max_tokens.retry=6",
+    "method.templates.reflect=why?",
+    "method.templates.retry=again",
     "guards.reflection_check=off",
     "gate.remedy_budget=0",
 )
@@ -154,3 +154,35 @@ def test_the_doctor_measures_every_control(workspace, tasks, grader_file):
     assert found.to_json()["shares"]["recovery"]["total"] == recovery.total
     for row in found.rows:
         assert row.low <= row.share <= row.high
+
+
+def test_a_run_reports_tries_recovery_and_controls_before_and_after(workspace, tasks, grader_file):
+    settings = [*REFLECT, f"evaluation.grader={grader_file}"]
+    result = teach(workspace, tasks("tasks.jsonl", 60), settings, test_source=tasks("test.jsonl", 40, start=500))
+    found = result.to_json()["reflection"]
+    for when in ("before", "after"):
+        shares = found[when]["shares"]
+        assert {"first try", "second try", "recovery", "control: bare", "control: blind"} <= set(shares)
+        first, second, recovery = (shares[name] for name in ("first try", "second try", "recovery"))
+        assert first["total"] == second["total"] == 40
+        assert second["passed"] == first["passed"] + recovery["passed"]
+        assert recovery["total"] == 40 - first["passed"]
+        assert sum(found[when]["mistakes_at_first"].values()) == recovery["total"]
+    before = {row.item_id: row.passed for row in workspace.scores(result.parent.id, "letters")}
+    assert len(before) == 40
+    page = result.report_path.read_text()
+    assert "Reflections before and after" in page
+    shown = found["after"]["shares"]["recovery"]
+    assert f"{100 * shown['passed'] / shown['total']:.1f} % (" in page
+    assert "obedience" not in workspace.steps(result.run_id)[0].metrics  # there are no answers to give away
+
+
+def test_other_methods_have_no_reflections(workspace, tasks, tmp_path):
+    source = tmp_path / "plain.jsonl"
+    rows = [{"messages": [{"role": "user", "content": f"word {n}"}, {"role": "assistant", "content": "a"}]}
+            for n in range(40)]  # fmt: skip
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plain = [word for word in REFLECT if not word.startswith(("method", "guards"))]
+    result = teach(workspace, str(source), [*plain, "method.type=sft", "evaluation.test_share=0.3"])
+    assert result.to_json()["reflection"] is None
+    assert "Reflections before and after" not in result.report_path.read_text()

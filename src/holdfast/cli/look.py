@@ -11,6 +11,7 @@ from holdfast.cli.options import (
     ColumnOption,
     ConfigOption,
     DataArgument,
+    GraderOption,
     JsonOption,
     MethodOption,
     ModelOption,
@@ -27,6 +28,7 @@ def render(
     *,
     method: MethodOption = None,
     model: ModelOption = None,
+    grader: GraderOption = None,
     chat_template: TemplateOption = None,
     column: ColumnOption = None,
     num: Annotated[int, typer.Option("--num", "-n", min=1, help="Examples to show.")] = 2,
@@ -41,7 +43,8 @@ def render(
     """Show examples as the model will read them, with the part it is trained on marked.
 
     Also checks every line of the file, and names those that `learn` would reject, with the reason. With
-    --method sdft it also shows what the teacher reads. It needs no workspace.
+    --method sdft it also shows what the teacher reads, with --method reflect the turns of attempt, reflection and
+    retry. It needs no workspace.
 
     Example: holdfast render refunds.jsonl --num 1
     """
@@ -49,7 +52,7 @@ def render(
     from holdfast.jobs.render import render as render_data
     from holdfast.jobs.workspace import reading_here
 
-    words = overrides_of(overrides, method=method, base=model, batch__max_tokens=max_tokens)
+    words = overrides_of(overrides, method=method, base=model, evaluation__grader=grader, batch__max_tokens=max_tokens)
     recipe, template = reading_here(workspace, config, words, chat_template)
     found = render_data(
         data, recipe=recipe, num=num, columns=columns_of(column), chat_template=template, progress=reporter()

@@ -25,6 +25,15 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a table: what, before and after."""
+
+    label: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class MatrixPicture:
     """One accuracy matrix to draw; `marked` is the version that the report is about."""
 
@@ -69,6 +78,7 @@ class ReportData:
     verdict: Verdict | None = None
     matrices: Sequence[MatrixPicture] = ()
     curves: Sequence[Curve] = ()
+    reflections: Sequence[Change] = ()
     samples: Sequence[Sample] = ()
     warnings: Sequence[str] = ()
     remedies: Sequence[str] = ()

@@ -112,10 +112,10 @@ def _task_problem(reader: Reader, example: Example, recipe: Recipe, config: Refl
         return lacking
     # Attempt and reflection may be as long as allowed; the templates' own words are short beside that.
     turns = sum(len(render_prompt(reader.tokenizer, (Message("user", text),))) for text in (
-        config.reflect_template, config.retry_template.replace("{task}", example.prompt[-1].content),
+        config.templates.reflect, config.templates.retry.replace("{task}", example.prompt[-1].content),
     ))  # fmt: skip
     num_tokens = len(render_prompt(reader.tokenizer, example.prompt, example.tools))
-    written = config.max_attempt_tokens + config.max_reflection_tokens + config.max_retry_tokens
+    written = config.max_tokens.attempt + config.max_tokens.reflection + config.max_tokens.retry
     most = longest_example(reader, recipe)
     if num_tokens + turns + written <= most:
         return None

@@ -47,9 +47,9 @@ class Conversation:
         from holdfast.training.reflection import visible
 
         *before, asked, _ = self.turns
-        turns = [*self.turns, Message("user", self.reflect.reflect_template)]
-        reflection = self._answer(turns, replace(self.sampling, max_new_tokens=self.reflect.max_reflection_tokens))
-        again = self.reflect.retry_template.replace("{task}", asked.content)
+        turns = [*self.turns, Message("user", self.reflect.templates.reflect)]
+        reflection = self._answer(turns, replace(self.sampling, max_new_tokens=self.reflect.max_tokens.reflection))
+        again = self.reflect.templates.retry.replace("{task}", asked.content)
         turns += [Message("assistant", visible(reflection.text)), Message("user", again)]
         answer = self._answer(turns, self.sampling)
         self.turns = [*before, asked, Message("assistant", answer.text)]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from holdfast.data.prepare import prepare
 from holdfast.errors import ConfigError, NothingToLearnError
-from holdfast.evaluation.metrics import wilson
 from holdfast.graders import grader, title
 from holdfast.jobs.admission import Reader, read_rows, train_problem
 from holdfast.jobs.grading import choose_grader
 from holdfast.jobs.model import learner_of
 from holdfast.jobs.progress import counting
+from holdfast.jobs.reflection_figures import Share, figures, shares
 from holdfast.seeds import derive_seed
 from holdfast.training.config import ReflectConfig
 
@@ -23,20 +23,8 @@ if TYPE_CHECKING:
     from holdfast.jobs.progress import Reporter
     from holdfast.store.workspace import Workspace
     from holdfast.training.config import Recipe
-    from holdfast.training.reflection_check import Counted, ReflectionReport
+    from holdfast.training.reflection_check import ReflectionReport
     from holdfast.types import JSONValue
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A share with its 95 % interval (Wilson)."""
-
-    name: str
-    passed: int
-    total: int
-    share: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +33,17 @@ class Diagnosis:
 
     model: str
     grader: str
-    rows: list[Measured]
+    rows: list[Share]
     report: ReflectionReport
     words: list[str]
     doubts: list[str]
 
     def to_json(self) -> dict[str, JSONValue]:
         """Returns the whole as JSON."""
-        shares = {
-            row.name: {"passed": row.passed, "total": row.total, "low": row.low, "high": row.high} for row in self.rows
-        }
-        report = self.report
         return {
             "model": self.model,
             "grader": self.grader,
-            "shares": {name: dict(found) for name, found in shares.items()},
-            "gain_over_best_control": report.gain,
-            "unique_reflections": report.unique,
-            "reflection_tokens": report.length,
-            "reflections_ended": report.ended,
-            "reflections_with_the_answer": report.leaks,
-            "not_graded": report.not_graded,
-            "mistakes_at_first": dict(report.reasons),
-            "mistakes_after": dict(report.reasons_after),
+            **figures(self.report),
             "words": list(self.words),
             "doubts": list(self.doubts),
         }
@@ -118,13 +94,4 @@ def examine_reflection(
             learner, order, grader(name), recipe.method, which="candidate", seed=recipe.seed,
             attempt_temperature=recipe.method.temperature, progress=counting(bar, stop.check),
         )  # fmt: skip
-    counted = {"first try": report.first, "second try": report.second, "recovery": report.recovery}
-    counted |= {f"control: {key}": value for key, value in report.controls.items()}
-    counted |= {"groups that teach": report.informative}
-    rows = [_measured(key, value) for key, value in counted.items() if value.total]
-    return Diagnosis(model, title(name), rows, report, words(report), doubts(report))
-
-
-def _measured(name: str, counted: Counted) -> Measured:
-    interval = wilson(counted.passed, counted.total)
-    return Measured(name, counted.passed, counted.total, counted.share, interval.lower, interval.upper)
+    return Diagnosis(model, title(name), shares(report), report, words(report), doubts(report))

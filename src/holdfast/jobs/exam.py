@@ -25,8 +25,12 @@ class Exam:
         """Returns everything that an answer and its score depend on, in one spelling."""
         how: dict[str, JSONValue] = {"grader": grader, "max_new_tokens": self.evaluation.max_new_tokens}
         if self.retries:
-            named = ("task_template", "reflect_template", "retry_template", "max_reflection_tokens", "max_retry_tokens")
-            how |= {"retries": self.retries, **{name: getattr(self.reflect, name) for name in named}}
+            told: dict[str, JSONValue] = {
+                "templates": self.reflect.templates.model_dump(),
+                "max_reflection_tokens": self.reflect.max_tokens.reflection,
+                "max_retry_tokens": self.reflect.max_tokens.retry,
+            }
+            how |= {"retries": self.retries, **told}
         return json.dumps(how)
 
 

@@ -47,6 +47,7 @@ def finish(
         "attempts": cast("JSONValue", list(tried)),
         "words": cast("JSONValue", words),
         "data": _data(prepared, report),
+        "reflection": job.folder.read("reflection"),
     }
     job.folder.write("outcome", outcome)
     write(job, skill, version, verdict, tried, words, report)
@@ -92,6 +93,7 @@ def recorded(workspace: Workspace, run: RunRecord, *, already: bool = True) -> L
         matrix=skill_matrix(workspace),
         report_path=report_path(folder),
         data=cast("dict[str, JSONValue]", outcome["data"]),
+        reflection=cast("dict[str, JSONValue] | None", outcome.get("reflection")),
         already=already,
     )
 

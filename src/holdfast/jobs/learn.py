@@ -22,11 +22,12 @@ from holdfast.jobs.judge import judge, slips
 from holdfast.jobs.material import judge_test_size, read_all, require_rows
 from holdfast.jobs.model import open_base
 from holdfast.jobs.order import Order, decided_run, open_job
+from holdfast.jobs.reflection_exam import examine_reflections
 from holdfast.jobs.remedies import Attempt, attempts, worth_a_remedy
 from holdfast.jobs.reminders import reminders_for
 from holdfast.jobs.settle import settle
 from holdfast.jobs.start import made_from, open_learner, prepared, register, use_threads
-from holdfast.training.config import ClassifyConfig, EvaluationConfig
+from holdfast.training.config import ClassifyConfig, EvaluationConfig, ReflectConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -171,7 +172,10 @@ def _teach(
         job.note(f"{why[0].upper()}{why[1:]}.")
         if not helps:
             break
-    _, version, verdict = tried[-1] if tried[-1][2].decision == "accept" else _best(tried)
+    attempt, version, verdict = tried[-1] if tried[-1][2].decision == "accept" else _best(tried)
+    if isinstance(job.recipe.method, ReflectConfig):
+        candidates.load(attempt)
+        examine_reflections(job, learner, skill, job.recipe.method)
     return skill, version, verdict, [_attempt_json(job, *each) for each in tried]
 
 

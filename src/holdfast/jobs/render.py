@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from holdfast.data.prepare import prepare
 from holdfast.errors import HoldfastError
 from holdfast.jobs.admission import open_reader, read_rows, train_problem
-from holdfast.training.config import SdftConfig
+from holdfast.training.config import ReflectConfig, SdftConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from holdfast.data.rejected import Rejected
     from holdfast.jobs.admission import Reader
     from holdfast.jobs.progress import Reporter
     from holdfast.training.config import Recipe
-    from holdfast.types import Example, JSONValue
+    from holdfast.types import Example, JSONValue, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,27 @@ def _pieces(reader: Reader, example: Example, recipe: Recipe) -> list[tuple[str,
         from holdfast.training.methods.classify import text_of
 
         return [(text_of(example), False), (f" -> {example.label}", True)]
+    if isinstance(recipe.method, ReflectConfig):
+        return _conversation(reader, example, recipe.method)
     if example.demonstration is None:
         return [(str(reader.tokenizer.decode(render_prompt(reader.tokenizer, example.prompt, example.tools))), False)]
     return show(reader.tokenizer, example)
+
+
+def _conversation(reader: Reader, example: Example, config: ReflectConfig) -> list[tuple[str, bool]]:
+    """Returns the three turns of a failed task; what the model writes stands in angle brackets."""
+    from holdfast.models.render import render_prompt
+    from holdfast.training.reflection import Turns
+
+    attempt, reflection, turns = "<the failed attempt>", "<the reflection>", Turns(config)
+
+    def text(messages: Sequence[Message]) -> str:
+        return str(reader.tokenizer.decode(render_prompt(reader.tokenizer, messages, example.tools)))
+
+    before = text(turns.reflect(example, attempt))
+    whole = text(turns.retry(example, attempt, reflection))
+    after = whole.partition(reflection)[2]
+    return [(before, False), (reflection, True), (f"{after}<the retry>", False)]
 
 
 def _teacher_text(reader: Reader, example: Example, config: SdftConfig) -> str:

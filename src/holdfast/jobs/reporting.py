@@ -10,6 +10,7 @@ from holdfast.evaluation.run import ItemResult
 from holdfast.graders import title
 from holdfast.jobs.answers import items_of
 from holdfast.jobs.overview import lineage
+from holdfast.jobs.reflection_exam import changes
 from holdfast.jobs.words import attempt_sentence
 from holdfast.seeds import derive_seed
 
@@ -29,6 +30,13 @@ CURVES = {
     "reminder_kl": ("KL to the current version", "nats a token, on reminders: how far it drifts from what it knew"),
     "cross_entropy": ("cross-entropy", "nats a token, on the demonstrations"),
     "length": ("rollout length", "tokens"),
+    "reward": ("reward", "mean of the retries of a step, 0 to 1"),
+    "groups_with_signal": ("groups that teach", "share of the groups whose retries differ"),
+    "unique_reflections": ("different reflections", "share of different texts; near 0, they have become one"),
+    "reflection_tokens": ("reflection length", "tokens"),
+    "reflections_with_answer": ("reflections that hold the answer", "share; near 1, answers are learned in disguise"),
+    "obedience": ("obedience", "share of retries that pass after a reflection that gives the answer"),
+    "entropy": ("entropy of reflections", "nats a token"),
     "learning_rate": ("learning rate", ""),
 }
 """Which of a step's metrics are drawn, if they were recorded: name and remark."""
@@ -59,6 +67,7 @@ def write(
         verdict=verdict,
         matrices=[_matrix(job, version)],
         curves=_curves(job),
+        reflections=changes(job),
         samples=_samples(job, skill, version, majority=cast("str | None", tried[-1].get("majority"))),
         warnings=list(dict.fromkeys(event.message for event in events if event.level == "warning")),
         remedies=[attempt_sentence(each) for each in tried] if len(tried) > 1 else [],

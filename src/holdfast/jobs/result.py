@@ -19,7 +19,8 @@ class LearnResult:
 
     `words` says in sentences what was learned and what was kept. `attempts` lists every candidate with how it
     was made, its scores and the gate's decision. `data` counts the rows: used, rejected by kind, and where those are
-    kept. `already` is True when nothing had to be done.
+    kept. `reflection` has what a run of reflect changed on held-out tasks. `already` is True when nothing had to be
+    done.
     """
 
     status: Literal["accepted", "refused"]
@@ -33,6 +34,7 @@ class LearnResult:
     matrix: Matrix
     report_path: Path
     data: Mapping[str, JSONValue]
+    reflection: Mapping[str, JSONValue] | None = None
     already: bool = False
 
     def to_json(self) -> dict[str, JSONValue]:
@@ -51,5 +53,6 @@ class LearnResult:
             "matrix": self.matrix.to_json(),
             "report": str(self.report_path),
             "data": dict(self.data),
+            "reflection": None if self.reflection is None else dict(self.reflection),
             "already": self.already,
         }

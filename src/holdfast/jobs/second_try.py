@@ -36,7 +36,7 @@ def second_tries(
     talk = Conversation(learner, config)
     failed = [(item, results[item.id]) for item in items]
     failed = [(item, result) for item, result in failed if not result.passed and result.error_type is None]
-    room = learner.context_length - config.max_reflection_tokens - config.max_retry_tokens
+    room = learner.context_length - config.max_tokens.reflection - config.max_tokens.retry
     tasks = [
         (item, result.completion)
         for item, result in failed

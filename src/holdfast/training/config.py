@@ -13,19 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from holdfast.models.adapter_config import AdapterConfig
-from holdfast.training.method_config import (
-    AutoConfig,
-    ClassifyConfig,
-    Count,
-    MethodConfig,
-    Positive,
-    ReflectConfig,
-    SdftConfig,
-    Settings,
-    SftConfig,
-    Share,
-)
+from holdfast.training.method_config import AutoConfig, ClassifyConfig, MethodConfig, SdftConfig, SftConfig
 from holdfast.training.recipe_source import apply_overrides, explain, parse_toml
+from holdfast.training.reflect_config import ReflectConfig
+from holdfast.training.settings import Count, Positive, Settings, Share
 from holdfast.training.unread import unread_settings
 
 if TYPE_CHECKING:

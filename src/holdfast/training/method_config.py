@@ -1,31 +1,13 @@
-"""The settings of every training method, and what all settings classes share. Importable without torch."""
+"""The settings of every training method. Importable without torch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-Share: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive: TypeAlias = Annotated[float, Field(gt=0.0)]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
-
-
-class Settings(BaseModel):
-    """Base of every settings class: frozen, no unknown keys, no infinite numbers."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, validate_default=True
-    )
-
-    def refuse_if_changed(self, names: Sequence[str], because: str) -> None:
-        """Raises ValueError when one of `names` differs from its default although it has no effect."""
-        for name in names:
-            if getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"{name} would have no effect because {because}; remove it")
+from holdfast.training.reflect_config import ReflectConfig
+from holdfast.training.settings import Count, Positive, Settings
 
 
 class AutoConfig(Settings):
@@ -114,95 +96,6 @@ class ClassifyConfig(Settings):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels names a class twice")
         return self
-
-
-class ReflectConfig(Settings):
-    """Reflect, Retry, Reward (arXiv 2505.24726): reinforcement learning of reflections that make a retry succeed."""
-
-    type: Literal["reflect"] = "reflect"
-    preset: Literal["paper", "modern"] = "modern"
-    """What the settings that are "auto" stand for: the paper's GRPO, or DAPO's loss with a wider upper clip."""
-    loss: Literal["auto", "grpo", "dapo", "dr_grpo"] = "auto"
-    """How tokens add up: mean of each reflection (grpo), of all tokens (dapo), or by the token budget (dr_grpo)."""
-    ratio: Literal["token", "sequence"] = "token"
-    """Importance ratios of tokens, or one for each reflection (GSPO); only for steps_per_generation > 1."""
-    beta: Annotated[float, Field(ge=0.0)] | Literal["auto"] = "auto"
-    """Weight of the KL to the current version on reflections; auto = 0.001 (paper) or 0.01 (modern)."""
-    epsilon_low: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-    """How far a ratio may fall before it is clipped; only for steps_per_generation > 1."""
-    epsilon_high: Positive | Literal["auto"] = "auto"
-    """How far a ratio may rise; auto = 0.2 (paper) or 0.28 (modern); only for steps_per_generation > 1."""
-    group_size: Annotated[int, Field(ge=2)] = 8
-    """Reflections of each failed attempt."""
-    temperature: Positive = 1.0
-    """Temperature of attempts and reflections."""
-    retry_temperature: Annotated[float, Field(ge=0.0)] = 1.0
-    """Temperature of retries; 0 = greedy."""
-    attempts: Literal["mined", "online"] = "mined"
-    """mined = failures are collected before the run; online = one new attempt a task in every step."""
-    attempts_per_task: Count = 4
-    """First attempts of each task when failures are mined."""
-    min_fail_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    """Tasks that fail less often are left out; only for attempts = "mined"."""
-    max_fail_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
-    """Tasks that fail more often are left out; only for attempts = "mined"."""
-    remine_every: Count | None = None
-    """Steps after which failures are mined anew; none = never."""
-    refill: Annotated[int, Field(ge=0)] = 2
-    """How often groups without a signal are replaced by others in a step."""
-    max_attempt_tokens: Count = 128
-    """Longest first attempt."""
-    max_reflection_tokens: Count = 128
-    """Longest reflection."""
-    max_retry_tokens: Count = 128
-    """Longest retry."""
-    task_template: str = "{task}"
-    """What the model is asked; {task} is the last user turn."""
-    reflect_template: str = (
-        "You tried the task and failed. Reflect on what went wrong and write a short explanation that will help you do "
-        "better next time."
-    )
-    """The user turn that asks for a reflection."""
-    retry_template: str = "Now try the task again: {task}"
-    """The user turn that asks for a retry; {task} is the last user turn of the task."""
-    steps_per_generation: Count = 1
-    """Optimizer steps whose reflections are sampled at once; each step trains on its own share of them."""
-    max_same_reflection: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
-    """Share of one text among all reflections of a step from which on, five steps in a row, the run is stopped."""
-
-    @model_validator(mode="after")
-    def _every_setting_has_an_effect(self) -> Self:
-        if self.steps_per_generation == 1:
-            self.refuse_if_changed(["ratio", "epsilon_low", "epsilon_high"], "steps_per_generation is 1")
-        if self.attempts == "online":
-            mined = ["attempts_per_task", "min_fail_rate", "max_fail_rate", "remine_every"]
-            self.refuse_if_changed(mined, 'attempts is "online"')
-        if self.min_fail_rate > self.max_fail_rate:
-            raise ValueError("min_fail_rate is greater than max_fail_rate")
-        if "{task}" not in self.task_template:
-            raise ValueError("task_template must contain {task}")
-        return self
-
-    @property
-    def chosen_loss(self) -> Literal["grpo", "dapo", "dr_grpo"]:
-        """The loss, chosen by the preset where it is "auto"."""
-        if self.loss == "auto":
-            return "grpo" if self.preset == "paper" else "dapo"
-        return self.loss
-
-    @property
-    def chosen_beta(self) -> float:
-        """The weight of the KL, chosen by the preset where it is "auto"."""
-        if self.beta == "auto":
-            return 0.001 if self.preset == "paper" else 0.01
-        return self.beta
-
-    @property
-    def chosen_epsilon_high(self) -> float:
-        """The upper clip, chosen by the preset where it is "auto"."""
-        if self.epsilon_high == "auto":
-            return 0.2 if self.preset == "paper" else 0.28
-        return self.epsilon_high
 
 
 MethodConfig: TypeAlias = Annotated[

@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from holdfast.graders.reference import reference_text
 from holdfast.models.generate import Sampling
 from holdfast.models.render import render_prompt
 from holdfast.seeds import derive_seed
@@ -53,33 +54,75 @@ class Tried:
         return None if self.score.error_type is not None else self.score.value
 
 
-class Conversation:
-    """Renders the prompts of attempts, reflections and retries for one model and one set of templates."""
+class Turns:
+    """The turns of attempts, reflections and retries in the words of one set of templates."""
 
-    def __init__(self, learner: Learner, config: ReflectConfig) -> None:
-        self.learner, self.config = learner, config
+    def __init__(self, config: ReflectConfig) -> None:
+        self.config = config
 
     def task(self, example: Example) -> tuple[Message, ...]:
         """Returns the task's turns, its last user turn put into the template."""
         *before, last = example.prompt
-        return (*before, replace(last, content=self.config.task_template.replace("{task}", last.content)))
+        return (*before, replace(last, content=self.config.templates.task.replace("{task}", last.content)))
 
     def reflect(self, example: Example, attempt: str) -> tuple[Message, ...]:
         """Returns the turns that a reflection answers; the attempt is text, whatever calls it holds."""
-        return (*self.task(example), Message("assistant", attempt), Message("user", self.config.reflect_template))
+        return (*self.task(example), Message("assistant", attempt), Message("user", self.config.templates.reflect))
 
     def retry(self, example: Example, attempt: str, reflection: str) -> tuple[Message, ...]:
         """Returns the turns that a retry answers; of a reflection, what stands after its thinking."""
         said = Message("assistant", visible(reflection))
         return (*self.reflect(example, attempt), said, self.again(example))
 
+    def retry_with_answer(self, example: Example, attempt: str) -> tuple[Message, ...] | None:
+        """Returns the turns of a retry after a reflection that gives the answer; None for a task without one."""
+        gold = reference_text(example)
+        return None if gold is None else self.retry(example, attempt, f"The right answer is: {gold}")
+
     def again(self, example: Example) -> Message:
         """Returns the user turn that asks for a retry."""
-        return Message("user", self.config.retry_template.replace("{task}", example.prompt[-1].content))
+        return Message("user", self.config.templates.retry.replace("{task}", example.prompt[-1].content))
+
+
+class Conversation(Turns):
+    """Those turns as one model reads them."""
+
+    def __init__(self, learner: Learner, config: ReflectConfig) -> None:
+        super().__init__(config)
+        self.learner = learner
 
     def ids(self, turns: Sequence[Message], example: Example) -> list[int]:
         """Returns the tokens of turns, up to where the assistant speaks."""
         return list(render_prompt(self.learner.tokenizer, turns, example.tools))
+
+
+def share_with_answer(tasks: Sequence[Example], reflections: Sequence[Sequence[str]]) -> float | None:
+    """Returns the share of each task's reflections that contain its whole answer; None where no task has one."""
+    found = [
+        gold in text
+        for example, texts in zip(tasks, reflections, strict=True)
+        if (gold := reference_text(example)) is not None
+        for text in texts
+    ]
+    return sum(found) / len(found) if found else None
+
+
+def obedience(
+    talk: Conversation, tasks: Sequence[tuple[Example, str]], grader: Grader, *, which: Which, temperature: float,
+    seed: int,
+) -> list[Score]:  # fmt: skip
+    """Returns the scores of one retry of each failed attempt after a reflection that gives the answer.
+
+    Tasks without an answer are left out. Where these retries fail, reflections are not read.
+    """
+    asked = [(example, talk.retry_with_answer(example, attempt)) for example, attempt in tasks]
+    having = [(example, turns) for example, turns in asked if turns is not None]
+    if not having:
+        return []
+    sampling = Sampling(max_new_tokens=talk.config.max_tokens.retry, temperature=temperature, seed=seed)
+    prompts = [talk.ids(turns, example) for example, turns in having]
+    answers = [group[0] for group in talk.learner.generate(prompts, sampling, which=which)]
+    return grader.many([(answer, example) for answer, (example, _) in zip(answers, having, strict=True)])
 
 
 def visible(text: str) -> str:
@@ -100,7 +143,7 @@ def attempt_all(
 ) -> list[list[tuple[Completion, Score]]]:
     """Returns `num_samples` graded first attempts at each task."""
     sampling = Sampling(
-        max_new_tokens=talk.config.max_attempt_tokens, temperature=temperature, num_samples=num_samples, seed=seed
+        max_new_tokens=talk.config.max_tokens.attempt, temperature=temperature, num_samples=num_samples, seed=seed
     )
     prompts = [talk.ids(talk.task(example), example) for example in examples]
     groups = talk.learner.generate(prompts, sampling, which=which, progress=progress)
@@ -125,7 +168,7 @@ def mine(
     """
     config = talk.config
     tried = attempt_all(
-        talk, examples, grader, which=which, num_samples=config.attempts_per_task, temperature=config.temperature,
+        talk, examples, grader, which=which, num_samples=config.attempts.per_task, temperature=config.temperature,
         seed=seed, progress=progress,
     )  # fmt: skip
     found: list[Failure] = []
@@ -133,7 +176,7 @@ def mine(
         graded = [(text.text, score) for text, score in attempts if score.error_type is None]
         failed = {text: score.explanation for text, score in graded if not score.passed}
         rate = sum(not score.passed for _, score in graded) / len(graded) if graded else 0.0
-        if failed and config.min_fail_rate <= rate <= config.max_fail_rate:
+        if failed and config.attempts.min_fail_rate <= rate <= config.attempts.max_fail_rate:
             found += [Failure(example.id, text, why, rate, step) for text, why in failed.items()]
     return found
 
@@ -153,7 +196,7 @@ def reflect_and_retry(
     config = talk.config
     asked = [talk.ids(talk.reflect(example, attempt), example) for example, attempt in tasks]
     reflecting = Sampling(
-        max_new_tokens=config.max_reflection_tokens, temperature=temperature, num_samples=num_samples, seed=seed
+        max_new_tokens=config.max_tokens.reflection, temperature=temperature, num_samples=num_samples, seed=seed
     )
     groups = talk.learner.generate(asked, reflecting, which=which)
     again = [
@@ -162,7 +205,7 @@ def reflect_and_retry(
         for reflection in group
     ]
     retrying = Sampling(
-        max_new_tokens=config.max_retry_tokens, temperature=retry_temperature, seed=derive_seed(seed, "retry")
+        max_new_tokens=config.max_tokens.retry, temperature=retry_temperature, seed=derive_seed(seed, "retry")
     )
     retries = [found[0] for found in talk.learner.generate(again, retrying, which=which)]
     items = [example for (example, _), group in zip(tasks, groups, strict=True) for _ in group]

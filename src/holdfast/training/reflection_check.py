@@ -12,11 +12,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from holdfast.graders.reference import reference_text
 from holdfast.models.generate import Sampling
 from holdfast.seeds import derive_seed
 from holdfast.training.advantages import has_signal
-from holdfast.training.reflection import Conversation, attempt_all, reflect_and_retry
+from holdfast.training.reflection import Conversation, attempt_all, obedience, reflect_and_retry, share_with_answer
 from holdfast.types import Message
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 GENERIC = "I made a mistake. I should read the task again and check every part of my answer."
 """The fixed reflection that says nothing about the task."""
-CONTROLS = ("bare", "blind", "donor", "generic", "gold")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +103,7 @@ def check_reflection(
     graded = [each for each in firsts if each[2].error_type is None]
     failed = [(example, text, score) for example, text, score in graded if not score.passed]
     tasks = [(example, text) for example, text, _ in failed]
+    items = [example for example, _ in tasks]
     groups = _groups(talk, tasks, grader, which, seed) if tasks else []
     own = [group[0].score for group in groups]
     said = [one.reflection for group in groups for one in group]
@@ -119,7 +118,7 @@ def check_reflection(
         unique=len(set(texts)) / len(texts) if texts else 0.0,
         length=sum(len(reflection.token_ids) for reflection in said) / len(said) if said else 0.0,
         ended=sum(reflection.finish_reason == "stop" for reflection in said) / len(said) if said else 0.0,
-        leaks=_leaks(tasks, groups),
+        leaks=share_with_answer(items, [[one.reflection.text for one in group] for group in groups]) or 0.0,
         not_graded=len(firsts) - len(graded) + sum(score.error_type is not None for score in own),
         reasons=_reasons([score for _, _, score in failed]),
         reasons_after=_reasons([score for score in own if not score.passed]),
@@ -146,55 +145,37 @@ def _controls(
 ) -> dict[str, Counted]:
     config = talk.config
     donors = [group[0].reflection.text for group in [*groups[1:], *groups[:1]]]
-    golds = [reference_text(example) for example, _ in tasks]
     asked = {
         "bare": [
             (*talk.task(example), Message("assistant", attempt), talk.again(example)) for example, attempt in tasks
         ],
         "blind": [talk.task(example) for example, _ in tasks],
         "generic": [talk.retry(example, attempt, GENERIC) for example, attempt in tasks],
-        "gold": [
-            talk.retry(example, attempt, f"The right answer is: {gold}")
-            for (example, attempt), gold in zip(tasks, golds, strict=True)
-            if gold is not None
-        ],
     }
     if len(tasks) > 1:
         asked["donor"] = [
             talk.retry(example, attempt, donor) for (example, attempt), donor in zip(tasks, donors, strict=True)
         ]
-    with_gold = [example for (example, _), gold in zip(tasks, golds, strict=True) if gold is not None]
+    items = [example for example, _ in tasks]
     found: dict[str, Counted] = {}
-    for name in CONTROLS:
-        items = with_gold if name == "gold" else [example for example, _ in tasks]
-        if asked.get(name):
-            # Another sample of the bare task must be one: greedily it would be the failed attempt again.
-            temperature = config.temperature if name == "blind" else config.retry_temperature
-            sampling = Sampling(
-                max_new_tokens=config.max_retry_tokens,
-                temperature=temperature,
-                seed=derive_seed(seed, f"control {name}"),
-            )
-            prompts = [talk.ids(turns, item) for turns, item in zip(asked[name], items, strict=True)]
-            answers = [group[0] for group in talk.learner.generate(prompts, sampling, which=which)]
-            found[name] = _count(grader.many(list(zip(answers, items, strict=True))))
-    return found
+    for name, prompts in asked.items():
+        # Another sample of the bare task must be one: greedily it would be the failed attempt again.
+        temperature = config.temperature if name == "blind" else config.retry_temperature
+        sampling = Sampling(
+            max_new_tokens=config.max_tokens.retry, temperature=temperature, seed=derive_seed(seed, f"control {name}")
+        )
+        ids = [talk.ids(turns, item) for turns, item in zip(prompts, items, strict=True)]
+        answers = [group[0] for group in talk.learner.generate(ids, sampling, which=which)]
+        found[name] = _count(grader.many(list(zip(answers, items, strict=True))))
+    gold = obedience(
+        talk, tasks, grader, which=which, temperature=config.retry_temperature, seed=derive_seed(seed, "control gold")
+    )
+    return {**found, "gold": _count(gold)} if gold else found
 
 
 def _count(scores: Sequence[Score]) -> Counted:
     graded = [score for score in scores if score.error_type is None]
     return Counted(sum(score.passed for score in graded), len(graded))
-
-
-def _leaks(tasks: Sequence[tuple[Example, str]], groups: Sequence[Sequence[Tried]]) -> float:
-    """Returns the share of reflections that contain the whole reference: answers in disguise."""
-    found = [
-        gold in one.reflection.text
-        for (example, _), group in zip(tasks, groups, strict=True)
-        for one in group
-        if (gold := reference_text(example)) is not None
-    ]
-    return sum(found) / len(found) if found else 0.0
 
 
 def _reasons(scores: Sequence[Score]) -> dict[str, int]:

@@ -9,14 +9,14 @@ import torch
 from holdfast.errors import CollapseError, ConfigError, NothingToLearnError
 from holdfast.graders.parametrised import Plain
 from holdfast.models.layout import TokenRow, apart
-from holdfast.training.config import Recipe, ReflectConfig
+from holdfast.training.config import Recipe
 from holdfast.training.loop import Run
 from holdfast.training.methods.reflect_retry_reward import SAME_WINDOW, ReflectRetryReward
 from holdfast.training.policy_loss import PolicyObjective, policy_loss, token_shares
-from holdfast.training.reflection import Conversation, visible
+from holdfast.training.reflection import Conversation, obedience, share_with_answer, visible
 from holdfast.types import Completion, Example, Message, Score
 
-SHORT = {"max_attempt_tokens": 5, "max_reflection_tokens": 6, "max_retry_tokens": 5, "group_size": 4}
+SHORT = ("max_tokens.attempt=5", "max_tokens.reflection=6", "max_tokens.retry=5", "group_size=4")
 TASKS = [
     Example(f"task {n}", (Message("user", f"what is {n} + 1?"), Message("assistant", str(n + 1)))) for n in range(8)
 ]
@@ -28,6 +28,11 @@ def coin(completion, example):
     return Score(float(passed), passed, "by a coin")
 
 
+def configured(*settings):
+    """The method's settings, each said as after `method.`."""
+    return Recipe.from_overrides(["method=reflect", *(f"method.{setting}" for setting in settings)]).method
+
+
 def grading(function):
     return Plain.of("stub", function)
 
@@ -36,12 +41,12 @@ def grading(function):
 def make(make_learner):
     """A function of settings that gives a learner whose two versions differ, and the method."""
 
-    def build(grade=coin, examples=TASKS, **settings):
+    def build(*settings, grade=coin, examples=TASKS):
         learner = make_learner()
         with torch.no_grad():
             for _, parameter in learner.trainable():
                 parameter.mul_(1.05)
-        return learner, ReflectRetryReward(ReflectConfig(**{**SHORT, **settings}), learner, examples, grading(grade))
+        return learner, ReflectRetryReward(configured(*SHORT, *settings), learner, examples, grading(grade))
 
     return build
 
@@ -76,19 +81,21 @@ def dense(learner, row, which):
     return torch.cat(found)
 
 
-@pytest.mark.parametrize("settings", [{"preset": "paper"}, {"preset": "modern"}, {"loss": "dr_grpo", "beta": 0.5}])
+@pytest.mark.parametrize(
+    "settings", [("policy.preset=paper",), ("policy.preset=modern",), ("policy.loss=dr_grpo", "policy.beta=0.5")]
+)
 def test_loss_and_gradient_are_those_of_the_dense_computation(make, settings):
-    learner, method = make(**settings)
+    learner, method = make(*settings)
     rows = method.make_batch(learner, TASKS[:3], 2)
     lengths = [n for row in rows for n in row.policy.lengths]
-    kind = {"grpo": "sequence", "dapo": "token", "dr_grpo": "budget"}[method.config.chosen_loss]
+    kind = {"grpo": "sequence", "dapo": "token", "dr_grpo": "budget"}[method.config.policy.chosen_loss]
     counts = torch.tensor(lengths)
     shares = torch.repeat_interleave(torch.tensor(token_shares(lengths, kind, 6)), counts)
     advantages = torch.repeat_interleave(torch.tensor([a for row in rows for a in row.policy.advantages]), counts)
     logp = torch.cat([dense(learner, row, "candidate") for row in rows])
     with torch.no_grad():
         reference = torch.cat([dense(learner, row, "current") for row in rows])
-    objective = PolicyObjective(method.config.chosen_beta)
+    objective = PolicyObjective(method.config.policy.chosen_beta)
     wanted = (policy_loss(logp, logp.detach(), advantages, lengths, objective, reference).per_token * shares).sum()
     wanted.backward()
     gradients = {name: p.grad.clone() for name, p in learner.trainable()}
@@ -124,17 +131,17 @@ def test_groups_without_a_signal_are_replaced(make):
         passed = coin(completion, example).passed and example.id in ("task 1", "task 5")
         return Score(float(passed), passed)
 
-    learner, method = make(grade=only_some, refill=7)
+    learner, method = make("refill=7", grade=only_some)
     rows = method.make_batch(learner, TASKS[:2], 4)
     taught = {row.example_id for row in rows if any(row.policy.advantages)}
     assert taught
     assert taught <= {"task 1", "task 5"}
-    learner, method = make(grade=only_some, refill=0)
+    learner, method = make("refill=0", grade=only_some)
     assert {row.example_id for row in method.make_batch(learner, [TASKS[0], TASKS[2]], 4)} == {"task 0", "task 2"}
 
 
 def test_without_any_signal_nothing_moves(make):
-    learner, method = make(grade=lambda c, e: Score(0.0, passed=False), beta=0.0)
+    learner, method = make("policy.beta=0", grade=lambda c, e: Score(0.0, passed=False))
     rows = method.make_batch(learner, TASKS[:2], 5)
     assert method.measured["groups_with_signal"] == 0.0
     loss = method.loss(learner, rows)
@@ -148,7 +155,7 @@ def test_a_retry_that_cannot_be_graded_has_no_advantage(make):
         score = coin(completion, example)
         return replace(score, error_type="time_out") if len(completion.text) % 3 == 0 else score
 
-    learner, method = make(grade=broken, group_size=8)
+    learner, method = make("group_size=8", grade=broken)
     rows = method.make_batch(learner, TASKS, 6)
     assert method.measured["not_graded"] > 0
     for row in rows:
@@ -157,7 +164,7 @@ def test_a_retry_that_cannot_be_graded_has_no_advantage(make):
 
 
 def test_the_step_s_tokens_share_its_loss(make):
-    learner, method = make(preset="modern")
+    learner, method = make("policy.preset=modern")
     rows = method.make_batch(learner, TASKS[:3], 7)
     total = sum(n * share for row in rows for n, share in zip(row.policy.lengths, row.policy.shares, strict=True))
     assert total == pytest.approx(1.0)
@@ -165,7 +172,7 @@ def test_the_step_s_tokens_share_its_loss(make):
 
 
 def test_failures_are_mined_within_the_band_and_say_where_they_come_from(make):
-    learner, method = make(attempts_per_task=6, min_fail_rate=0.2, max_fail_rate=0.8)
+    learner, method = make("attempts.per_task=6", "attempts.min_fail_rate=0.2", "attempts.max_fail_rate=0.8")
     method.make_batch(learner, TASKS[:2], 8)
     assert method.failures
     for failure in method.failures:
@@ -176,7 +183,7 @@ def test_failures_are_mined_within_the_band_and_say_where_they_come_from(make):
 
 
 def test_failures_are_mined_anew(make):
-    learner, method = make(remine_every=2)
+    learner, method = make("attempts.remine_every=2")
     steps = []
     for seed in range(5):
         method.make_batch(learner, TASKS[:2], seed)
@@ -185,7 +192,7 @@ def test_failures_are_mined_anew(make):
 
 
 def test_attempts_can_be_online(make):
-    learner, method = make(attempts="online", refill=1)
+    learner, method = make("attempts.source=online", "refill=1")
     rows = method.make_batch(learner, TASKS[:3], 9)
     assert 0 < len(rows) <= 3
     assert not method.failures
@@ -193,7 +200,7 @@ def test_attempts_can_be_online(make):
 
 @pytest.mark.parametrize("attempts", ["mined", "online"])
 def test_tasks_that_never_fail_are_said(make, attempts):
-    learner, method = make(grade=lambda c, e: Score(1.0, passed=True), attempts=attempts)
+    learner, method = make(f"attempts.source={attempts}", grade=lambda c, e: Score(1.0, passed=True))
     with pytest.raises(NothingToLearnError, match="Give harder tasks"):
         method.make_batch(learner, TASKS[:2], 1)
 
@@ -213,22 +220,21 @@ def test_one_text_for_everything_stops_the_run(make):
         method.make_batch(learner, TASKS[:3], SAME_WINDOW)
 
 
-@pytest.mark.parametrize("settings", [{}, {"method.steps_per_generation": 2}, {"method.attempts": "online"}])
+@pytest.mark.parametrize("settings", [(), ("steps_per_generation=2",), ("attempts.source=online",)])
 def test_a_resumed_run_ends_with_the_same_bits(make, settings):
     def run(learner, method):
-        words = [f"{key}={value}" for key, value in settings.items()]
+        words = [f"method.{setting}" for setting in settings]
         recipe = Recipe.from_overrides(
             ["method=reflect", "steps=4", "batch.examples=2", "optimizer.learning_rate=0.01", *words]
         )
         return Run(learner, method, TASKS, recipe)
 
-    options = {key.removeprefix("method."): value for key, value in settings.items()}
-    learner, method = make(**options)
+    learner, method = make(*settings)
     whole = run(learner, method)
     states = {step.index: whole.state_dict() for step in whole}
     wanted = learner.candidate_state()
     for after in (1, 3):
-        learner, method = make(**options)
+        learner, method = make(*settings)
         resumed = run(learner, method)
         resumed.load_state_dict(states[after])
         assert [step.index for step in resumed] == list(range(after + 1, 5))
@@ -237,7 +243,7 @@ def test_a_resumed_run_ends_with_the_same_bits(make, settings):
 
 
 def test_old_log_probabilities_are_those_of_sampling(make):
-    learner, method = make(steps_per_generation=2)
+    learner, method = make("steps_per_generation=2")
     rows = [row for part in range(2) for row in method.make_batch(learner, TASKS[:4], 10, part)]
     for row in rows:
         torch.testing.assert_close(row.policy.old, dense(learner, row, "candidate").detach(), atol=1e-4, rtol=1e-4)
@@ -245,17 +251,19 @@ def test_old_log_probabilities_are_those_of_sampling(make):
 
 
 def test_presets():
-    paper, modern = ReflectConfig(preset="paper"), ReflectConfig()
+    paper, modern = configured("policy.preset=paper").policy, configured().policy
     assert (paper.chosen_loss, paper.chosen_beta, paper.chosen_epsilon_high) == ("grpo", 0.001, 0.2)
     assert (modern.chosen_loss, modern.chosen_beta, modern.chosen_epsilon_high) == ("dapo", 0.01, 0.28)
     with pytest.raises(ConfigError, match="ratio would have no effect"):
-        Recipe.from_overrides(["method=reflect", "method.ratio=sequence"])
-    with pytest.raises(ConfigError, match="attempts_per_task would have no effect"):
-        Recipe.from_overrides(["method=reflect", "method.attempts=online", "method.attempts_per_task=9"])
+        Recipe.from_overrides(["method=reflect", "method.policy.ratio=sequence"])
+    with pytest.raises(ConfigError, match="per_task would have no effect"):
+        Recipe.from_overrides(["method=reflect", "method.attempts.source=online", "method.attempts.per_task=9"])
     with pytest.raises(ConfigError, match="min_fail_rate"):
-        Recipe.from_overrides(["method=reflect", "method.min_fail_rate=0.9", "method.max_fail_rate=0.1"])
+        Recipe.from_overrides(
+            ["method=reflect", "method.attempts.min_fail_rate=0.9", "method.attempts.max_fail_rate=0.1"]
+        )
     with pytest.raises(ConfigError, match="must contain"):
-        Recipe.from_overrides(["method=reflect", "method.task_template=x"])
+        Recipe.from_overrides(["method=reflect", "method.templates.task=x"])
 
 
 def test_thinking_is_not_shown_to_the_retry():
@@ -270,38 +278,39 @@ TWO = ("method.steps_per_generation=2",)
 @pytest.mark.parametrize(
     ("setting", "beside"),
     [
-        ("method.preset=paper", ()),
-        ("method.loss=dr_grpo", ()),
-        ("method.beta=0.5", ()),
+        ("method.policy.preset=paper", ()),
+        ("method.policy.loss=dr_grpo", ()),
+        ("method.policy.beta=0.5", ()),
         ("method.group_size=3", ()),
         ("method.temperature=0.7", ()),
         ("method.retry_temperature=0", ()),
-        ("method.attempts=online", ()),
-        ("method.attempts_per_task=6", ()),
-        ("method.min_fail_rate=0.6", ()),
-        ("method.max_fail_rate=0.4", ()),
-        ("method.remine_every=1", ()),
+        ("method.attempts.source=online", ()),
+        ("method.attempts.per_task=6", ()),
+        ("method.attempts.min_fail_rate=0.6", ()),
+        ("method.attempts.max_fail_rate=0.4", ()),
+        ("method.attempts.remine_every=1", ()),
         ("method.refill=0", ()),
-        ("method.max_attempt_tokens=3", ()),
-        ("method.max_reflection_tokens=4", ()),
-        ("method.max_retry_tokens=3", ()),
-        ("method.task_template=please: {task}", ()),
-        ("method.reflect_template=why?", ()),
-        ("method.retry_template=again!", ()),
+        ("method.max_tokens.attempt=3", ()),
+        ("method.max_tokens.reflection=4", ()),
+        ("method.max_tokens.retry=3", ()),
+        ("method.templates.task=please: {task}", ()),
+        ("method.templates.reflect=why?", ()),
+        ("method.templates.retry=again!", ()),
         ("method.steps_per_generation=2", ()),
-        ("method.ratio=sequence", TWO),
-        ("method.epsilon_low=0.001", TWO),
-        ("method.epsilon_high=0.001", TWO),
+        ("method.policy.ratio=sequence", TWO),
+        ("method.policy.epsilon_low=0.001", TWO),
+        ("method.policy.epsilon_high=0.001", TWO),
     ],
     ids=lambda value: value.split("=")[0] if isinstance(value, str) else "",
 )
 def test_changing_the_setting_changes_the_run(make, setting, beside):
-    short = [f"method.{name}={value}" for name, value in SHORT.items()]
+    short = [f"method.{setting}" for setting in SHORT]
     common = ["method=reflect", *short, "steps=4", "batch.examples=4", "optimizer.learning_rate=0.02"]
 
     def end(*words):
         recipe = Recipe.from_overrides([*common, *words])
-        learner, method = make(**recipe.method.model_dump(exclude={"type"}))
+        words = [word.removeprefix("method.") for word in words]
+        learner, method = make(*words)
         assert [step.index for step in Run(learner, method, TASKS, recipe)] == [1, 2, 3, 4]
         return learner.candidate_state()
 
@@ -310,9 +319,37 @@ def test_changing_the_setting_changes_the_run(make, setting, beside):
 
 
 def test_max_same_reflection_says_how_much_alike_reflections_may_be(make):
-    learner, method = make(max_same_reflection=0.01)
+    learner, method = make("max_same_reflection=0.01")
     with pytest.raises(CollapseError, match="were one text"):
         _ = [method.make_batch(learner, TASKS[:3], seed) for seed in range(SAME_WINDOW)]
-    learner, method = make(max_same_reflection=1.0)
+    learner, method = make("max_same_reflection=1.0")
     for seed in range(SAME_WINDOW):
         method.make_batch(learner, TASKS[:3], seed)
+
+
+def test_obedience_and_answers_in_disguise_are_measured_in_every_round(make):
+    learner, method = make()
+    method.make_batch(learner, TASKS[:3], 11)
+    assert 0.0 <= method.measured["obedience"] <= 1.0
+    assert method.measured["reflections_with_answer"] == 0.0  # the small base writes no number
+    said = [["it is 1", "no"], ["2", "two"]]
+    assert share_with_answer(TASKS[:2], said) == 0.5
+    assert share_with_answer([Example("bare", (Message("user", "x"),))], [["x"]]) is None
+
+
+def test_obedience_asks_with_the_answer_in_the_reflection(make):
+    seen = []
+
+    def watch(completion, example):
+        seen.append((completion.text, example.id))
+        return Score(1.0, passed=example.id == "task 1")
+
+    learner, method = make()
+    talk = Conversation(learner, method.config)
+    asked = talk.retry_with_answer(TASKS[1], "wrong")
+    assert [turn.role for turn in asked] == ["user", "assistant", "user", "assistant", "user"]
+    assert asked[3].content == "The right answer is: 2"
+    pairs = [(TASKS[1], "wrong"), (TASKS[2], "wrong"), (Example("bare", (Message("user", "x"),)), "wrong")]
+    found = obedience(talk, pairs, grading(watch), which="candidate", temperature=1.0, seed=3)
+    assert [score.passed for score in found] == [True, False]
+    assert [name for _, name in seen] == ["task 1", "task 2"]

@@ -22,6 +22,9 @@ Choices made here
 - Failures are mined from the candidate before the run and anew every `remine_every` steps, or sampled online, one
   attempt a task. A failed attempt goes into the conversation as text, so that every template allows it.
 - Thinking before a reflection is trained like the reflection, and left out of what the retry reads.
+- In every round the tasks that have answers are also retried after a reflection that gives the answer (`obedience`):
+  the reward reaches reflections only, so nothing else would show that the model unlearns to read them. It is measured
+  and drawn, and changes nothing.
 - With rollouts used at once (`steps_per_generation` 1) the ratio is exactly 1; for more, the log-probabilities of
   sampling are kept.
 """
@@ -47,7 +50,9 @@ from holdfast.training.reflection import (
     Failure,
     attempt_all,
     mine,
+    obedience,
     reflect_and_retry,
+    share_with_answer,
     shuffled,
 )
 
@@ -80,7 +85,7 @@ class ReflectRetryReward:
         self.packed = learner.can_pack
         self.steps_per_generation = config.steps_per_generation
         self.objective = PolicyObjective(
-            config.chosen_beta, config.epsilon_low, config.chosen_epsilon_high, config.ratio
+            config.policy.chosen_beta, config.policy.epsilon_low, config.policy.chosen_epsilon_high, config.policy.ratio
         )
         self.measured: dict[str, float] = {}
         self.failures: list[Failure] = []
@@ -185,10 +190,12 @@ class ReflectRetryReward:
 
     def _mine_if_due(self, learner: Learner, seed: int) -> None:
         """Samples the failures that the run learns from, before the first round and again when they are old."""
-        every = self.config.remine_every
+        every = self.config.attempts.remine_every
         done = self._rounds * self.steps_per_generation
         first = self._mined_at is None
-        if self.config.attempts == "online" or not (first or (every and done - cast("int", self._mined_at) >= every)):
+        if self.config.attempts.source == "online" or not (
+            first or (every and done - cast("int", self._mined_at) >= every)
+        ):
             return
         tasks, seed = list(self._tasks.values()), derive_seed(seed, "mine")
         found = mine(self._talk, tasks, self.grader, which="candidate", step=done, seed=seed)
@@ -203,7 +210,7 @@ class ReflectRetryReward:
         wanted = len(examples)
         queue = self._candidates(examples, seed)
         rows, spare = list[Row](), list[Row]()
-        tried: list[list[Tried]] = []
+        asked, tried = list[tuple["Example", str]](), list[list["Tried"]]()
         for turn in range(1 + self.config.refill):
             tasks = [next(queue, None) for _ in range(wanted - len(rows))]
             batch = [task for task in tasks if task is not None]
@@ -214,19 +221,19 @@ class ReflectRetryReward:
                 temperature=self.config.temperature, retry_temperature=self.config.retry_temperature,
                 seed=derive_seed(seed, "reflect", turn),
             )  # fmt: skip
-            tried += groups
+            asked, tried = [*asked, *batch], [*tried, *groups]
             for (example, attempt), group in zip(batch, groups, strict=True):
                 signal = has_signal([one.reward for one in group])
                 (rows if signal else spare).append(self._row(example, attempt, group))
         if not tried:
             raise NothingToLearnError(_nothing_failed(self.config, wanted))
-        self._measure(tried, len(rows))
+        self._measure(asked, tried, len(rows), derive_seed(seed, "obey"))
         return self._with_reference([*rows, *spare][:wanted])
 
     def _candidates(self, examples: Sequence[Example], seed: int) -> Iterator[tuple[Example, str]]:
         """Yields tasks with a failed attempt: those of the step first, then others, in the seed's order."""
         first = {example.id for example in examples}
-        if self.config.attempts == "online":
+        if self.config.attempts.source == "online":
             others = shuffled([task for name, task in self._tasks.items() if name not in first], seed)
             waiting, size = [*examples, *others], len(examples)
             for turn in range(1 + self.config.refill):
@@ -253,7 +260,7 @@ class ReflectRetryReward:
         said = [list(one.reflection.token_ids) for one in group]
         starts = [len(prompt) + sum(map(len, said[:place])) for place in range(len(said))]
         advantages = group_advantages(
-            [one.reward for one in group], "none" if self.config.chosen_loss == "dr_grpo" else "group"
+            [one.reward for one in group], "none" if self.config.policy.chosen_loss == "dr_grpo" else "group"
         )
         policy = PolicyTargets(
             lengths=[len(ids) for ids in said],
@@ -278,8 +285,8 @@ class ReflectRetryReward:
         """Returns the rows of one step with the share of each token in its loss, normalised over the whole step."""
         policies = [cast("PolicyTargets", row.policy) for row in rows]
         lengths = [length for policy in policies for length in policy.lengths]
-        kind = cast("Literal['sequence', 'token', 'budget']", _SHARES[self.config.chosen_loss])
-        shares = iter(token_shares(lengths, kind, self.config.max_reflection_tokens))
+        kind = cast("Literal['sequence', 'token', 'budget']", _SHARES[self.config.policy.chosen_loss])
+        shares = iter(token_shares(lengths, kind, self.config.max_tokens.reflection))
         total = max(1, sum(lengths))
         return [
             replace(
@@ -290,7 +297,9 @@ class ReflectRetryReward:
             for row, policy in zip(rows, policies, strict=True)
         ]
 
-    def _measure(self, tried: Sequence[Sequence[Tried]], num_signal: int) -> None:
+    def _measure(
+        self, asked: Sequence[tuple[Example, str]], tried: Sequence[Sequence[Tried]], num_signal: int, seed: int
+    ) -> None:
         """Keeps what is told about a round, and stops a run whose reflections have become one text."""
         flat = [one for group in tried for one in group]
         texts = [one.reflection.text.strip() for one in flat]
@@ -305,12 +314,21 @@ class ReflectRetryReward:
             "reflections_ended": sum(one.reflection.finish_reason == "stop" for one in flat) / len(flat),
             "not_graded": 1 - len(rewards) / len(flat),
         }
+        tasks = [example for example, _ in asked]
+        leaks = share_with_answer(tasks, [[one.reflection.text for one in group] for group in tried])
+        obeyed = obedience(
+            self._talk, asked, self.grader, which="candidate", temperature=self.config.retry_temperature, seed=seed
+        )
+        if leaks is not None:
+            self.measured["reflections_with_answer"] = leaks
+        if obeyed:
+            self.measured["obedience"] = sum(score.passed for score in obeyed) / len(obeyed)
         self._same = self._same + 1 if most >= self.config.max_same_reflection and len(tried) > 1 else 0
         if self._same >= SAME_WINDOW:
             raise CollapseError(
                 f"The run was stopped: for {SAME_WINDOW} steps, {most:.0%} of all reflections were one text: "
-                f'"{texts[0][:80]}". Lower optimizer.learning_rate, raise method.beta, or look at the task: where a '
-                "reflection that says nothing succeeds as often as one that does, there is nothing to learn.",
+                f'"{texts[0][:80]}". Lower optimizer.learning_rate, raise method.policy.beta, or look at the task: '
+                "where a reflection that says nothing succeeds as often as one that does, there is nothing to learn.",
                 param="method.max_same_reflection",
             )
 
@@ -321,9 +339,10 @@ def _spread(values: Sequence[float], counts: Tensor, like: Tensor) -> Tensor:
 
 
 def _nothing_failed(config: ReflectConfig, num_tasks: int) -> str:
+    attempts = config.attempts
     return (
-        f"None of the {num_tasks} tasks has failed attempts to learn from ({config.attempts_per_task} attempts each at "
-        f"temperature {config.temperature:g}, fail rates of {config.min_fail_rate:g} to {config.max_fail_rate:g}). "
+        f"None of the {num_tasks} tasks has failed attempts to learn from ({attempts.per_task} attempts each at "
+        f"temperature {config.temperature:g}, fail rates of {attempts.min_fail_rate:g} to {attempts.max_fail_rate:g}). "
         "Give harder tasks, or sample more attempts."
     )
 
