@@ -8,6 +8,7 @@ Only what the own reflection gains over these is a gain by reflecting.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -179,8 +180,9 @@ def _count(scores: Sequence[Score]) -> Counted:
 
 
 def _reasons(scores: Sequence[Score]) -> dict[str, int]:
-    """Returns how often each kind of mistake was made: what an explanation says before its first colon."""
-    return dict(Counter(score.explanation.partition(":")[0][:60] for score in scores).most_common(8))
+    """Returns how often each kind of mistake was made: what an explanation says before its first colon or quotation."""
+    kinds = (re.split(r'[:"]', score.explanation, maxsplit=1)[0].strip()[:60] for score in scores)
+    return dict(Counter(kinds).most_common(8))
 
 
 LEAST_INFORMATIVE = 0.1

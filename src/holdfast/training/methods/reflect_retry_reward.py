@@ -66,7 +66,9 @@ if TYPE_CHECKING:
     from holdfast.models.learner import Learner
     from holdfast.training.config import ReflectConfig
     from holdfast.training.reflection import Tried
-    from holdfast.types import Example
+    from holdfast.types import Completion, Example
+
+    Group = tuple[Example, str, Sequence[Tried]]
 
 _CROSS_ENTROPY = Divergence("cross_entropy")
 _SHARES = {"grpo": "sequence", "dapo": "token", "dr_grpo": "budget"}
@@ -209,26 +211,49 @@ class ReflectRetryReward:
         """Returns as many groups as there are examples, those with a signal first."""
         wanted = len(examples)
         queue = self._candidates(examples, seed)
-        rows, spare = list[Row](), list[Row]()
-        asked, tried = list[tuple["Example", str]](), list[list["Tried"]]()
+        taught, spare = list["Group"](), list["Group"]()
         for turn in range(1 + self.config.refill):
-            tasks = [next(queue, None) for _ in range(wanted - len(rows))]
+            tasks = [next(queue, None) for _ in range(wanted - len(taught))]
             batch = [task for task in tasks if task is not None]
             if not batch:
                 break
-            groups = reflect_and_retry(
-                self._talk, batch, self.grader, num_samples=self.config.group_size,
-                temperature=self.config.temperature, retry_temperature=self.config.retry_temperature,
-                seed=derive_seed(seed, "reflect", turn),
-            )  # fmt: skip
-            asked, tried = [*asked, *batch], [*tried, *groups]
-            for (example, attempt), group in zip(batch, groups, strict=True):
+            found = self.sample(batch, derive_seed(seed, "reflect", turn))
+            for (example, attempt), group in zip(batch, found, strict=True):
                 signal = has_signal([one.reward for one in group])
-                (rows if signal else spare).append(self._row(example, attempt, group))
-        if not tried:
+                (taught if signal else spare).append((example, attempt, group))
+        if not taught and not spare:
             raise NothingToLearnError(_nothing_failed(self.config, wanted))
-        self._measure(asked, tried, len(rows), derive_seed(seed, "obey"))
-        return self._with_reference([*rows, *spare][:wanted])
+        self._measure([*taught, *spare], len(taught), derive_seed(seed, "obey"))
+        chosen = [*taught, *spare][:wanted]
+        return self._with_reference([row for group in chosen for row in self.rows_of(*group)])
+
+    def sample(self, tasks: Sequence[tuple[Example, str]], seed: int) -> list[list[Tried]]:
+        """Returns the reflections on each task's failed attempt, with the retries that followed and their scores."""
+        config = self.config
+        return reflect_and_retry(
+            self._talk, tasks, self.grader, num_samples=config.group_size, temperature=config.temperature,
+            retry_temperature=config.retry_temperature, seed=seed,
+        )  # fmt: skip
+
+    def rows_of(self, example: Example, attempt: str, group: Sequence[Tried]) -> list[Row]:
+        """Returns what is trained of one group: one row, the prompt with a branch for each reflection."""
+        prompt = self._talk.ids(self._talk.reflect(example, attempt), example)
+        return [self.row(example, prompt, [one.reflection for one in group], self.advantages(group))]
+
+    def advantages(self, group: Sequence[Tried]) -> list[float]:
+        """Returns the advantage of each reflection of a group; 0 for what could not be graded."""
+        loss = self.config.policy.chosen_loss
+        return group_advantages([one.reward for one in group], "none" if loss == "dr_grpo" else "group")
+
+    def row(self, example: Example, prompt: Sequence[int], said: Sequence[Completion], advantages: list[float]) -> Row:
+        """Returns a row with a branch for each completion of one prompt."""
+        lengths = [len(one.token_ids) for one in said]
+        starts = [len(prompt) + sum(lengths[:place]) for place in range(len(said))]
+        old = torch.tensor([value for one in said for value in one.logprobs], dtype=torch.float32)
+        ids = [*prompt, *(token for one in said for token in one.token_ids)]
+        mask = [False] * len(prompt) + [True] * (len(ids) - len(prompt))
+        policy = PolicyTargets(lengths=lengths, advantages=advantages, old=old)
+        return Row(ids, mask, weight=1.0, example_id=example.id, branches=tuple(starts), policy=policy)
 
     def _candidates(self, examples: Sequence[Example], seed: int) -> Iterator[tuple[Example, str]]:
         """Yields tasks with a failed attempt: those of the step first, then others, in the seed's order."""
@@ -254,22 +279,6 @@ class ReflectRetryReward:
         for example, ((attempt, score),) in zip(examples, tried, strict=True):
             if score.error_type is None and not score.passed:
                 yield example, attempt.text
-
-    def _row(self, example: Example, attempt: str, group: Sequence[Tried]) -> Row:
-        prompt = self._talk.ids(self._talk.reflect(example, attempt), example)
-        said = [list(one.reflection.token_ids) for one in group]
-        starts = [len(prompt) + sum(map(len, said[:place])) for place in range(len(said))]
-        advantages = group_advantages(
-            [one.reward for one in group], "none" if self.config.policy.chosen_loss == "dr_grpo" else "group"
-        )
-        policy = PolicyTargets(
-            lengths=[len(ids) for ids in said],
-            advantages=advantages,
-            old=torch.tensor([value for one in group for value in one.reflection.logprobs], dtype=torch.float32),
-        )
-        ids = [*prompt, *(token for one in said for token in one)]
-        mask = [False] * len(prompt) + [True] * (len(ids) - len(prompt))
-        return Row(ids, mask, weight=1.0, example_id=example.id, branches=tuple(starts), policy=policy)
 
     def _with_reference(self, rows: list[Row]) -> list[Row]:
         """Returns the rows with the log-probabilities of their tokens under the frozen version."""
@@ -297,33 +306,32 @@ class ReflectRetryReward:
             for row, policy in zip(rows, policies, strict=True)
         ]
 
-    def _measure(
-        self, asked: Sequence[tuple[Example, str]], tried: Sequence[Sequence[Tried]], num_signal: int, seed: int
-    ) -> None:
+    def _measure(self, groups: Sequence[Group], num_signal: int, seed: int) -> None:
         """Keeps what is told about a round, and stops a run whose reflections have become one text."""
-        flat = [one for group in tried for one in group]
+        flat = [one for _, _, group in groups for one in group]
         texts = [one.reflection.text.strip() for one in flat]
         rewards = [one.reward for one in flat if one.reward is not None]
         most = max(Counter(texts).values()) / len(texts)
         self.measured = {
             "reward": sum(rewards) / max(1, len(rewards)),
-            "groups_with_signal": num_signal / len(tried),
+            "groups_with_signal": num_signal / len(groups),
             "unique_reflections": len(set(texts)) / len(texts),
             "most_common_reflection": most,
             "reflection_tokens": sum(len(one.reflection.token_ids) for one in flat) / len(flat),
             "reflections_ended": sum(one.reflection.finish_reason == "stop" for one in flat) / len(flat),
             "not_graded": 1 - len(rewards) / len(flat),
         }
-        tasks = [example for example, _ in asked]
-        leaks = share_with_answer(tasks, [[one.reflection.text for one in group] for group in tried])
+        tasks = [(example, attempt) for example, attempt, _ in groups]
+        said = [[one.reflection.text for one in group] for _, _, group in groups]
+        leaks = share_with_answer([example for example, _ in tasks], said)
         obeyed = obedience(
-            self._talk, asked, self.grader, which="candidate", temperature=self.config.retry_temperature, seed=seed
+            self._talk, tasks, self.grader, which="candidate", temperature=self.config.retry_temperature, seed=seed
         )
         if leaks is not None:
             self.measured["reflections_with_answer"] = leaks
         if obeyed:
             self.measured["obedience"] = sum(score.passed for score in obeyed) / len(obeyed)
-        self._same = self._same + 1 if most >= self.config.max_same_reflection and len(tried) > 1 else 0
+        self._same = self._same + 1 if most >= self.config.max_same_reflection and len(groups) > 1 else 0
         if self._same >= SAME_WINDOW:
             raise CollapseError(
                 f"The run was stopped: for {SAME_WINDOW} steps, {most:.0%} of all reflections were one text: "
