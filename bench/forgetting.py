@@ -5,10 +5,11 @@
 
 The runs are rows of `bench/forgetting.jsonl`, the ones behind docs/forgetting.md; `--out` names another file. A row
 counts for the settings and the base it was made with: after a change of either, the arm is run anew.
-Every arm gets the same skills in the same order and its own learning-rate sweep (on a seed of its own, chosen by the
-mean of what the new skills and what the base's abilities reach at the end); arms that imitate get fewer steps,
-because more only make them forget more. The abilities are measured before and after; none of them is registered or
-stored, in any arm.
+
+Every arm gets the same skills in the same order and its own sweep of learning rates (on a seed of its own, chosen by
+the mean of what the new skills and what the base's abilities reach at the end); arms that imitate sweep the number of
+steps, too: they learn sooner, and more steps only make them forget more. The abilities are measured before and after;
+none of them is registered or stored, in any arm.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import hashlib
 import json
 import statistics
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -34,49 +35,65 @@ SWEEP_SEED, SWEEP_ITEMS = 1000, 100
 LORA = {"type": "lora", "rank": 16, "alpha": 32}
 NO_REHEARSAL = {"rehearsal": {"enabled": False}}
 SFT = {**TEACHING, "method": {"type": "sft"}}
-FEWER = {"companies": 110, "routing": 70, "tools": 80}
-"""Imitation learns these skills in fewer steps, and more of them only forget more."""
+STEPS = {
+    "fewer": {"companies": 110, "routing": 70, "tools": 80},
+    "all": {"companies": 200, "routing": 110, "tools": 120},
+}
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way of teaching: settings, whether stored answers are replayed, steps, and the rates that are swept."""
+    """One way of teaching: settings, whether stored answers are replayed, and the rates and steps that are swept."""
 
     settings: dict
     rates: tuple[float, ...]
     replay: str = "none"
-    steps: dict[str, int] = field(default_factory=lambda: FEWER)
+    steps: tuple[str, ...] = ("fewer",)
+
+
+@dataclass(frozen=True, order=True)
+class Option:
+    """One point of an arm's sweep."""
+
+    arm: str
+    rate: float
+    steps: str
+
+
+def options_of(name: str) -> list[Option]:
+    return [Option(name, rate, steps) for steps in ARMS[name].steps for rate in ARMS[name].rates]
 
 
 REHEARSAL = {**HOLDFAST["rehearsal"], "num_reminders": 2500}
 """More than the demo takes, for it should be quick; what is rehearsed often is held better than its like."""
-STEPS = {"companies": 200, "routing": 110, "tools": 120}
 WHOLE = {**HOLDFAST, "optimizer": {**HOLDFAST["optimizer"], "l2_sp": 24.0}, "rehearsal": REHEARSAL}
 """Held more tightly than the demo, and taught in more steps for it."""
 
 ARMS: dict[str, Way] = {
-    "holdfast: SDFT + self-rehearsal": Way(WHOLE, (RATE, 1.4e-3), steps=STEPS),
-    "SFT": Way({**SFT, **NO_REHEARSAL}, (1e-4, 2e-4, 4e-4)),
-    "SFT + replay of stored answers": Way({**SFT, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), "answers"),
+    "holdfast: SDFT + self-rehearsal": Way(WHOLE, (RATE, 1.4e-3), steps=("all",)),
+    "SFT": Way({**SFT, **NO_REHEARSAL}, (1e-4, 2e-4, 4e-4), steps=("fewer", "all")),
+    "SFT + replay of stored answers": Way(
+        {**SFT, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), "answers", steps=("fewer", "all")
+    ),
     "SFT + self-rehearsal": Way({**SFT, "rehearsal": REHEARSAL}, (4e-4, 1e-3)),
     "SDFT alone": Way({**WHOLE, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3)),
     "SFT with LoRA": Way({**SFT, **NO_REHEARSAL, "adapter": LORA}, (1e-3, 3e-3)),
-    "holdfast with LoRA": Way({**WHOLE, "adapter": LORA}, (1e-3, 3e-3), steps=STEPS),
+    "holdfast with LoRA": Way({**WHOLE, "adapter": LORA}, (1e-3, 3e-3), steps=("all",)),
 }
 """In the order in which they are run. What is not swept for Holdfast was tuned by hand: docs/forgetting.md."""
 
 
-def run_one(name: str, rate: float, seed: int, items: int, before: dict[str, Measured]) -> dict:
+def run_one(option: Option, seed: int, items: int, before: dict[str, Measured]) -> dict:
     """Teaches one arm's sequence and returns what it measured; runs in a process of its own."""
     import torch
 
     torch.set_num_threads(1)
-    way = ARMS[name]
-    optimizer = {**way.settings.get("optimizer", {}), "learning_rate": rate}
+    way = ARMS[option.arm]
+    optimizer = {**way.settings.get("optimizer", {}), "learning_rate": option.rate}
     distils = way.settings["method"]["type"] == "sdft"
     guards = {"guards": {"teacher_check": "off"}} if distils else {}
     settings = {**way.settings, "optimizer": optimizer, **guards}
-    arm = Arm(name, settings, way.replay, way.steps)
+    arm = Arm(option.arm, settings, way.replay, STEPS[option.steps])
     lessons = read_lessons()
     course = teach_sequence(
         arm,
@@ -89,9 +106,9 @@ def run_one(name: str, rate: float, seed: int, items: int, before: dict[str, Mea
         measure_every_stage=False,
     )
     return {
-        "arm": name,
-        "made_with": made_with(name),
-        "rate": rate,
+        "arm": option.arm,
+        "made_with": made_with(option.arm, option.steps),
+        "rate": option.rate,
         "seed": seed,
         "items": items,
         "before": {k: v.value for k, v in course.stages[0].items()},
@@ -102,12 +119,12 @@ def run_one(name: str, rate: float, seed: int, items: int, before: dict[str, Mea
 
 
 @cache
-def made_with(name: str) -> str:
+def made_with(name: str, steps: str) -> str:
     """Returns a short hash of what an arm's rows depend on besides rate and seed: settings, examples, base."""
     way = ARMS[name]
     weights = (TINY_FOLDER / "model.safetensors").read_bytes()
     examples = [path.read_bytes() for path in sorted(examples_folder().glob("*.jsonl"))]
-    settings = json.dumps([way.settings, way.replay, way.steps], sort_keys=True).encode()
+    settings = json.dumps([way.settings, way.replay, STEPS[steps]], sort_keys=True).encode()
     return hashlib.sha256(b"\0".join([settings, weights, *examples])).hexdigest()[:12]
 
 
@@ -128,19 +145,24 @@ def merit(row: dict) -> float:
     return (statistics.mean(new) + statistics.mean(old)) / 2
 
 
-def load(path: Path) -> list[dict]:
+def load(path: Path) -> list[tuple[Option, dict]]:
     """Returns the rows that were made with the arms as they are now."""
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [row for row in rows if row["arm"] in ARMS and row.get("made_with") == made_with(row["arm"])]
+    known = {(each.arm, made_with(each.arm, each.steps), each.rate): each for name in ARMS for each in options_of(name)}
+    keys = [(row["arm"], row["made_with"], row["rate"]) for row in rows]
+    return [(known[key], row) for key, row in zip(keys, rows, strict=True) if key in known]
 
 
-def best_rate(rows: list[dict], name: str) -> float:
-    swept = [row for row in rows if row["arm"] == name and row["seed"] == SWEEP_SEED]
-    return max(swept, key=merit)["rate"]
+def best_option(rows: list[tuple[Option, dict]], name: str) -> Option:
+    """Returns what did best on the sweep's seed; of an arm with one point there is no sweep."""
+    if len(options_of(name)) == 1:
+        return options_of(name)[0]
+    swept = [(option, row) for option, row in rows if option.arm == name and row["seed"] == SWEEP_SEED]
+    return max(swept, key=lambda pair: merit(pair[1]))[0]
 
 
-def run_all(jobs: list[tuple[str, float, int]], out: Path, items: int, workers: int) -> None:
-    known = {(row["arm"], row["rate"], row["seed"]) for row in load(out) if row["items"] == items}
+def run_all(jobs: list[tuple[Option, int]], out: Path, items: int, workers: int) -> None:
+    known = {(option, row["seed"]) for option, row in load(out) if row["items"] == items}
     todo = [job for job in jobs if job not in known]
     if not todo:
         return
@@ -151,8 +173,11 @@ def run_all(jobs: list[tuple[str, float, int]], out: Path, items: int, workers: 
             row = future.result()
             with out.open("a") as file:
                 file.write(json.dumps(row) + "\n")
-            name, rate, seed = futures[future]
-            print(f"[{done}/{len(todo)}] {name} at {rate:g}, seed {seed}: {merit(row):.3f} in {row['seconds']:.0f} s")
+            option, seed = futures[future]
+            print(
+                f"[{done}/{len(todo)}] {option.arm} at {option.rate:g}, {option.steps} steps, seed {seed}: "
+                f"{merit(row):.3f} in {row['seconds']:.0f} s"
+            )
 
 
 def spread(values: list[float], scale: float = 100.0, form: str = ".1f") -> str:
@@ -161,15 +186,20 @@ def spread(values: list[float], scale: float = 100.0, form: str = ".1f") -> str:
     return f"{statistics.median(values) * scale:{form}} ({low:{form}} to {high:{form}})"
 
 
-def tables(rows: list[dict]) -> str:
+def tables(rows: list[tuple[Option, dict]]) -> str:
     """Returns the summary and the full table as Markdown: medians with the range over the seeds."""
     lines = [
-        "| arm | rate | new skills, mean | least, of its teacher | abilities, mean change | worst ability | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| arm | rate | steps | new skills, mean | least, of its teacher | abilities, mean change | worst ability "
+        "| seconds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     columns: dict[str, list[str]] = {}
     for name in ARMS:
-        runs = [row for row in rows if row["arm"] == name and row["seed"] != SWEEP_SEED]
+        taken = [pair for pair in rows if pair[0].arm == name and pair[1]["seed"] != SWEEP_SEED]
+        if not taken:
+            continue
+        chosen = best_option(rows, name)
+        runs = [row for option, row in taken if option == chosen]
         if not runs:
             continue
         new = list(GRADERS)
@@ -182,12 +212,14 @@ def tables(rows: list[dict]) -> str:
         if runs[0]["teacher"]:
             share = spread([min(run["after"][key] / max(run["teacher"][key], 1e-9) for key in new) for run in runs])
         lines.append(
-            f"| {name} | {runs[0]['rate']:g} | {spread(taught)} | {share} | {spread(change)} | {spread(worst)} "
-            f"| {spread(seconds, 1.0, '.0f')} |"
+            f"| {name} | {chosen.rate:g} | {sum(STEPS[chosen.steps].values())} | {spread(taught)} | {share} "
+            f"| {spread(change)} | {spread(worst)} | {spread(seconds, 1.0, '.0f')} |"
         )
         columns.setdefault("", [*new, *old])
         columns.setdefault("base", [f"{runs[0]['before'][key] * 100:.1f}" for key in [*new, *old]])
         columns[name] = [spread([run["after"][key] for run in runs]) for key in [*new, *old]]
+    if not columns:
+        return "\n".join(lines)
     full = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     full += [f"| {' | '.join(cells)} |" for cells in zip(*columns.values(), strict=True)]
     return "\n".join([*lines, "", *full])
@@ -204,14 +236,10 @@ def main() -> None:
     options = parser.parse_args()
     seeds = range(options.seeds)
     if not options.table:
-        swept = [name for name in options.arms if len(ARMS[name].rates) > 1]
-        sweep = [(name, rate, SWEEP_SEED) for name in swept for rate in ARMS[name].rates]
-        run_all(sweep, options.out, SWEEP_ITEMS, options.workers)
-        rates = {
-            name: best_rate(load(options.out), name) if name in swept else ARMS[name].rates[0] for name in options.arms
-        }
-        runs = [(name, rates[name], seed) for name in options.arms for seed in seeds]
-        run_all(runs, options.out, options.items, options.workers)
+        sweep = [each for name in options.arms for each in options_of(name) if len(options_of(name)) > 1]
+        run_all([(each, SWEEP_SEED) for each in sweep], options.out, SWEEP_ITEMS, options.workers)
+        best = [best_option(load(options.out), name) for name in options.arms]
+        run_all([(each, seed) for each in best for seed in seeds], options.out, options.items, options.workers)
     print(tables(load(options.out)))
 
 

@@ -5,9 +5,9 @@
 
 Two tasks, as in the paper (arXiv:2505.24726), of a size that the base can do:
 
-- `calls`: a request and tools in view, no example call. The base gets the form of a call right and a name or an
-  argument wrong; its curriculum taught it to reflect on such failures usefully about four times in ten, and to obey
-  a useful reflection. Tools, requests and values of the test are never trained on.
+- `calls`: a topic, a place and four tools in view; which tool a topic needs is written nowhere. The base calls with
+  the right place and a name of its own; its curriculum taught it to name another tool in about four reflections of
+  ten, and to obey a reflection that names one. The pairs of topic and place of the test are never trained on.
 - `countdown`: two numbers and a target. A short fine-tuning first gives the base the form and a gap: attempts use a
   random sign, reflections name another one in four cases of ten, a random one, and retries obey. What the target
   says about the sign is for the reward to teach. Problems of the test are never trained on.
@@ -37,8 +37,9 @@ from holdfast.graders import grader
 from holdfast.graders.parametrised import Grader
 from holdfast.jobs.comparison import measure_abilities
 from holdfast.jobs.progress import Silent
-from holdfast.models.curriculum.item import call_text
-from holdfast.models.curriculum.tools import REFLECT, REQUESTS, RETRY, VAGUE, make_arguments, make_signature, make_tools
+from holdfast.models.curriculum.item import call_text, tool
+from holdfast.models.curriculum.lexicon import FOODS, THINGS
+from holdfast.models.curriculum.tools import REFLECT, RETRY, VAGUE
 from holdfast.models.learner import Learner
 from holdfast.models.load import load as load_model
 from holdfast.seeds import derive_seed
@@ -54,7 +55,7 @@ from holdfast.types import Example, Message
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TRAIN, TEST, ABILITY_ITEMS, SWEEP_SEED = 256, 200, 100, 1000
+TRAIN, TEST, HELD_OUT, ABILITY_ITEMS, SWEEP_SEED = 256, 200, 48, 100, 1000
 COMMON = [
     "method=reflect",
     "steps=60",
@@ -72,19 +73,23 @@ COMMON = [
 RATES = (1e-4, 3e-4)
 
 
-def calls(seed: int, num: int) -> list[Example]:
-    """Returns requests for one tool call, without an example of one."""
-    rng = random.Random(seed)
-    found: dict[str, Example] = {}
-    while len(found) < num:
-        name, verb, noun = make_signature(rng)
-        arguments = make_arguments(rng)
-        tools = make_tools(rng, name, verb, noun, list(arguments))
-        words = " and ".join(str(value) for value in arguments.values())
-        request = rng.choice(REQUESTS).format(v=verb, n=noun, x=words)
-        turns = (Message("user", request), Message("assistant", call_text(name, arguments)))
-        found[request] = Example(f"call {seed} {len(found)}", turns, tuple(tools))
-    return list(found.values())
+TOOLS = ("find_mail", "book_seat", "play_song", "rent_room")
+TOPICS = (*FOODS[:8], *THINGS[:8])
+PLACES = ("paris", "oslo", "rome", "cairo", "lima", "tokyo", "bern", "quito", "delhi", "kyiv", "riga", "bonn")
+
+
+@cache
+def calls() -> list[Example]:
+    """Returns every topic in every place, in an order of their own; which tool a topic needs is nowhere written."""
+    tools = tuple(tool(name, name.replace("_", " a "), ["place"]) for name in TOOLS)
+    found: list[Example] = []
+    for number, topic in enumerate(TOPICS):
+        for place in PLACES:
+            asked = Message("user", f"tell me the {topic} in {place}")
+            answer = Message("assistant", call_text(TOOLS[number % len(TOOLS)], {"place": place}))
+            found.append(Example(f"{topic} {place}", (asked, answer), tools))
+    random.Random(3).shuffle(found)
+    return found
 
 
 SIGNS = {
@@ -146,10 +151,7 @@ class Task:
 @cache
 def task(name: str) -> Task:
     if name == "calls":
-        train = calls(1, TRAIN)
-        known = {example.prompt[-1].content for example in train}
-        test = [example for example in calls(2, 2 * TEST) if example.prompt[-1].content not in known]
-        return Task(train, test[:TEST], "tool_call_match")
+        return Task(calls()[:-HELD_OUT], calls()[-HELD_OUT:], "tool_call_match")
     return Task(countdown(0, TRAIN), countdown(1, TEST), "countdown")
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from holdfast.training.advantages import EPSILON, expected_signal, group_advantages, has_signal
+from holdfast.training.advantages import EPSILON, group_advantages, has_signal
 from holdfast.training.policy_loss import PolicyObjective, policy_loss, token_shares
 
 LN2 = math.log(2.0)
@@ -31,9 +31,6 @@ def test_which_groups_teach():
     assert has_signal([0.0, 1.0])
     assert not has_signal([1.0, 1.0, None])
     assert not has_signal([None])
-    assert expected_signal(0.05, 8) == pytest.approx(1 - 0.95**8 - 0.05**8)
-    assert expected_signal(0.5, 2) == 0.5
-    assert expected_signal(0.0, 8) == expected_signal(1.0, 8) == 0.0
 
 
 def losses(logp, old, advantage, lengths=(2,), reference=None, **settings):

@@ -35,12 +35,3 @@ def group_advantages(rewards: Sequence[float | None], scale: Literal["group", "n
 def has_signal(rewards: Sequence[float | None]) -> bool:
     """Tells whether a group's graded rewards differ, so that something can be learned from it."""
     return len({reward for reward in rewards if reward is not None}) > 1
-
-
-def expected_signal(success: float, group_size: int) -> float:
-    """Returns the chance that a group is not all right and not all wrong: 1 - p^G - (1 - p)^G.
-
-    >>> round(expected_signal(0.05, 8), 3)
-    0.337
-    """
-    return 1.0 - success**group_size - (1.0 - success) ** group_size
