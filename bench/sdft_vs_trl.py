@@ -17,17 +17,14 @@ Arms: `holdfast`; `trl`, the whole batch in one micro-batch and no activation ch
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from beside import Comparison, main
 from meter import Meter
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -53,8 +50,8 @@ class Setting:
 SETTINGS = {
     "embedded-full": Setting("embedded", lora=False, batch=24, max_new_tokens=64, steps=5),
     "embedded-lora": Setting("embedded", lora=True, batch=24, max_new_tokens=64, steps=5),
-    "wide-full": Setting("wide", lora=False, batch=8, max_new_tokens=64, steps=3),
-    "wide-lora": Setting("wide", lora=True, batch=8, max_new_tokens=64, steps=3),
+    "wide-full": Setting("made", lora=False, batch=8, max_new_tokens=64, steps=3),
+    "wide-lora": Setting("made", lora=True, batch=8, max_new_tokens=64, steps=3),
 }
 
 
@@ -124,7 +121,7 @@ def watch(method):
 
 def token_counts(lengths):
     prompts, teachers, completions = (statistics.mean(column) for column in zip(*lengths, strict=True))
-    return {"prompt_tokens": prompts, "teacher_tokens": teachers, "completion_tokens": completions}
+    return {"prompt_tokens": prompts, "teacher_prompt_tokens": teachers, "completion_tokens": completions}
 
 
 def measure_trl(setting, folder, pairs, *, lean):
@@ -266,105 +263,17 @@ def make_wide_model(folder):
     tokenizer.save_pretrained(folder)
 
 
-def embedded_folder():
-    from holdfast.models.load import TINY_FOLDER
-
-    return str(TINY_FOLDER)
-
-
-# ---------------------------------------------------------------- many measurements, and the table
-
-
-def spawn(arm, name, folder, threads):
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(threads),
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "TRL_EXPERIMENTAL_SILENCE": "1",
-    }
-    command = [sys.executable, __file__, "--measure", arm, name, folder]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{arm} on {name} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def collect(names, arms, repeats, threads, base):
-    results = {name: {arm: [] for arm in arms} for name in names}
-    with tempfile.TemporaryDirectory() as scratch:
-        folders = {"embedded": base or embedded_folder(), "wide": scratch}
-        if any(SETTINGS[name].model == "wide" for name in names):
-            make_wide_model(scratch)
-        for name in names:
-            for repeat in range(repeats):
-                for arm in arms:
-                    result = spawn(arm, name, folders[SETTINGS[name].model], threads)
-                    results[name][arm].append(result)
-                    shown = ", ".join(f"{key} {value:.4g}" for key, value in result.items())
-                    print(f"{name}, repeat {repeat + 1}, {arm}: {shown}", flush=True)
-    return results
-
-
-def spread(values, form):
-    low, high = min(values), max(values)
-    return f"{statistics.median(values):{form}} ({low:{form}} to {high:{form}})"
-
-
-def table(results):
-    """Returns two Markdown tables: ratios to Holdfast, and what was measured."""
-    lines = [
-        "| setting | against | time, wall | time, processor | peak memory of the process | memory added by training |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, arms in results.items():
-        for arm in [arm for arm in arms if arm != "holdfast"]:
-            ratios = [
-                spread([t[key] / h[key] for h, t in zip(arms["holdfast"], arms[arm], strict=True)], ".2f")
-                for key in ("wall", "cpu", "peak_mib", "added_mib")
-            ]
-            lines.append(f"| {name} | {arm} | " + " | ".join(ratios) + " |")
-    lines += [
-        "",
-        "| setting | arm | seconds a step | processor seconds | peak MiB | added MiB | loss, nats "
-        "| tokens a step: prompt, teacher's prompt, completion |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, arms in results.items():
-        for arm, runs in arms.items():
-            cells = [spread([run[key] for run in runs], ".2f") for key in ("wall", "cpu")]
-            cells += [spread([run[key] for run in runs], ".0f") for key in ("peak_mib", "added_mib")]
-            cells.append(spread([run["loss"] for run in runs], ".3f"))
-            tokens = ("prompt_tokens", "teacher_tokens", "completion_tokens")
-            cells.append(", ".join(f"{statistics.median([run[key] for run in runs]):.0f}" for key in tokens))
-            lines.append(f"| {name} | {arm} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def write_between_markers(path, text):
-    start, end = "<!-- bench-sdft: measured -->", "<!-- bench-sdft: end -->"
-    page = path.read_text()
-    before, rest = page.split(start)
-    path.write_text(f"{before}{start}\n\n{text}\n\n{end}{rest.split(end)[1]}")
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--base", default="", help="folder of a model to use in place of the embedded base")
-    parser.add_argument("--write", type=Path, help="page whose measured block is replaced")
-    parser.add_argument("--measure", nargs=3, metavar=("ARM", "SETTING", "FOLDER"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.measure:
-        print(json.dumps(measure(*given.measure)))
-        return
-    text = table(collect(given.settings, given.arms, given.repeats, given.threads, given.base))
-    print(text)
-    if given.write:
-        write_between_markers(given.write, text)
-
-
 if __name__ == "__main__":
-    main()
+    main(
+        Comparison(
+            script=__file__,
+            description=__doc__,
+            settings=list(SETTINGS),
+            arms=ARMS,
+            measure=measure,
+            models={name: setting.model for name, setting in SETTINGS.items()},
+            tokens=("prompt_tokens", "teacher_prompt_tokens", "completion_tokens"),
+            marker="bench-sdft",
+            make_model=make_wide_model,
+        )
+    )
