@@ -51,12 +51,14 @@ def generate(
     prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     *,
+    shared: Sequence[int] = (),
     max_batch: int | None = None,
     progress: Progress | None = None,
 ) -> list[list[Completion]]:
     """Returns `sampling.num_samples` completions of each prompt, in the prompts' order.
 
-    A completion's token ids include the token that ended it. `max_batch` bounds the sequences that run
+    A completion's token ids include the token that ended it. `shared` says how many first tokens of each prompt other
+    prompts have too: they are read once for all that have them. `max_batch` bounds the sequences that run
     at once (chosen from memory when None); `progress` is called with the numbers of sequences done and
     in all.
 
@@ -66,13 +68,14 @@ def generate(
     """
     if not prompts:
         return []
+    beginnings = {tuple(prompt): num for prompt, num in zip(prompts, shared, strict=True)} if shared else {}
     distinct = sorted({tuple(prompt) for prompt in prompts}, key=lambda ids: (-len(ids), ids))
     total = len(distinct) * sampling.num_samples
     capacity = min(total, max_batch or rows_that_fit(model, len(distinct[0]) + sampling.max_new_tokens))
     batch = RunningBatch(model, tokenizer, capacity)
     for ids in distinct:
         for sample in range(sampling.num_samples):
-            batch.add(ids, sample, sampling)
+            batch.add(ids, sample, sampling, shared=beginnings.get(ids, 0))
     done: dict[tuple[int, ...], dict[int, Completion]] = {ids: {} for ids in distinct}
     with torch.no_grad():
         for number, (ids, sample, completion) in enumerate(batch.run(), start=1):

@@ -164,11 +164,12 @@ class Learner:
         sampling: Sampling,
         *,
         which: Which = "candidate",
+        shared: Sequence[int] = (),
         progress: Callable[[int, int], None] | None = None,
     ) -> list[list[Completion]]:
-        """Returns `sampling.num_samples` completions of each prompt by `which`."""
+        """Returns `sampling.num_samples` completions of each prompt by `which`; see `models.generate.generate`."""
         with self._precision(which):
-            return generate(self._model(which), self.tokenizer, prompts, sampling, progress=progress)
+            return generate(self._model(which), self.tokenizer, prompts, sampling, shared=shared, progress=progress)
 
     def converse(
         self,

@@ -8,17 +8,18 @@ and the random numbers of a sequence follow from the seed and its own content.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import torch
 from torch.nn.functional import pad
-from transformers import DynamicCache
 
 from holdfast.errors import ContextLengthError, ModelError
 from holdfast.models.attention_mask import mask_maker
 from holdfast.models.kv_cache import STEP, RowCache, round_up
 from holdfast.models.load import context_length
+from holdfast.models.prefill import Prompt, PromptReader
 from holdfast.models.render import end_of_turn
 from holdfast.models.sampling import Sampling, choose, uniforms
 from holdfast.types import Completion
@@ -30,22 +31,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MIN_ROWS = 16
-PREFILL_TOKENS = 4096
-SAME_BITS = 256
-"""Up to this many tokens the attention kernel adds in the same order whatever the padding (CPU, torch 2.13)."""
 Ended: TypeAlias = tuple[tuple[int, ...], int, Completion]
 """A sequence that is done: its prompt, its sample, and what was written."""
 TABLES = ("tokens", "logprobs", "uniforms", "starts", "written", "last", "limits", "end_kinds")
-
-
-@dataclass(slots=True)
-class _Prompt:
-    """A distinct prompt: the samples that still wait, and once it is read, what they start from."""
-
-    ids: tuple[int, ...]
-    waiting: deque[tuple[int, Sampling]] = field(default_factory=deque[tuple[int, Sampling]])
-    state: list[tuple[Tensor, Tensor]] | None = None
-    logits: Tensor | None = None
 
 
 @dataclass(slots=True)
@@ -72,13 +60,14 @@ class RunningBatch:
         self.device = model.device
         self.mask = mask_maker(model)
         self.context = context_length(model.config)
-        self.queue: deque[_Prompt] = deque()
-        self.queued: dict[tuple[int, ...], _Prompt] = {}
+        self.queue: deque[Prompt] = deque()
+        self.queued: dict[tuple[int, ...], Prompt] = {}
         self.num_waiting = 0
         self.sampling: Sampling | None = None
         self.uses_stops = False
         self.capacity = max(capacity, 1)
         self.min_rows = MIN_ROWS if self.device.type == "cpu" else 1
+        self.reader = PromptReader(model, self.min_rows)
         self.cache: RowCache | None = None
         self.step = 0
         num_rows = round_up(self.capacity, self.min_rows)
@@ -96,8 +85,12 @@ class RunningBatch:
         self.running = torch.zeros(0, dtype=torch.long, device=self.device)
         self.longest_offset = 0
 
-    def add(self, ids: tuple[int, ...], sample: int, sampling: Sampling, *, first: bool = False) -> None:
+    def add(
+        self, ids: tuple[int, ...], sample: int, sampling: Sampling, *, first: bool = False, shared: int = 0
+    ) -> None:
         """Lets a sample of a prompt wait for a row; with `first`, a prompt that does not wait yet is served next.
+
+        Its first `shared` tokens, which other prompts have too, are read once for all of them.
 
         Raises ContextLengthError when the prompt leaves no room, ModelError when it is empty or the request
         is to be sampled otherwise than those before.
@@ -105,7 +98,8 @@ class RunningBatch:
         self._check(ids, sampling)
         prompt = self.queued.get(ids)
         if prompt is None:
-            prompt = self.queued[ids] = _Prompt(ids)
+            prompt = self.queued[ids] = Prompt(ids, shared)
+            self.reader.expect(prompt)
             (self.queue.appendleft if first else self.queue.append)(prompt)
         prompt.waiting.append((sample, sampling))
         self.num_waiting += 1
@@ -138,7 +132,7 @@ class RunningBatch:
     def _fill(self) -> Iterator[Ended]:
         """Gives the free rows to waiting samples, reads their prompts and chooses their first tokens."""
         free = deque(i for i, row in enumerate(self.rows[: self.capacity]) if row is None)
-        taken: list[tuple[_Prompt, list[int]]] = []
+        taken: list[tuple[Prompt, list[int]]] = []
         while free and self.queue:
             prompt = self.queue[0]
             rows = [free.popleft() for _ in range(min(len(free), len(prompt.waiting)))]
@@ -148,7 +142,10 @@ class RunningBatch:
                 del self.queued[self.queue.popleft().ids]
         new_rows: list[int] = []
         logits: list[Tensor] = []
-        for prompt, rows in self._read(taken):
+        rows_of = {prompt.ids: rows for prompt, rows in taken}
+        known = [prompt for prompt, _ in taken if prompt.state is not None]
+        for prompt in chain(known, self.reader.read([prompt for prompt, _ in taken if prompt.state is None])):
+            rows = rows_of[prompt.ids]
             state, first = cast("list[tuple[Tensor, Tensor]]", prompt.state), cast("Tensor", prompt.logits)
             if self.cache is None:
                 self.cache = RowCache(len(self.rows), len(prompt.ids) + STEP, state)
@@ -160,7 +157,7 @@ class RunningBatch:
         self._note_rows()
         return self._advance(torch.tensor(new_rows, device=self.device), torch.stack(logits))
 
-    def _start(self, prompt: _Prompt, rows: Sequence[int]) -> None:
+    def _start(self, prompt: Prompt, rows: Sequence[int]) -> None:
         """Writes the tables' entries of new samples."""
         length = len(prompt.ids)
         for row in rows:
@@ -194,35 +191,6 @@ class RunningBatch:
             self.ends = torch.cat([self.ends, marks])
         return kind
 
-    def _read(self, taken: list[tuple[_Prompt, list[int]]]) -> Iterator[tuple[_Prompt, list[int]]]:
-        """Runs the model over prompts that were not read yet, about `PREFILL_TOKENS` at a time, longest first.
-
-        Yields each as soon as it is read, so that the states of one such group are all that waits for rows. Above
-        `SAME_BITS` tokens a prompt is padded as it would be alone: from there on the padding changes the rounding.
-        """
-        unread = sorted((each for each in taken if each[0].state is None), key=lambda each: -len(each[0].ids))
-        yield from [each for each in taken if each[0].state is not None]
-        while unread:
-            width = round_up(len(unread[0][0].ids), STEP)
-            num = max(1, PREFILL_TOKENS // width)
-            if width > SAME_BITS:
-                num = min(num, sum(round_up(len(prompt.ids), STEP) == width for prompt, _ in unread))
-            group, unread = unread[:num], unread[num:]
-            self._prefill([prompt for prompt, _ in group], width)
-            yield from group
-
-    def _prefill(self, prompts: Sequence[_Prompt], width: int) -> None:
-        ids = torch.zeros((len(prompts), width), dtype=torch.long)
-        for index, prompt in enumerate(prompts):
-            ids[index, : len(prompt.ids)] = torch.tensor(prompt.ids)
-        cache = DynamicCache()
-        output = self.decoder(input_ids=ids.to(self.device), attention_mask=None, past_key_values=cache, use_cache=True)
-        last = torch.tensor([len(prompt.ids) - 1 for prompt in prompts], device=self.device)
-        logits = self._logits(output.last_hidden_state[torch.arange(len(prompts), device=self.device), last])
-        for index, prompt in enumerate(prompts):
-            prompt.state = [(cast("Tensor", keys)[index], cast("Tensor", values)[index]) for keys, values, _ in cache]
-            prompt.logits = logits[index]
-
     def _decode(self) -> Iterator[Ended]:
         """Runs the model over the newest token of every row and chooses the next ones."""
         num_rows = round_up(int(self.running[-1]) + 1, self.min_rows)
@@ -237,16 +205,9 @@ class RunningBatch:
             past_key_values=cache,
             use_cache=True,
         )
-        logits = self._logits(output.last_hidden_state[:, 0])
+        logits = self.reader.logits(output.last_hidden_state[:, 0])
         self.step += 1
         return self._advance(self.running, logits[self.running])
-
-    def _logits(self, hidden: Tensor) -> Tensor:
-        """Returns float32 logits of each hidden state."""
-        num = len(hidden)
-        if num < self.min_rows:
-            hidden = torch.cat([hidden, hidden.new_zeros(self.min_rows - num, hidden.shape[1])])
-        return self.head(hidden)[:num].float()
 
     def _advance(self, rows: Tensor, logits: Tensor) -> Iterator[Ended]:
         """Chooses one token for each of `rows`, notes it, and yields the sequences that it ends."""

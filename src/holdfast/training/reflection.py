@@ -207,11 +207,19 @@ def reflect_and_retry(
     retrying = Sampling(
         max_new_tokens=config.max_tokens.retry, temperature=retry_temperature, seed=derive_seed(seed, "retry")
     )
-    retries = [found[0] for found in talk.learner.generate(again, retrying, which=which)]
+    befores = [ids for ids, group in zip(asked, groups, strict=True) for _ in group]
+    shared = [_common(before, after) for before, after in zip(befores, again, strict=True)]
+    retries = [found[0] for found in talk.learner.generate(again, retrying, which=which, shared=shared)]
     items = [example for (example, _), group in zip(tasks, groups, strict=True) for _ in group]
     scores = iter(grader.many(list(zip(retries, items, strict=True))))
     answers = iter(retries)
     return [[Tried(reflection, next(answers), next(scores)) for reflection in group] for group in groups]
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """Returns how many first tokens two prompts share."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def shuffled(items: Sequence[T], seed: int) -> list[T]:

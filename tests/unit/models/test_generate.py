@@ -106,6 +106,55 @@ def test_a_prompt_is_read_once_however_many_samples_it_has(make_model, tokenizer
     assert [shape for shape in read if shape[1] > 1] == [(1, STEP)]
 
 
+@pytest.fixture
+def family(tokenizer):
+    """Prompts that begin alike, one of another kind, and how many tokens each shares."""
+    turns = [Message("user", "what is 12 plus 7?"), Message("assistant", "20"), Message("user", "why?")]
+    begin = render_prompt(tokenizer, turns)
+    more = [[*begin, *tokenizer.encode(text)] for text in ("a", "because of b", "z" * 50, "k c a z")]
+    other = render_prompt(tokenizer, [Message("user", "hi")])
+    return [*more, other], [len(begin)] * len(more) + [0]
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(max_new_tokens=24, temperature=1.0, num_samples=3, seed=5)])
+def test_a_shared_beginning_changes_no_completion(any_model, tokenizer, family, sampling):
+    prompts, shared = family
+    apart, together = (generate(any_model, tokenizer, prompts, sampling, shared=given) for given in ((), shared))
+    assert _ids(apart) == _ids(together)
+    for one, other in zip(apart, together, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
+
+
+def test_what_shares_a_beginning_gives_the_same_bits_whatever_it_is_batched_with(any_model, tokenizer, family):
+    prompts, shared = family
+    sampling = Sampling(max_new_tokens=24, temperature=1.0, seed=3)
+    whole = generate(any_model, tokenizer, prompts, sampling, shared=shared)
+    for prompt, num, wanted in zip(prompts, shared, whole, strict=True):
+        assert generate(any_model, tokenizer, [prompt], sampling, shared=[num]) == [wanted]
+    few = generate(any_model, tokenizer, prompts, sampling, shared=shared, max_batch=2)
+    assert few == whole
+
+
+def test_a_shared_beginning_is_read_once(make_model, tokenizer, family):
+    prompts, shared = family
+    model, seen = make_model(), []
+    forward = model.get_decoder().forward
+    begin = prompts[0][: shared[0]]
+
+    def watch(*args, **kwargs):
+        seen.extend(ids[: len(begin)] == begin for ids in kwargs["input_ids"].tolist())
+        return forward(*args, **kwargs)
+
+    model.get_decoder().forward = watch
+    sampling = Sampling(max_new_tokens=3, temperature=0.0)
+    generate(model, tokenizer, prompts, sampling, max_batch=2)
+    assert sum(seen) == 4
+    seen.clear()
+    generate(model, tokenizer, prompts, sampling, shared=shared, max_batch=2)
+    assert sum(seen) == 1
+
+
 def test_rows_leave_when_done_and_waiting_rows_take_their_place(make_model, tokenizer):
     model, batches = make_model(), []
     model.get_decoder().register_forward_pre_hook(

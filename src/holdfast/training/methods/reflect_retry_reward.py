@@ -18,7 +18,8 @@ Choices made here
   in their place, up to `refill` times. Where that does not fill the step, they stay, with advantage 0.
 - A retry that could not be graded has no part in its group's mean and the advantage 0.
 - The reflections of a group are one row with branches: their prompt is prefilled once when they are sampled and
-  computed once when they are trained on, under the candidate as under the frozen version.
+  computed once when they are trained on, under the candidate as under the frozen version. Their retries, too, read
+  once what they have in common, which is all up to the reflection.
 - Failures are mined from the candidate before the run and anew every `remine_every` steps, or sampled online, one
   attempt a task. A failed attempt goes into the conversation as text, so that every template allows it.
 - Thinking before a reflection is trained like the reflection, and left out of what the retry reads.
