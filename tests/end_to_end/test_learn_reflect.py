@@ -172,6 +172,8 @@ def test_a_run_reports_tries_recovery_and_controls_before_and_after(workspace, t
     assert len(before) == 40
     page = result.report_path.read_text()
     assert "Reflections before and after" in page
+    assert "KL on reflections" in page
+    assert "KL to the teacher" not in page
     shown = found["after"]["shares"]["recovery"]
     assert f"{100 * shown['passed'] / shown['total']:.1f} % (" in page
     assert "obedience" not in workspace.steps(result.run_id)[0].metrics  # there are no answers to give away

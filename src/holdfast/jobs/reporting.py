@@ -40,6 +40,8 @@ CURVES = {
     "learning_rate": ("learning rate", ""),
 }
 """Which of a step's metrics are drawn, if they were recorded: name and remark."""
+OF_METHOD = {"reflect": {"kl": ("KL on reflections", "nats a token, to the current version")}}
+"""What a metric is called where a method means another thing by it."""
 
 
 def report_path(folder: Path) -> Path:
@@ -115,7 +117,7 @@ def _curves(job: Job) -> list[Curve]:
     curves = [
         Curve("loss", [s.step for s in steps], [s.loss for s in steps], "nats; new examples and reminders together")
     ]
-    for key, (name, remark) in CURVES.items():
+    for key, (name, remark) in (CURVES | OF_METHOD.get(job.recipe.method.type, {})).items():
         having = [step for step in steps if key in step.metrics]
         if having:
             curves.append(Curve(name, [s.step for s in having], [s.metrics[key] for s in having], remark))
