@@ -75,8 +75,8 @@ ARMS: dict[str, Way] = {
     "SFT + replay of stored answers": Way(
         {**SFT, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), "answers", steps=("fewer", "all")
     ),
-    "SFT + self-rehearsal": Way({**SFT, "rehearsal": REHEARSAL}, (4e-4, 1e-3)),
-    "SDFT alone": Way({**WHOLE, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3)),
+    "SFT + self-rehearsal": Way({**SFT, "rehearsal": REHEARSAL}, (4e-4, 1e-3), steps=("fewer", "all")),
+    "SDFT alone": Way({**WHOLE, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), steps=("fewer", "all")),
     "SFT with LoRA": Way({**SFT, **NO_REHEARSAL, "adapter": LORA}, (1e-3, 3e-3)),
     "holdfast with LoRA": Way({**WHOLE, "adapter": LORA}, (1e-3, 3e-3), steps=("all",)),
 }
