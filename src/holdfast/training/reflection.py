@@ -117,12 +117,18 @@ def obedience(
     """
     asked = [(example, talk.retry_with_answer(example, attempt)) for example, attempt in tasks]
     having = [(example, turns) for example, turns in asked if turns is not None]
-    if not having:
-        return []
+    return graded_answers(talk, having, grader, which=which, temperature=temperature, seed=seed) if having else []
+
+
+def graded_answers(
+    talk: Conversation, asked: Sequence[tuple[Example, Sequence[Message]]], grader: Grader, *, which: Which,
+    temperature: float, seed: int,
+) -> list[Score]:  # fmt: skip
+    """Returns the scores of one answer to each of `asked`: a task, and the turns that are answered."""
     sampling = Sampling(max_new_tokens=talk.config.max_tokens.retry, temperature=temperature, seed=seed)
-    prompts = [talk.ids(turns, example) for example, turns in having]
+    prompts = [talk.ids(turns, example) for example, turns in asked]
     answers = [group[0] for group in talk.learner.generate(prompts, sampling, which=which)]
-    return grader.many([(answer, example) for answer, (example, _) in zip(answers, having, strict=True)])
+    return grader.many([(answer, example) for answer, (example, _) in zip(answers, asked, strict=True)])
 
 
 def visible(text: str) -> str:

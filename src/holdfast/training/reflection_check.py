@@ -13,10 +13,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from holdfast.models.generate import Sampling
 from holdfast.seeds import derive_seed
 from holdfast.training.advantages import has_signal
-from holdfast.training.reflection import Conversation, attempt_all, obedience, reflect_and_retry, share_with_answer
+from holdfast.training.reflection import (
+    Conversation,
+    attempt_all,
+    graded_answers,
+    obedience,
+    reflect_and_retry,
+    share_with_answer,
+)
 from holdfast.types import Message
 
 if TYPE_CHECKING:
@@ -162,12 +168,12 @@ def _controls(
     for name, prompts in asked.items():
         # Another sample of the bare task must be one: greedily it would be the failed attempt again.
         temperature = config.temperature if name == "blind" else config.retry_temperature
-        sampling = Sampling(
-            max_new_tokens=config.max_tokens.retry, temperature=temperature, seed=derive_seed(seed, f"control {name}")
-        )
-        ids = [talk.ids(turns, item) for turns, item in zip(prompts, items, strict=True)]
-        answers = [group[0] for group in talk.learner.generate(ids, sampling, which=which)]
-        found[name] = _count(grader.many(list(zip(answers, items, strict=True))))
+        found[name] = _count(
+            graded_answers(
+                talk, list(zip(items, prompts, strict=True)), grader, which=which, temperature=temperature,
+                seed=derive_seed(seed, f"control {name}"),
+            )
+        )  # fmt: skip
     gold = obedience(
         talk, tasks, grader, which=which, temperature=config.retry_temperature, seed=derive_seed(seed, "control gold")
     )
