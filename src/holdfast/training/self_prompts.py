@@ -252,7 +252,8 @@ class NearDuplicates:
         self._shifts = rng.integers(0, 2**31, num_hashes, dtype=np.uint64)
         self._rows_per_band = rows_per_band
         self._exact: set[str] = set()
-        self._bands: dict[tuple[int, bytes], list[frozenset[str]]] = {}
+        self._kept: list[frozenset[str]] = []
+        self._bands: dict[tuple[int, bytes], list[int]] = {}
 
     def problem(self, text: str) -> str | None:
         """Returns why `text` is a duplicate, or None; remembers it if it is none."""
@@ -270,13 +271,19 @@ class NearDuplicates:
             (start, signature[start : start + self._rows_per_band].tobytes())
             for start in range(0, len(signature), self._rows_per_band)
         ]
+        near = {number for band in bands for number in self._bands.get(band, ())}
+        if any(_is_near(shingles, self._kept[number]) for number in near):
+            return "near duplicate"
         for band in bands:
-            for other in self._bands.get(band, ()):
-                if len(shingles & other) >= 0.8 * len(shingles | other):
-                    return "near duplicate"
-        for band in bands:
-            self._bands.setdefault(band, []).append(shingles)
+            self._bands.setdefault(band, []).append(len(self._kept))
+        self._kept.append(shingles)
         return None
+
+
+def _is_near(shingles: frozenset[str], other: frozenset[str]) -> bool:
+    """Returns whether the Jaccard index of the two sets is at least 0.8, which sets of unlike sizes cannot have."""
+    few, many = sorted((len(shingles), len(other)))
+    return few >= 0.8 * many and len(shingles & other) >= 0.8 * len(shingles | other)
 
 
 def _hash(text: str) -> int:
