@@ -36,15 +36,15 @@ class Counting(Silent):
 
     def __init__(self):
         super().__init__()
-        self.totals, self.moves = [], []
+        self.units, self.moves = [], []
 
     @contextmanager
     def bar(self, title, total, *, unit, done=0):
-        self.totals.append(total)
+        self.units.append(unit)
         yield self
 
     def update(self, done, total=None, note=""):
-        self.moves.append(done)
+        self.moves.append((self.units[-1], done, total))
 
 
 def taught(arms, progress):
@@ -53,7 +53,7 @@ def taught(arms, progress):
     )
 
 
-def test_arms_at_once_end_as_one_after_another_and_every_step_is_counted():
+def test_arms_at_once_end_as_one_after_another_and_every_step_and_item_is_counted():
     arms, progress = [arm(1e-4), arm(1e-3)], Counting()
     at_once = taught(arms, progress)
     for each, course in zip(arms, at_once, strict=True):
@@ -64,8 +64,11 @@ def test_arms_at_once_end_as_one_after_another_and_every_step_is_counted():
         assert course.stages == alone.stages
         for name, losses in alone.losses.items():
             assert course.losses[name] == pytest.approx(losses, rel=1e-3)
-    assert progress.totals == [12]
-    assert progress.moves[-1] == 12
+    assert progress.units == ["steps", "items"]
+    assert [move for move in progress.moves if move[0] == "steps"][-1] == ("steps", 12, None)
+    abilities = len(at_once[0].final) - len(LESSONS)
+    items = 2 * (8 + 16 + abilities)
+    assert progress.moves[-1] == ("items", items, items)
 
 
 def test_what_an_arm_failed_of_is_what_the_caller_is_told():

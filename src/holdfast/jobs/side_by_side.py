@@ -10,11 +10,12 @@ import os
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.jobs.comparison import Arm, Course, Lesson, Measured, teach_sequence
-from holdfast.jobs.progress import Silent, SilentBar
+from holdfast.jobs.progress import Silent
 from holdfast.training.defaults import count_steps
 
 if TYPE_CHECKING:
@@ -47,32 +48,48 @@ def teach_side_by_side(
     cores = available_cores()
     workers = min(len(arms), cores)
     context = get_context("spawn")
-    steps = context.Value("q", 0)
+    counts = _Counts(*(context.Value("q", 0) for _ in range(3)))
     total = sum(count_steps(arm.recipe(seed, each.name), len(each.train)) for arm in arms for each in lessons)
-    with (
-        ProcessPoolExecutor(
-            workers, mp_context=context, initializer=_begin, initargs=(steps, cores // workers)
-        ) as pool,
-        progress.bar(title, total, unit="steps") as bar,
-    ):
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin, initargs=(counts, cores // workers)
+    ) as pool:
         courses = [pool.submit(_teach, arm, lessons, seed, num_ability_items, dict(before)) for arm in arms]
-        while wait(courses, LOOK_EVERY, FIRST_EXCEPTION).not_done and not any(map(_failed, courses)):
-            bar.update(steps.value)
-        bar.update(steps.value)
+        with progress.bar(title, total, unit="steps") as bar:
+            while counts.steps.value < total and _go_on(courses):
+                bar.update(counts.steps.value)
+            bar.update(counts.steps.value)
+        with progress.bar(f"testing {title}", counts.items_begun.value, unit="items", done=counts.items.value) as bar:
+            while _go_on(courses):
+                bar.update(counts.items.value, counts.items_begun.value)
+            bar.update(counts.items.value, counts.items_begun.value)
         return [course.result() for course in courses]
+
+
+def _go_on(courses: Sequence[Future[Course]]) -> bool:
+    """Waits a moment; returns whether arms are still at work and none has failed."""
+    return bool(wait(courses, LOOK_EVERY, FIRST_EXCEPTION).not_done) and not any(map(_failed, courses))
 
 
 def _failed(course: Future[Course]) -> bool:
     return course.done() and course.exception() is not None
 
 
-def _begin(steps: Synchronized[int], threads: int) -> None:
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What all processes count together: optimizer steps, test items answered, and those of the tests begun."""
+
+    steps: Synchronized[int]
+    items: Synchronized[int]
+    items_begun: Synchronized[int]
+
+
+def _begin(counts: _Counts, threads: int) -> None:
     """Prepares a process for its arms; it ends when the one that started it does, however that ended."""
     import torch
 
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _Counter.steps = steps
+    _Counter.counts = counts
 
 
 def _end_with_parent() -> None:
@@ -97,22 +114,30 @@ def _teach(
 
 
 class _Counter(Silent):
-    """Adds the steps that its bars count to the number that all processes share."""
+    """Adds what its bars count to the numbers that all processes share."""
 
-    steps: ClassVar[Synchronized[int]]
+    counts: ClassVar[_Counts]
 
     @contextmanager
     def bar(self, title: str, total: int, *, unit: str, done: int = 0) -> Iterator[Bar]:
-        """Yields a bar that adds to `steps`; what is only measured is not counted."""
-        yield _SharedBar(self.steps, done) if unit == "steps" else SilentBar()
+        """Yields a bar that adds to the steps, or to the items."""
+        if unit == "steps":
+            yield _SharedBar(self.counts.steps, done)
+        else:
+            _add(self.counts.items_begun, total)
+            yield _SharedBar(self.counts.items, done)
 
 
 class _SharedBar:
-    def __init__(self, steps: Synchronized[int], done: int) -> None:
-        self._steps, self._done = steps, done
+    def __init__(self, count: Synchronized[int], done: int) -> None:
+        self._count, self._done = count, done
 
     def update(self, done: int, total: int | None = None, note: str = "") -> None:
         """Adds what is new."""
-        with self._steps.get_lock():
-            self._steps.value += done - self._done
+        _add(self._count, done - self._done)
         self._done = done
+
+
+def _add(count: Synchronized[int], number: int) -> None:
+    with count.get_lock():
+        count.value += number
