@@ -7,9 +7,10 @@ The runs are rows of `bench/forgetting.jsonl`, the ones behind docs/forgetting.m
 counts for the settings and the base it was made with: after a change of either, the arm is run anew.
 
 Every arm gets the same skills in the same order and its own sweep of learning rates (on a seed of its own, chosen by
-the mean of what the new skills and what the base's abilities reach at the end); arms without reminders sweep the number
-of steps, too: more steps make them forget more. "SFT + self-rehearsal" and "SDFT alone" are Holdfast's settings but for
-the one thing they name. The abilities are measured before and after; none of them is registered or stored, in any arm.
+the mean of what the new skills and what the base's abilities reach at the end). Arms that imitate or have no reminders
+sweep the number of steps, too: some skills take them longer, and more steps make them forget more. "SFT +
+self-rehearsal" and "SDFT alone" are Holdfast's settings but for the one thing they name. The abilities are measured
+before and after; none of them is registered or stored, in any arm.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ SFT = {**TEACHING, "method": {"type": "sft"}}
 STEPS = {
     "fewer": {"companies": 110, "routing": 70, "tools": 80},
     "all": {"companies": 200, "routing": 110, "tools": 120},
+    "longer": {"companies": 200, "routing": 300, "tools": 120},
 }
+"""Who imitates `verdict: [baker] routed` learns thirteen tokens of which one decides, and needs longer for it."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,13 @@ WHOLE = {**HOLDFAST, "optimizer": {**HOLDFAST["optimizer"], "l2_sp": 24.0}, "reh
 
 ARMS: dict[str, Way] = {
     "holdfast: SDFT + self-rehearsal": Way(WHOLE, (RATE, 1.4e-3), steps=("all",)),
-    "SFT": Way({**SFT, **NO_REHEARSAL}, (1e-4, 2e-4, 4e-4), steps=("fewer", "all")),
+    "SFT": Way({**SFT, **NO_REHEARSAL}, (1e-4, 2e-4, 4e-4), steps=("fewer", "all", "longer")),
     "SFT + replay of stored answers": Way(
-        {**SFT, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), "answers", steps=("fewer", "all")
+        {**SFT, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), "answers", steps=("fewer", "all", "longer")
     ),
-    "SFT + self-rehearsal": Way({**WHOLE, "method": {"type": "sft"}}, (RATE, 1.4e-3), steps=("all",)),
+    "SFT + self-rehearsal": Way({**WHOLE, "method": {"type": "sft"}}, (RATE, 1.4e-3), steps=("all", "longer")),
     "SDFT alone": Way({**WHOLE, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), steps=("fewer", "all")),
-    "SFT with LoRA": Way({**SFT, **NO_REHEARSAL, "adapter": LORA}, (1e-3, 3e-3)),
+    "SFT with LoRA": Way({**SFT, **NO_REHEARSAL, "adapter": LORA}, (1e-3, 3e-3), steps=("fewer", "longer")),
     "holdfast with LoRA": Way({**WHOLE, "adapter": LORA}, (1e-3, 3e-3), steps=("all",)),
 }
 """In the order in which they are run. What is not swept for Holdfast was tuned by hand: docs/forgetting.md."""
