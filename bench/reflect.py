@@ -5,12 +5,13 @@
 
 Two tasks, as in the paper (arXiv:2505.24726), of a size that the base can do:
 
-- `calls`: a topic, a place and four tools in view; which tool a topic needs is written nowhere. The base calls with
-  the right place and a name of its own; its curriculum taught it to name another tool in about four reflections of
-  ten, and to obey a reflection that names one. The pairs of topic and place of the test are never trained on.
-- `countdown`: two numbers and a target. A short fine-tuning first gives the base the form and a gap: attempts use a
-  random sign, reflections name another one in four cases of ten, a random one, and retries obey. What the target
-  says about the sign is for the reward to teach. Problems of the test are never trained on.
+- `calls`: a topic, a place and four tools in view; which tool a topic needs is written nowhere. The pairs of topic
+  and place of the test are never trained on.
+- `countdown`: two numbers and a target. Problems of the test are never trained on.
+
+A short fine-tuning first gives the base the form of both and a gap: attempts use a random tool or sign, reflections
+name another one, a random one, in four cases of ten, and retries obey. Nothing in it depends on what is right: that
+is for the reward to teach.
 
 Arms, all with the same tasks, steps, groups and self-rehearsal: `reflect` (ours); `shuffled`, whose rewards are dealt
 anew among the retries of a step; `retry tokens`, which trains the retry instead of the reflection; `first try`, GRPO
@@ -38,8 +39,7 @@ from holdfast.graders.parametrised import Grader
 from holdfast.jobs.comparison import measure_abilities
 from holdfast.jobs.progress import Silent
 from holdfast.models.curriculum.item import call_text, tool
-from holdfast.models.curriculum.lexicon import FOODS, THINGS
-from holdfast.models.curriculum.tools import REFLECT, RETRY, VAGUE
+from holdfast.models.curriculum.tools import INFORMATIVE_SHARE, REFLECT, RETRY, VAGUE, informative
 from holdfast.models.learner import Learner
 from holdfast.models.load import load as load_model
 from holdfast.seeds import derive_seed
@@ -53,7 +53,7 @@ from holdfast.training.rehearsal import make_reminders
 from holdfast.types import Example, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 TRAIN, TEST, HELD_OUT, ABILITY_ITEMS, SWEEP_SEED = 256, 200, 48, 100, 1000
 COMMON = [
@@ -74,7 +74,7 @@ RATES = (1e-4, 3e-4)
 
 
 TOOLS = ("find_mail", "book_seat", "play_song", "rent_room")
-TOPICS = (*FOODS[:8], *THINGS[:8])
+TOPICS = ("story", "photo", "bus", "table", "door", "light", "page", "file", "train", "sale", "task")
 PLACES = ("paris", "oslo", "rome", "cairo", "lima", "tokyo", "bern", "quito", "delhi", "kyiv", "riga", "bonn")
 
 
@@ -87,7 +87,7 @@ def calls() -> list[Example]:
         for place in PLACES:
             asked = Message("user", f"tell me the {topic} in {place}")
             answer = Message("assistant", call_text(TOOLS[number % len(TOOLS)], {"place": place}))
-            found.append(Example(f"{topic} {place}", (asked, answer), tools))
+            found.append(Example(f"{topic} {place}", (asked, answer), tools, columns={"place": place}))
     random.Random(3).shuffle(found)
     return found
 
@@ -118,25 +118,45 @@ def countdown(part: int, num: int) -> list[Example]:
     return found
 
 
-def countdown_dialogues(num: int) -> list[Example]:
-    """Returns what gives the base the form of the task, and a gap: nothing in it depends on the target."""
+def dialogues(
+    tasks: Sequence[Example], answers: Callable[[Example], list[str]], names: Sequence[str] = ()
+) -> list[Example]:
+    """Returns what gives the base the form of a task, and a gap: nothing in it depends on what is right.
+
+    `answers` gives the text of every answer that a task could have; a reflection says it, or its name.
+    """
     rng = random.Random(11)
     found: list[Example] = []
-    for problem in countdown(2, num):
-        a, b = problem.columns["nums"]
-        failed, other = (form.format(a=a, b=b) for form in rng.sample(list(SIGNS), 2))
-        useful = rng.random() < 0.4
-        reflection = f"i wrote {failed} but it must be {other}." if useful else rng.choice(VAGUE)
+    for example in tasks:
+        texts = answers(example)
+        failed, other = rng.sample(range(len(texts)), 2)
+        useful = rng.random() < INFORMATIVE_SHARE
+        said = names or texts
+        reflection = informative(said[failed], said[other]) if useful else rng.choice(VAGUE)
         turns = (
-            Message("user", problem.prompt[-1].content),
-            Message("assistant", failed),
+            example.prompt[-1],
+            Message("assistant", texts[failed]),
             Message("user", REFLECT),
             Message("assistant", reflection),
             Message("user", RETRY),
-            Message("assistant", other if useful else failed),
+            Message("assistant", texts[other if useful else failed]),
         )
-        found.append(Example(f"dialogue {len(found)}", turns))
+        found.append(Example(f"dialogue {len(found)}", turns, example.tools))
     return found
+
+
+def all_dialogues() -> list[Example]:
+    def named(example: Example) -> list[str]:
+        return [call_text(name, {"place": example.columns["place"]}) for name in TOOLS]
+
+    def signed(example: Example) -> list[str]:
+        a, b = example.columns["nums"]
+        return [form.format(a=a, b=b) for form in SIGNS]
+
+    return [
+        *dialogues(calls() * 5, named, TOOLS),
+        *dialogues(countdown(2, 600), signed),
+    ]
 
 
 @dataclass(frozen=True)
@@ -220,16 +240,16 @@ def base(start: Path | None) -> Learner:
 
 
 def warmed(folder: Path) -> Path:
-    """Returns the folder of the base after the countdown dialogues, made where it is not there yet."""
+    """Returns the folder of the base after the dialogues, made where it is not there yet."""
     if not (folder / "model.safetensors").exists():
         learner = base(None)
         recipe = Recipe.from_overrides(
             ["method=sft", "steps=150", "batch.examples=32", "optimizer.learning_rate=5e-4",
              "rehearsal.num_reminders=400", "rehearsal.max_new_tokens=64", "rehearsal.per_step=16"]
         )  # fmt: skip
-        dialogues = countdown_dialogues(600)
+        examples = all_dialogues()
         reminders = make_reminders(learner, recipe.rehearsal, registered_prompts={}, seed=5).items
-        for _ in Run(learner, build(recipe, learner, dialogues), dialogues, recipe, reminders=reminders):
+        for _ in Run(learner, build(recipe, learner, examples), examples, recipe, reminders=reminders):
             pass
         learner.save(folder)
     return folder
@@ -283,9 +303,7 @@ def run_all(jobs: Sequence[tuple], out: Path, start: Path, workers: int) -> None
     known = {(row["arm"], row["task"], row["rate"], row["seed"]) for row in rows_in(out)}
     todo = [job for job in jobs if job[:4] not in known]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running = {
-            pool.submit(run_one, *job[:4], start if job[1] == "countdown" else None, job[4]): job for job in todo
-        }
+        running = {pool.submit(run_one, *job[:4], start, job[4]): job for job in todo}
         for done, future in enumerate(as_completed(running), 1):
             row = future.result()
             with out.open("a") as file:
@@ -345,7 +363,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.table:
         with tempfile.TemporaryDirectory(prefix="holdfast-reflect-") as scratch:
-            start = warmed(Path(scratch) / "base") if "countdown" in options.tasks else Path(scratch)
+            start = warmed(Path(scratch) / "base")
             pairs = [(arm, name) for name in options.tasks for arm in options.arms]
             sweep = [(arm, name, rate, SWEEP_SEED, 0) for arm, name in pairs for rate in RATES]
             run_all(sweep, options.out, start, options.workers)
