@@ -50,8 +50,8 @@ def heat_map(
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - every text in it went through `escape`
 
 
-def line_chart(steps: Sequence[int], values: Sequence[float], *, name: str) -> Markup:
-    """Returns a curve over steps: every value thin, its running mean thick."""
+def line_chart(steps: Sequence[int], values: Sequence[float], *, name: str, noisy: bool = True) -> Markup:
+    """Returns a curve over steps: of noisy values each thin and the running mean thick, of others the values."""
     points = [(step, value) for step, value in zip(steps, values, strict=True) if math.isfinite(value)]
     points = points[:: max(1, math.ceil(len(points) / _MOST_POINTS))]
     parts = [_svg_start(_CHART_WIDTH, _CHART_HEIGHT, f"{name} over steps")]
@@ -74,9 +74,9 @@ def line_chart(steps: Sequence[int], values: Sequence[float], *, name: str) -> M
         x, _ = place(step, ys[0])
         anchor = "small end" if step == last else "small"
         parts.append(_text(x, _CHART_HEIGHT - 10, f"step {step}" if step == last else str(step), anchor))
-    if len(points) > 20:
+    if noisy and len(points) > 20:
         parts.append(_path([place(step, value) for step, value in points], "raw"))
-    parts.append(_path([place(step, value) for step, value in _smooth(points)], "curve"))
+    parts.append(_path([place(step, value) for step, value in (_smooth(points) if noisy else points)], "curve"))
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704
 
 

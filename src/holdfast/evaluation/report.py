@@ -47,12 +47,16 @@ class MatrixPicture:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One quantity over the steps of training, such as the loss in nats per token."""
+    """One quantity over the steps of training, such as the loss in nats per token.
+
+    What is not `noisy` is drawn as it is, without a running mean.
+    """
 
     name: str
     steps: Sequence[int]
     values: Sequence[float]
     remark: str = ""
+    noisy: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,9 @@ def render_report(data: ReportData) -> str:
     return environment.get_template("report.html").render(
         report=data,
         pictures=[(matrix.title, _matrix(matrix)) for matrix in data.matrices if matrix.versions and matrix.skills],
-        curves=[(curve, line_chart(curve.steps, curve.values, name=curve.name)) for curve in data.curves],
+        curves=[
+            (curve, line_chart(curve.steps, curve.values, name=curve.name, noisy=curve.noisy)) for curve in data.curves
+        ],
         findings=[(finding, _bar(finding, findings)) for finding in findings],
         settings=flatten(data.settings),
     )

@@ -120,7 +120,8 @@ def _curves(job: Job) -> list[Curve]:
     for key, (name, remark) in (CURVES | OF_METHOD.get(job.recipe.method.type, {})).items():
         having = [step for step in steps if key in step.metrics]
         if having:
-            curves.append(Curve(name, [s.step for s in having], [s.metrics[key] for s in having], remark))
+            values = [step.metrics[key] for step in having]
+            curves.append(Curve(name, [s.step for s in having], values, remark, noisy=key != "learning_rate"))
     return curves
 
 

@@ -108,6 +108,15 @@ def test_a_cell_shows_the_change_since_the_last_version_that_was_measured():
     assert ">+25.0" in picture
 
 
+def test_a_curve_without_noise_is_drawn_through_its_values():
+    values = [1.0 if step == 20 else 0.0 for step in range(41)]
+    noisy, exact = (str(line_chart(list(range(41)), values, name="x", noisy=noisy)) for noisy in (True, False))
+    assert noisy.count("<polyline") == 2
+    thin = noisy[noisy.index("<polyline") :].split("/>")[0]
+    assert exact.count("<polyline") == 1
+    assert exact[exact.index("<polyline") :].split("/>")[0] == thin.replace('"raw"', '"curve"')
+
+
 def test_a_long_run_is_drawn_with_few_points():
     assert len(str(line_chart(list(range(100_000)), [1.0] * 100_000, name="x"))) < 40_000
 
