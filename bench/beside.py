@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.models.load import TINY_FOLDER
+from meter import Meter
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,45 @@ def spawn(script: str, arm: str, name: str, folder: str, threads: int) -> dict[s
     if done.returncode:
         raise RuntimeError(f"{arm} on {name} failed:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def trl_arguments(*, sequences: int, steps: int, learning_rate: float, lean: bool) -> dict[str, Any]:
+    """Returns what a trainer of TRL is told in every comparison: float32, AdamW, clip 1.0, one step to warm up.
+
+    `sequences` is the batch of a step, in one micro-batch, or if `lean` one by one and with activation checkpointing.
+    """
+    return {
+        "output_dir": tempfile.mkdtemp(),
+        "model_init_kwargs": {"dtype": "float32"},
+        "shuffle_dataset": False,
+        "per_device_train_batch_size": 1 if lean else sequences,
+        "gradient_accumulation_steps": sequences if lean else 1,
+        "gradient_checkpointing": lean,
+        "max_steps": steps + 1,
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 1.0,
+        "bf16": False,
+        "use_cpu": True,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+    }
+
+
+def metered(meter: Meter) -> type:
+    """Returns the class of a trainer's callback that starts the meter and marks every step."""
+    from transformers import TrainerCallback
+
+    class Metered(TrainerCallback):
+        def on_train_begin(self, *args, **kwargs):
+            meter.start()
+
+        def on_step_end(self, *args, **kwargs):
+            meter.step()
+
+    return Metered
 
 
 def spread(values: Sequence[float], form: str) -> str:

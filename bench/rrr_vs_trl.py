@@ -21,10 +21,9 @@ from __future__ import annotations
 import hashlib
 import random
 import statistics
-import tempfile
 from dataclasses import asdict
 
-from beside import Comparison, main
+from beside import Comparison, main, metered, trl_arguments
 from meter import Meter
 
 GROUPS, GROUP_SIZE, STEPS, MAX_TOKENS = 4, 8, 4, 40
@@ -129,20 +128,13 @@ def measure_trl(name, folder, *, lean):
 
     warnings.filterwarnings("ignore")
     from datasets import Dataset
-    from transformers import TrainerCallback
     from trl import GRPOConfig, GRPOTrainer
 
     from reflect import RETRY
 
     meter, losses, lengths = Meter(), [], []
 
-    class Watch(TrainerCallback):
-        def on_train_begin(self, *args, **kwargs):
-            meter.start()
-
-        def on_step_end(self, *args, **kwargs):
-            meter.step()
-
+    class Watch(metered(meter)):
         def on_log(self, args, state, control, logs=None, **kwargs):
             if logs and "completions/mean_length" in logs:
                 losses.append(float(logs["loss"]))
@@ -167,10 +159,7 @@ def measure_trl(name, folder, *, lean):
 
     given = tasks(name)
     rows = [{"prompt": asked(question, attempt)} for question, attempt in given]
-    whole = GROUPS * GROUP_SIZE
     config = GRPOConfig(
-        output_dir=tempfile.mkdtemp(),
-        model_init_kwargs={"dtype": "float32"},
         num_generations=GROUP_SIZE,
         max_completion_length=MAX_TOKENS,
         temperature=1.0,
@@ -179,20 +168,7 @@ def measure_trl(name, folder, *, lean):
         scale_rewards="group",
         epsilon_high=0.28,
         use_bias_correction_kl=False,
-        shuffle_dataset=False,
-        per_device_train_batch_size=1 if lean else whole,
-        gradient_accumulation_steps=whole if lean else 1,
-        gradient_checkpointing=lean,
-        max_steps=STEPS + 1,
-        learning_rate=LEARNING_RATE,
-        lr_scheduler_type="constant",
-        max_grad_norm=1.0,
-        bf16=False,
-        use_cpu=True,
-        logging_steps=1,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
+        **trl_arguments(sequences=GROUPS * GROUP_SIZE, steps=STEPS, learning_rate=LEARNING_RATE, lean=lean),
     )
     trainer = RetryTrainer(
         folder,

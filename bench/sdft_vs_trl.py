@@ -20,11 +20,10 @@ from __future__ import annotations
 import json
 import random
 import statistics
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from beside import Comparison, main
+from beside import Comparison, main, metered, trl_arguments
 from meter import Meter
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -130,18 +129,11 @@ def measure_trl(setting, folder, pairs, *, lean):
     warnings.filterwarnings("ignore")
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import TrainerCallback
     from trl.experimental.sdft import SDFTConfig, SDFTTrainer
 
     meter, lengths, losses = Meter(), [], []
 
-    class Watch(TrainerCallback):
-        def on_train_begin(self, *args, **kwargs):
-            meter.start()
-
-        def on_step_end(self, *args, **kwargs):
-            meter.step()
-
+    class Watch(metered(meter)):
         def on_log(self, args, state, control, logs=None, **kwargs):
             if logs and "sdft/distillation_loss" in logs:
                 losses.append(float(logs["loss"]))  # the mean over sequences, which is what is minimised
@@ -157,8 +149,6 @@ def measure_trl(setting, folder, pairs, *, lean):
         for pair in pairs
     ]
     config = SDFTConfig(
-        output_dir=tempfile.mkdtemp(),
-        model_init_kwargs={"dtype": "float32"},
         distillation_mode="full_logits",
         distillation_alpha=0.0,
         num_loss_tokens_to_skip=3,
@@ -167,20 +157,7 @@ def measure_trl(setting, folder, pairs, *, lean):
         num_generations=1,
         max_prompt_length=None,
         max_completion_length=setting.max_new_tokens,
-        shuffle_dataset=False,
-        per_device_train_batch_size=1 if lean else setting.batch,
-        gradient_accumulation_steps=setting.batch if lean else 1,
-        gradient_checkpointing=lean,
-        max_steps=setting.steps + 1,
-        learning_rate=LEARNING_RATE,
-        lr_scheduler_type="constant",
-        max_grad_norm=1.0,
-        bf16=False,
-        use_cpu=True,
-        logging_steps=1,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
+        **trl_arguments(sequences=setting.batch, steps=setting.steps, learning_rate=LEARNING_RATE, lean=lean),
     )
     trainer = SDFTTrainer(
         folder,
