@@ -62,7 +62,7 @@ HOLDFAST: dict[str, JSONValue] = {
     },
 }
 SFT: dict[str, JSONValue] = {"steps": 40, "method": {"type": "sft"}, "rehearsal": {"enabled": False}}
-"""Fewer steps than above, for the demo's time: with more, at a lower rate, it learns a little more of the skills and
+"""Fewer steps than above, for the demo's time: with more, at a lower rate, it learns more of the skills and
 forgets as much of the rest (docs/forgetting.md)."""
 SFT_RATES = (2e-4, 4e-4)
 
