@@ -36,10 +36,11 @@ class Counting(Silent):
 
     def __init__(self):
         super().__init__()
-        self.units, self.moves = [], []
+        self.totals, self.units, self.moves = [], [], []
 
     @contextmanager
     def bar(self, title, total, *, unit, done=0):
+        self.totals.append(total)
         self.units.append(unit)
         yield self
 
@@ -64,6 +65,7 @@ def test_arms_at_once_end_as_one_after_another_and_every_step_and_item_is_counte
         assert course.stages == alone.stages
         for name, losses in alone.losses.items():
             assert course.losses[name] == pytest.approx(losses, rel=1e-3)
+    assert progress.totals[0] == 12
     assert progress.units == ["steps", "items"]
     assert [move for move in progress.moves if move[0] == "steps"][-1] == ("steps", 12, None)
     abilities = len(at_once[0].final) - len(LESSONS)

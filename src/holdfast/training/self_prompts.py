@@ -252,8 +252,7 @@ class NearDuplicates:
         self._shifts = rng.integers(0, 2**31, num_hashes, dtype=np.uint64)
         self._rows_per_band = rows_per_band
         self._exact: set[str] = set()
-        self._kept: list[frozenset[str]] = []
-        self._bands: dict[tuple[int, bytes], list[int]] = {}
+        self._bands: dict[tuple[int, bytes], list[frozenset[str]]] = {}
 
     def problem(self, text: str) -> str | None:
         """Returns why `text` is a duplicate, or None; remembers it if it is none."""
@@ -271,12 +270,11 @@ class NearDuplicates:
             (start, signature[start : start + self._rows_per_band].tobytes())
             for start in range(0, len(signature), self._rows_per_band)
         ]
-        near = {number for band in bands for number in self._bands.get(band, ())}
-        if any(_is_near(shingles, self._kept[number]) for number in near):
+        candidates = {other for band in bands for other in self._bands.get(band, ())}
+        if any(_is_near(shingles, other) for other in candidates):
             return "near duplicate"
         for band in bands:
-            self._bands.setdefault(band, []).append(len(self._kept))
-        self._kept.append(shingles)
+            self._bands.setdefault(band, []).append(shingles)
         return None
 
 
