@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from holdfast.jobs import demo
 from holdfast.jobs.comparison import Measured
-from holdfast.jobs.demo import GRADERS, run_demo
+from holdfast.jobs.demo import GRADERS
 from holdfast.jobs.demo_result import ArmResult, Cell, demo_text
 from holdfast.jobs.progress import Silent
 
@@ -21,15 +22,17 @@ FEW = {
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    return run_demo(
-        seed=0,
-        folder=folder,
-        progress=Silent(),
-        settings=FEW,
-        rates=(1e-4,),
-        num_ability_items=2,
-        num_test_items=4,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "COMPARED_ITEMS", 3)
+        return demo.run_demo(
+            seed=0,
+            folder=folder,
+            progress=Silent(),
+            settings=FEW,
+            rates=(1e-4,),
+            num_ability_items=2,
+            num_test_items=4,
+        )
 
 
 def test_the_demo_measures_every_skill_and_ability_before_and_after_in_both_arms(result):
@@ -49,6 +52,13 @@ def test_the_demo_measures_every_skill_and_ability_before_and_after_in_both_arms
 def test_both_arms_start_from_the_same_base(result):
     ours, theirs = result.arms["holdfast"].cells, result.arms["sft"].cells
     assert {name: cell.before for name, cell in ours.items()} == {name: cell.before for name, cell in theirs.items()}
+
+
+def test_the_gate_asks_for_every_item_and_what_ours_is_compared_with_for_a_part(result):
+    ours, theirs = result.arms["holdfast"].cells, result.arms["sft"].cells
+    for skill in GRADERS:
+        assert (ours[skill].after.items, theirs[skill].after.items) == (4, 3)
+        assert (ours[skill].before.items, ours[skill].teacher.items) == (3, 3)
 
 
 def test_the_printed_table_names_every_row_and_both_arms(result):

@@ -74,8 +74,10 @@ def test_arms_at_once_end_as_one_after_another_and_every_step_and_item_is_counte
 
 
 def test_what_an_arm_failed_of_is_what_the_caller_is_told():
+    progress = Counting()
     with pytest.raises(ModelError, match="nowhere"):
-        taught([arm(1e-4), arm(1e-4, base="/nowhere/at/all")], Silent())
+        taught([arm(1e-4), arm(1e-4, base="/nowhere/at/all")], progress)
+    assert progress.units == ["steps"]
 
 
 LONG = """

@@ -7,6 +7,7 @@ learning rates, and the rate that did best over what is new and what was there b
 
 from __future__ import annotations
 
+import random
 import tempfile
 import time
 from dataclasses import replace
@@ -29,6 +30,7 @@ from holdfast.jobs.learn import learn
 from holdfast.jobs.model import learner_of
 from holdfast.jobs.side_by_side import teach_side_by_side
 from holdfast.jobs.workspace import create, current_version
+from holdfast.seeds import derive_seed
 from holdfast.store.workspace import Workspace
 from holdfast.training.config import Recipe
 
@@ -65,6 +67,9 @@ SFT: dict[str, JSONValue] = {"steps": 40, "method": {"type": "sft"}, "rehearsal"
 """Fewer steps than above, for the demo's time: with more, at a lower rate, it learns more of the skills and
 forgets as much of the rest (docs/forgetting.md)."""
 SFT_RATES = (2e-4, 4e-4)
+COMPARED_ITEMS = 200
+"""Items of a skill's test, drawn at random, that the base, the teacher and the SFT arm answer, for the demo's time;
+the gate asks for all of them."""
 
 
 def examples_folder() -> Path:
@@ -101,12 +106,21 @@ def run_demo(
     extra = dict(settings or {})
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as scratch:
         where = folder or Path(scratch)
-        ours = _holdfast_arm(lessons, where, {**HOLDFAST, **extra}, seed, num_ability_items, progress=progress)
+        compared = [_part_of(lesson, seed) for lesson in lessons]
+        ours = _holdfast_arm(
+            lessons,
+            compared,
+            where,
+            {**HOLDFAST, **extra},
+            seed=seed,
+            num_ability_items=num_ability_items,
+            progress=progress,
+        )
         sft = {**TEACHING, **extra, **SFT, "steps": extra.get("steps", SFT["steps"])}
         arms = [Arm(f"learning rate {rate:g}, {sft['steps']} steps a skill", _at_rate(sft, rate)) for rate in rates]
         courses = teach_side_by_side(
             arms,
-            lessons,
+            compared,
             seed=seed,
             num_ability_items=num_ability_items,
             before=ours.stages[0],
@@ -118,13 +132,19 @@ def run_demo(
     return DemoResult({"holdfast": ours, "sft": best}, str(folder) if folder else None)
 
 
+def _part_of(lesson: Lesson, seed: int) -> Lesson:
+    items = min(COMPARED_ITEMS, len(lesson.test))
+    return replace(lesson, test=random.Random(derive_seed(seed, f"compared {lesson.name}")).sample(lesson.test, items))
+
+
 def _holdfast_arm(
     lessons: Sequence[Lesson],
+    compared: Sequence[Lesson],
     folder: Path,
     settings: Mapping[str, JSONValue],
+    *,
     seed: int,
     num_ability_items: int,
-    *,
     progress: Reporter,
 ) -> ArmResult:
     examples = examples_folder()
@@ -134,9 +154,9 @@ def _holdfast_arm(
     seconds = 0.0
     with Workspace.open(made.path) as workspace:
         learner = learner_of(workspace, current_version(workspace))
-        stages = [measure_base(learner, lessons, num_ability_items, progress)]
+        stages = [measure_base(learner, compared, num_ability_items, progress)]
         for number, lesson in enumerate(lessons):
-            teacher[lesson.name] = measure_teacher(learner, lesson, progress)
+            teacher[lesson.name] = measure_teacher(learner, compared[number], progress)
             began = time.monotonic()
             result = learn(
                 workspace,

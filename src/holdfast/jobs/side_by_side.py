@@ -58,11 +58,16 @@ def teach_side_by_side(
             while counts.steps.value < total and _go_on(courses):
                 bar.update(counts.steps.value)
             bar.update(counts.steps.value)
-        with progress.bar(f"testing {title}", counts.items_begun.value, unit="items", done=counts.items.value) as bar:
-            while _go_on(courses):
-                bar.update(counts.items.value, counts.items_begun.value)
-            bar.update(counts.items.value, counts.items_begun.value)
+        if not any(map(_failed, courses)):
+            _show_testing(courses, counts, progress, f"testing {title}")
         return [course.result() for course in courses]
+
+
+def _show_testing(courses: Sequence[Future[Course]], counts: _Counts, progress: Reporter, title: str) -> None:
+    with progress.bar(title, counts.items_begun.value, unit="items", done=counts.items.value) as bar:
+        while _go_on(courses):
+            bar.update(counts.items.value, counts.items_begun.value)
+        bar.update(counts.items.value, counts.items_begun.value)
 
 
 def _go_on(courses: Sequence[Future[Course]]) -> bool:
