@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, cast
 
 from holdfast.data.rejected import RowError
-from holdfast.data.strict_json import dump, parse
+from holdfast.data.strict_json import dump, parse, parsed
 from holdfast.types import Message, ToolCall
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _USED_KEYS = {"role", "from", "tool_calls", "function_call", "tool_call_id", *_C
 
 def parse_turns(value: JSONValue, column: str) -> tuple[Message, ...]:
     """Returns the turns in `value` (a list, or JSON text of one); raises `RowError`. Order is not checked here."""
-    turns = parse(value) if isinstance(value, str) else value
+    turns = parsed(value, column)
     if not isinstance(turns, list) or not turns:
         raise RowError("roles", f"{column} is not a list of turns with at least one turn")
     return tuple(_turn(turn, number) for number, turn in enumerate(turns, start=1))
@@ -46,7 +46,7 @@ def parse_turns(value: JSONValue, column: str) -> tuple[Message, ...]:
 
 def unused_turn_keys(value: JSONValue) -> set[str]:
     """Returns the keys of readable turns that say something and were not used."""
-    turns = parse(value) if isinstance(value, str) else value
+    turns = parsed(value, "the conversation")
     unused: set[str] = set()
     for turn in turns if isinstance(turns, list) else []:
         if isinstance(turn, dict):
@@ -69,7 +69,7 @@ def check_order(messages: Sequence[Message]) -> None:
 
 def parse_tools(value: JSONValue) -> tuple[dict[str, JSONValue], ...]:
     """Returns tool descriptions in OpenAI's shape; a bare function is put into {"type": "function", …}."""
-    tools = parse(value) if isinstance(value, str) and value.strip() else value
+    tools = value if isinstance(value, str) and not value.strip() else parsed(value, "tools")
     if tools in _NOTHING:
         return ()
     if not isinstance(tools, list):
@@ -97,10 +97,10 @@ def _arguments(value: JSONValue, where: str) -> str:
         return "{}"
     if isinstance(value, str):
         try:
-            parsed = parse(value)
+            arguments = parse(value)
         except RowError as error:
             raise RowError("tool_calls", f"the arguments of {where} are {error.reason}") from None
-        if isinstance(parsed, dict):
+        if isinstance(arguments, dict):
             return value
     elif isinstance(value, dict):
         return dump(value)
@@ -120,7 +120,7 @@ def _turn(turn: JSONValue, number: int) -> Message:
             raise RowError("content", f"{where} has {key}, which is not read; put it into the text, where it belongs")
     content = next((turn[key] for key in _CONTENT_KEYS if turn.get(key) is not None), None)
     if name == "function_call":
-        text, calls = "", _calls(parse(content) if isinstance(content, str) else content, where)
+        text, calls = "", _calls(parsed(content, where), where)
     else:
         text, calls = _text_and_calls(content, where)
     calls += _calls(turn.get("tool_calls"), where) + _calls(turn.get("function_call"), where)
@@ -150,7 +150,7 @@ def _text_and_calls(content: JSONValue, where: str) -> tuple[str, tuple[ToolCall
             raise RowError("content", f"{where} has a part of type {_short(kind)}; {hint}")
         inner = part.get("text") if part.get("text") is not None else part.get("value")
         if kind == "tool_call":
-            calls += _calls(parse(inner) if isinstance(inner, str) else inner, where)
+            calls += _calls(parsed(inner, where), where)
         elif isinstance(inner, str):
             texts.append(inner)
         else:
@@ -206,8 +206,7 @@ def _check_call_ids(messages: Sequence[Message]) -> None:
 
 def _tool(value: JSONValue, number: int) -> dict[str, JSONValue]:
     where = f"tool {number}"
-    if isinstance(value, str):
-        value = parse(value)
+    value = parsed(value, where)
     if not isinstance(value, dict):
         raise RowError("tools", f"{where} is not an object")
     function = value.get("function", value)

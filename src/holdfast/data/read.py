@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.data.formats import convert
 from holdfast.data.rejected import Rejected, RowError, visible
+from holdfast.data.strict_json import kind_of
 from holdfast.data.tables import dataset_rows, parquet_rows
 from holdfast.data.text_files import csv_rows, json_rows, jsonl_rows
 from holdfast.errors import DataError
@@ -169,7 +170,7 @@ def _take(
         if row.problem is not None:
             raise row.problem
         if not isinstance(row.value, dict):
-            raise RowError("json", f"is a {type(row.value).__name__}, not an object with columns")
+            raise RowError("json", f"is {kind_of(row.value)}, not an object with columns")
         value = _renamed(row.value, columns, found)
         converted = convert(value, f"{place}:{row.line}", need_demonstration=need_demonstration, keep=keep)
     except RowError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from holdfast.data.chat import parse_tools, parse_turns
 from holdfast.data.rejected import RowError
-from holdfast.data.strict_json import dump, parse
+from holdfast.data.strict_json import dump, kind_of, parse, parsed
 from holdfast.types import Example, Message
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def label_text(value: JSONValue) -> str:
     if value is None or (isinstance(value, str) and value.strip().lower() in ("", "nan")):
         raise RowError("label", "the label is empty, so the class is missing")
     if not isinstance(value, str):
-        raise RowError("label", f"the label is a {type(value).__name__}; it must be text or a whole number")
+        raise RowError("label", f"the label is {kind_of(value)}; it must be text or a whole number")
     return value.strip()
 
 
@@ -43,7 +43,7 @@ def _text(row: Row, column: str) -> str:
     if value is None or (isinstance(value, str) and not value.strip()):
         raise RowError("empty", f"{column} is empty")
     if not isinstance(value, str):
-        raise RowError("content", f"{column} is a {type(value).__name__}, not text")
+        raise RowError("content", f"{column} is {kind_of(value)}, not text")
     return value
 
 
@@ -146,8 +146,7 @@ def sdft_tools(row: Row) -> Example:
             raise RowError("content", "golden_response is not text or a list of texts")
         answer = "\n".join(str(line) for line in lines)
     else:
-        actions = row.get("golden_answer")
-        actions = parse(actions) if isinstance(actions, str) else actions
+        actions = parsed(row.get("golden_answer"), "golden_answer")
         if not isinstance(actions, list) or not actions:
             raise RowError("empty", "golden_answer has no action")
         answer = "\n".join(_action(action) for action in actions)

@@ -11,17 +11,36 @@ from holdfast.data.rejected import RowError
 if TYPE_CHECKING:
     from holdfast.types import JSONValue
 
+_KINDS = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
 MAX_DEPTH = 100
 """Deeper nesting is refused: nothing that a person writes needs it, and recursion ends near 1,000."""
 
 
 def parse(text: str) -> JSONValue:
-    """Returns the value that `text` is; raises `RowError` with the reason and the column."""
+    """Returns the value that `text` is; raises `RowError` with the reason and the character."""
     value, end = parse_at(text, _skip_space(text, 0))
     rest = _skip_space(text, end)
     if rest != len(text):
         raise RowError("json", f"not JSON: text after the end of the value (character {rest + 1})")
     return value
+
+
+def parsed(value: JSONValue, where: str) -> JSONValue:
+    """Returns `value`, or what it is as JSON where it is text; raises `RowError` with `where` before the reason."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse(value)
+    except RowError as error:
+        raise RowError(error.kind, f"{where} is text, and it is {error.reason}") from None
 
 
 def parse_at(text: str, start: int) -> tuple[JSONValue, int]:
@@ -45,6 +64,15 @@ def parse_at(text: str, start: int) -> tuple[JSONValue, int]:
     if _deeper_than(value, MAX_DEPTH):
         raise RowError("json", f"nested more than {MAX_DEPTH} deep")
     return value, end
+
+
+def kind_of(value: object) -> str:
+    """Returns what a value is in the words of JSON; what JSON has no word for by the name of its type.
+
+    >>> kind_of(None), kind_of(True), kind_of(3.5)
+    ('null', 'a boolean', 'a number')
+    """
+    return _KINDS.get(type(value), f"a {type(value).__name__}")
 
 
 def dump(value: object) -> str:
