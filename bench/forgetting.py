@@ -28,6 +28,7 @@ from pathlib import Path
 from holdfast.jobs.comparison import Arm, Lesson, Measured, measure_base, read_lesson, teach_sequence
 from holdfast.jobs.demo import GRADERS, HOLDFAST, RATE, TEACHING, examples_folder
 from holdfast.jobs.progress import Silent
+from holdfast.jobs.side_by_side import end_with_parent
 from holdfast.models.learner import Learner
 from holdfast.models.load import TINY_FOLDER
 from holdfast.models.load import load as load_model
@@ -170,7 +171,7 @@ def run_all(jobs: list[tuple[Option, int]], out: Path, items: int, workers: int)
     if not todo:
         return
     before = base_scores(items)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         futures = {pool.submit(run_one, *job, items, before): job for job in todo}
         for done, future in enumerate(as_completed(futures), 1):
             row = future.result()

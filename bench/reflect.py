@@ -38,6 +38,7 @@ from holdfast.graders import grader
 from holdfast.graders.parametrised import Grader
 from holdfast.jobs.comparison import measure_abilities
 from holdfast.jobs.progress import Silent
+from holdfast.jobs.side_by_side import end_with_parent
 from holdfast.models.curriculum.item import call_text, tool
 from holdfast.models.curriculum.tools import INFORMATIVE_SHARE, REFLECT, RETRY, VAGUE, informative
 from holdfast.models.learner import Learner
@@ -302,7 +303,7 @@ def rows_in(path: Path) -> list[dict]:
 def run_all(jobs: Sequence[tuple], out: Path, start: Path, workers: int) -> None:
     known = {(row["arm"], row["task"], row["rate"], row["seed"]) for row in rows_in(out)}
     todo = [job for job in jobs if job[:4] not in known]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         running = {pool.submit(run_one, *job[:4], start, job[4]): job for job in todo}
         for done, future in enumerate(as_completed(running), 1):
             row = future.result()

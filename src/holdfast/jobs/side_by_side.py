@@ -89,15 +89,20 @@ class _Counts:
 
 
 def _begin(counts: _Counts, threads: int) -> None:
-    """Prepares a process for its arms; it ends when the one that started it does, however that ended."""
+    """Prepares a process for its arms."""
     import torch
 
     torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _Counter.counts = counts
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Lets this process end as soon as the one that started it has, however that ended."""
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
     parent = parent_process()
     if parent:
         parent.join()
