@@ -417,6 +417,10 @@ def test_an_order_that_cannot_be_carried_out_says_why(workspace, lesson, quick, 
     assert json.loads(kept.read_text())["raw"] == '{"prompt": "x", "completion": ""}'
     with pytest.raises(ConfigError, match="1 to 80 printable characters"):
         teach(workspace, lesson("red.jsonl", "red", "ok", 5), " ", quick)
-    with pytest.raises(DataError, match="No item is left to test on"):
-        teach(workspace, lesson("one.jsonl", "red", "ok", 1), "red", quick)
+    one = tmp_path / "one.jsonl"
+    one.write_text('{"prompt": "x", "completion": "y"}\n{"prompt": "z", "completion": ""}\n')
+    progress = Silent()
+    with pytest.raises(DataError, match=r"No item is left to test on.*\n  .*one\.jsonl:2: completion is empty"):
+        teach(workspace, str(one), "red", quick, progress=progress)
+    assert not any("completion is empty" in warned for warned in progress.warned)  # the error says it
     assert [run.state for run in workspace.runs()] == ["failed", "failed"]

@@ -46,7 +46,7 @@ class Door(TyperGroup):
         except OSError as error:  # a full disk, a file without permission: not a defect
             if ctx.meta["holdfast.debug"]:
                 raise
-            tell(str(error), code="os_error", param=None, as_json=ctx.meta["holdfast.json"])
+            tell(_what_failed(error), code="os_error", param=None, as_json=ctx.meta["holdfast.json"])
             raise typer.Exit(ERROR) from None
         except Exception as error:
             if _is_usage(error) and ctx.meta["holdfast.json"]:
@@ -58,6 +58,12 @@ class Door(TyperGroup):
             text += "Run it again with --debug to see where, and please report that."
             tell(text, code="internal_error", param=None, as_json=ctx.meta["holdfast.json"])
             raise typer.Exit(ERROR) from None
+
+
+def _what_failed(error: OSError) -> str:
+    """Returns the file, if one is named, and what the system says about it, without its number."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}." if error.strerror else str(error)
 
 
 def _is_usage(error: Exception) -> bool:

@@ -110,8 +110,6 @@ def prepare_all(
         rejected += [*tested.rejected, *disjoint.rejected]
         notes += [*raw.test.notes, *tested.report.notes]
         kept, test = disjoint.kept, tested.kept
-    if rejected:
-        progress.warn(f"{len(rejected)} rows are not used:{listed_rows(rejected, folder)}")
     if not kept or not test:
         write_rejected(folder, rejected)
     if not kept:
@@ -119,6 +117,8 @@ def prepare_all(
     if not test:
         text = f"No item is left to test on. Give a test file with --test.{listed_rows(rejected, folder)}"
         raise DataError(text, param="test")
+    if rejected:
+        progress.warn(f"{len(rejected)} rows are not used:{listed_rows(rejected, folder)}")
     report = data_report([*kept, *test], rejected, format=raw.train.format, notes=list(dict.fromkeys(notes)))
     write_prepared(folder, kept, test, rejected, report)
     return load_prepared(folder)

@@ -61,7 +61,11 @@ def test_a_defect_is_called_one_and_says_how_to_see_more(run):
 def test_a_full_disk_is_not_called_a_defect(run):
     result = run(OSError(28, "No space left on device"))
     assert result.exit_code == 1
-    assert result.stderr == "error: [Errno 28] No space left on device\n"
+    assert result.stderr == "error: No space left on device.\n"
+
+
+def test_a_file_that_the_system_refuses_is_named(run):
+    assert run(OSError(20, "Not a directory", "there/.holdfast")).stderr == "error: there/.holdfast: Not a directory.\n"
 
 
 def test_debug_lets_the_error_through_with_its_traceback_wherever_the_flag_stands(run):
