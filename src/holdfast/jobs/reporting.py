@@ -29,6 +29,9 @@ CURVES = {
     "kl": ("KL to the teacher", "nats a token, on new examples"),
     "reminder_kl": ("KL to the current version", "nats a token, on reminders: how far it drifts from what it knew"),
     "cross_entropy": ("cross-entropy", "nats a token, on the demonstrations"),
+    "batch_accuracy": ("accuracy on a step's examples", "share, classes weighted as in the loss"),
+    "validation_accuracy": ("accuracy, held back", "share of the examples held back from training"),
+    "validation_macro_f1": ("macro-F1, held back", "mean over the classes; the best of them is kept"),
     "length": ("rollout length", "tokens"),
     "reward": ("reward", "mean of the retries of a step, 0 to 1"),
     "groups_with_signal": ("groups that teach", "share of the groups whose retries differ"),
@@ -114,9 +117,9 @@ def _curves(job: Job) -> list[Curve]:
     steps = job.workspace.steps(job.run_id)
     if not steps:
         return []
-    curves = [
-        Curve("loss", [s.step for s in steps], [s.loss for s in steps], "nats; new examples and reminders together")
-    ]
+    reminded = any("reminder_kl" in step.metrics for step in steps)
+    remark = "nats; new examples and reminders together" if reminded else "nats"
+    curves = [Curve("loss", [s.step for s in steps], [s.loss for s in steps], remark)]
     for key, (name, remark) in (CURVES | OF_METHOD.get(job.recipe.method.type, {})).items():
         having = [step for step in steps if key in step.metrics]
         if having:

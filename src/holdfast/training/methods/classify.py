@@ -105,18 +105,17 @@ class Classify:
         per_row = nn.functional.cross_entropy(logits, wanted, reduction="none")
         weights = torch.tensor([row.weight for row in rows], device=hidden.device)
         right = (logits.detach().argmax(-1) == wanted).float()
-        metrics = {
-            "cross_entropy": weighted_sum(per_row.detach(), rows),
-            "batch_accuracy": weighted_sum(right, rows),
-        }
+        metrics = {"batch_accuracy": weighted_sum(right, rows)}
         return Loss((per_row * weights).sum(), per_row.detach(), metrics)
 
     def after_step(self, learner: Learner) -> None:
         """Measures on the validation part every `evaluate_every` steps, and stops when it gets no better."""
         self._steps += 1
+        self.measured = {}
         if not self.validation or self._steps % self.config.evaluate_every:
             return
         quality = quality_of(self.predict(learner, self.validation), self.validation, self.labels)
+        self.measured = {"validation_accuracy": quality.accuracy, "validation_macro_f1": quality.macro_f1}
         if self.best is None or quality.macro_f1 > self.best.macro_f1:
             self.best, self._worse = quality, 0
             self._best_state = self._weights(learner)
