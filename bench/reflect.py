@@ -67,6 +67,7 @@ COMMON = [
     "method.max_tokens.retry=48",
     f"method.templates.reflect={REFLECT}",
     f"method.templates.retry={RETRY}",
+    f"method.templates.gold={informative('{attempt}', '{answer}')}",
     "rehearsal.num_reminders=400",
     "rehearsal.max_new_tokens=64",
     "rehearsal.per_step=16",

@@ -83,7 +83,7 @@ class TurnTokens(Settings):
 
 
 class TurnTemplates(Settings):
-    """The user turns that ask for an attempt, a reflection and a retry; {task} is the task's last user turn."""
+    """The turns that are written for the model; {task} is the task's last user turn."""
 
     task: str = "{task}"
     """What the model is asked."""
@@ -94,11 +94,15 @@ class TurnTemplates(Settings):
     """The user turn that asks for a reflection."""
     retry: str = "Now try the task again: {task}"
     """The user turn that asks for a retry."""
+    gold: str = "The right answer is: {answer}"
+    """The reflection that gives the answer, for the controls; {attempt} is the failed attempt."""
 
     @model_validator(mode="after")
-    def _the_task_is_in_it(self) -> Self:
+    def _what_is_filled_in_is_in_it(self) -> Self:
         if "{task}" not in self.task:
             raise ValueError("task must contain {task}")
+        if "{answer}" not in self.gold:
+            raise ValueError("gold must contain {answer}")
         return self
 
 

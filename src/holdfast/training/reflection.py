@@ -7,6 +7,7 @@ reflection stay in the conversation when the task is tried again.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -76,8 +77,12 @@ class Turns:
 
     def retry_with_answer(self, example: Example, attempt: str) -> tuple[Message, ...] | None:
         """Returns the turns of a retry after a reflection that gives the answer; None for a task without one."""
-        gold = reference_text(example)
-        return None if gold is None else self.retry(example, attempt, f"The right answer is: {gold}")
+        answer = reference_text(example)
+        if answer is None:
+            return None
+        words = {"answer": answer, "attempt": attempt}
+        gold = re.sub(r"\{(answer|attempt)\}", lambda found: words[found[1]], self.config.templates.gold)
+        return self.retry(example, attempt, gold)
 
     def again(self, example: Example) -> Message:
         """Returns the user turn that asks for a retry."""

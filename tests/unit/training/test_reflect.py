@@ -262,8 +262,9 @@ def test_presets():
         Recipe.from_overrides(
             ["method=reflect", "method.attempts.min_fail_rate=0.9", "method.attempts.max_fail_rate=0.1"]
         )
-    with pytest.raises(ConfigError, match="must contain"):
-        Recipe.from_overrides(["method=reflect", "method.templates.task=x"])
+    for name in ("task", "gold"):
+        with pytest.raises(ConfigError, match=f"{name} must contain"):
+            Recipe.from_overrides(["method=reflect", f"method.templates.{name}=x"])
 
 
 def test_thinking_is_not_shown_to_the_retry():
@@ -349,6 +350,8 @@ def test_obedience_asks_with_the_answer_in_the_reflection(make):
     asked = talk.retry_with_answer(TASKS[1], "wrong")
     assert [turn.role for turn in asked] == ["user", "assistant", "user", "assistant", "user"]
     assert asked[3].content == "The right answer is: 2"
+    own = Conversation(learner, make("templates.gold=not {attempt} but {answer}.")[1].config)
+    assert own.retry_with_answer(TASKS[1], "{answer}")[3].content == "not {answer} but 2."
     pairs = [(TASKS[1], "wrong"), (TASKS[2], "wrong"), (Example("bare", (Message("user", "x"),)), "wrong")]
     found = obedience(talk, pairs, grading(watch), which="candidate", temperature=1.0, seed=3)
     assert [score.passed for score in found] == [True, False]
