@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import wait
 from contextlib import contextmanager
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from holdfast.errors import ModelError
 from holdfast.jobs.comparison import Arm, Lesson, Measured, teach_sequence
 from holdfast.jobs.progress import Silent
-from holdfast.jobs.side_by_side import teach_side_by_side
+from holdfast.jobs.side_by_side import side_by_side
 from holdfast.types import Example, Message
 
 SFT = {"method": {"type": "sft"}, "batch": {"examples": 4}, "rehearsal": {"enabled": False}}
@@ -49,9 +50,8 @@ class Counting(Silent):
 
 
 def taught(arms, progress):
-    return teach_side_by_side(
-        arms, LESSONS, seed=5, num_ability_items=1, before=BEFORE, progress=progress, title="at once"
-    )
+    with side_by_side(arms, LESSONS, seed=5, num_ability_items=1, before=BEFORE, workers=2) as others:
+        return others.courses(progress, "at once")
 
 
 def test_arms_at_once_end_as_one_after_another_and_every_step_and_item_is_counted():
@@ -78,6 +78,20 @@ def test_what_an_arm_failed_of_is_what_the_caller_is_told():
     with pytest.raises(ModelError, match="nowhere"):
         taught([arm(1e-4), arm(1e-4, base="/nowhere/at/all")], progress)
     assert progress.units == ["steps"]
+
+
+def test_a_caller_that_fails_ends_the_arms_at_once_and_one_that_comes_late_sees_no_bar():
+    forever = [arm(1e-4, steps=10**6)]
+    with (
+        pytest.raises(RuntimeError, match="meanwhile"),
+        side_by_side(forever, LESSONS, seed=5, num_ability_items=1, before=BEFORE, workers=1),
+    ):
+        raise RuntimeError("meanwhile")
+    progress = Counting()
+    with side_by_side([arm(1e-4)], LESSONS, seed=5, num_ability_items=1, before=BEFORE, workers=1) as others:
+        wait(others.futures)
+        assert [course.arm for course in others.courses(progress, "late")] == ["rate 0.0001"]
+    assert progress.units == []
 
 
 LONG = """

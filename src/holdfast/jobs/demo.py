@@ -28,7 +28,7 @@ from holdfast.jobs.comparison import (
 from holdfast.jobs.demo_result import ArmResult, Cell, DemoResult
 from holdfast.jobs.learn import learn
 from holdfast.jobs.model import learner_of
-from holdfast.jobs.side_by_side import teach_side_by_side
+from holdfast.jobs.side_by_side import side_by_side
 from holdfast.jobs.workspace import create, current_version
 from holdfast.seeds import derive_seed
 from holdfast.store.workspace import Workspace
@@ -99,35 +99,34 @@ def run_demo(
     `settings` replaces recipe settings of both arms and `num_test_items` bounds each skill's test: for trials
     that are not about learning.
     """
+    from holdfast.models.threads import available_cores
+
     examples = examples_folder()
     lessons = [read_lesson(examples, name, grader) for name, grader in GRADERS.items()]
     if num_test_items is not None:
         lessons = [replace(lesson, test=lesson.test[:num_test_items]) for lesson in lessons]
     extra = dict(settings or {})
+    sft = {**TEACHING, **extra, **SFT, "steps": extra.get("steps", SFT["steps"])}
+    arms = [Arm(f"learning rate {rate:g}, {sft['steps']} steps a skill", _at_rate(sft, rate)) for rate in rates]
+    name = f"plain SFT at {' and '.join(f'{rate:g}' for rate in rates)}"
+    recipes = [_recipe(HOLDFAST | extra, lesson, seed) for lesson in lessons]
+    compared = [_part_of(lesson, seed) for lesson in lessons]
     with tempfile.TemporaryDirectory(prefix="holdfast-demo-") as scratch:
-        where = folder or Path(scratch)
-        compared = [_part_of(lesson, seed) for lesson in lessons]
-        ours = _holdfast_arm(
-            lessons,
-            compared,
-            where,
-            {**HOLDFAST, **extra},
-            seed=seed,
-            num_ability_items=num_ability_items,
-            progress=progress,
-        )
-        sft = {**TEACHING, **extra, **SFT, "steps": extra.get("steps", SFT["steps"])}
-        arms = [Arm(f"learning rate {rate:g}, {sft['steps']} steps a skill", _at_rate(sft, rate)) for rate in rates]
-        courses = teach_side_by_side(
-            arms,
-            compared,
-            seed=seed,
-            num_ability_items=num_ability_items,
-            before=ours.stages[0],
-            progress=progress,
-            title=f"plain SFT at {' and '.join(f'{rate:g}' for rate in rates)}",
-        )
-        tried = [_baseline(lessons, course) for course in courses]
+        made = create(folder or Path(scratch), base=recipes[0].base)
+        with Workspace.open(made.path) as workspace:
+            learner = learner_of(workspace, current_version(workspace), progress=progress)
+            before = measure_base(learner, compared, num_ability_items, progress)
+            progress.say(f"{name} begins in the background.")
+            with side_by_side(
+                arms,
+                compared,
+                seed=seed,
+                num_ability_items=num_ability_items,
+                before=before,
+                workers=max(1, available_cores() - 1),
+            ) as others:
+                ours = _holdfast_arm(workspace, lessons, compared, recipes, before=before, progress=progress)
+                tried = [_baseline(lessons, course) for course in others.courses(progress, name)]
     best = max(tried, key=lambda arm: arm.merit)
     return DemoResult({"holdfast": ours, "sft": best}, str(folder) if folder else None)
 
@@ -138,40 +137,37 @@ def _part_of(lesson: Lesson, seed: int) -> Lesson:
 
 
 def _holdfast_arm(
+    workspace: Workspace,
     lessons: Sequence[Lesson],
     compared: Sequence[Lesson],
-    folder: Path,
-    settings: Mapping[str, JSONValue],
+    recipes: Sequence[Recipe],
     *,
-    seed: int,
-    num_ability_items: int,
+    before: Mapping[str, Measured],
     progress: Reporter,
 ) -> ArmResult:
-    examples = examples_folder()
-    made = create(folder, base=_recipe(settings, lessons[0], seed).base)
+    """Carries out `learn` for one lesson after another; abilities are measured on as many items as `before`."""
+    stages, teacher = [dict(before)], dict[str, Measured]()
     notes: list[str] = []
-    teacher: dict[str, Measured] = {}
     seconds = 0.0
-    with Workspace.open(made.path) as workspace:
-        learner = learner_of(workspace, current_version(workspace))
-        stages = [measure_base(learner, compared, num_ability_items, progress)]
-        for number, lesson in enumerate(lessons):
-            teacher[lesson.name] = measure_teacher(learner, compared[number], progress)
-            began = time.monotonic()
-            result = learn(
-                workspace,
-                str(examples / f"{lesson.name}.jsonl"),
-                skill=lesson.name,
-                recipe=_recipe(settings, lesson, seed),
-                test_source=str(examples / f"{lesson.name}.test.jsonl"),
-                progress=progress,
-            )
-            seconds += time.monotonic() - began
-            notes += [f"{lesson.name}: {result.status}", *result.words]
-            version = current_version(workspace)
-            learner = learner_of(workspace, version)
-            stages.append(_measured(learner, version, lessons[: number + 1], progress))
-        stages[-1] |= measure_abilities(learner, "current", num_ability_items, progress)
+    learner = learner_of(workspace, current_version(workspace), progress=progress)
+    for number, (lesson, recipe) in enumerate(zip(lessons, recipes, strict=True)):
+        teacher[lesson.name] = measure_teacher(learner, compared[number], progress)
+        began = time.monotonic()
+        result = learn(
+            workspace,
+            str(examples_folder() / f"{lesson.name}.jsonl"),
+            skill=lesson.name,
+            recipe=recipe,
+            test_source=str(examples_folder() / f"{lesson.name}.test.jsonl"),
+            progress=progress,
+        )
+        seconds += time.monotonic() - began
+        notes += [f"{lesson.name}: {result.status}", *result.words]
+        version = current_version(workspace)
+        learner = learner_of(workspace, version)
+        stages.append(_measured(learner, version, lessons[: number + 1], progress))
+    num_items = next(score.items for name, score in before.items() if name not in teacher)
+    stages[-1] |= measure_abilities(learner, "current", num_items, progress)
     return _arm_result(lessons, stages, teacher, seconds, notes, registered=True)
 
 
@@ -194,7 +190,7 @@ def _at_rate(settings: Mapping[str, JSONValue], rate: float) -> dict[str, JSONVa
 
 
 def _baseline(lessons: Sequence[Lesson], course: Course) -> ArmResult:
-    notes = [course.arm, "beside the other rates, a process each"]
+    notes = [course.arm, "in a process beside it"]
     return _arm_result(lessons, course.stages, course.teacher, course.seconds, notes, registered=False)
 
 

@@ -1,4 +1,4 @@
-"""Teaches several arms at once, each in a process of its own with its share of the cores.
+"""Teaches arms in processes of their own, beside each other and beside what the caller does meanwhile.
 
 For small models: one process per core gets more out of a machine than one process on all of them, because the
 threads of one step wait for each other. Every arm does exactly what `teach_sequence` does.
@@ -7,6 +7,7 @@ threads of one step wait for each other. Every arm does exactly what `teach_sequ
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from multiprocessing.sharedctypes import Synchronized
+    from multiprocessing.synchronize import Event
 
     from holdfast.jobs.progress import Bar, Reporter
 
@@ -29,45 +31,67 @@ LOOK_EVERY = 0.5
 """Seconds between two looks at how far the processes are."""
 
 
-def teach_side_by_side(
+@contextmanager
+def side_by_side(
     arms: Sequence[Arm],
     lessons: Sequence[Lesson],
     *,
     seed: int,
     num_ability_items: int,
     before: Mapping[str, Measured],
-    progress: Reporter,
-    title: str,
-) -> list[Course]:
-    """Returns what each arm did, in the order of `arms`; `before` is what the base scores.
+    workers: int,
+) -> Iterator[SideBySide]:
+    """Teaches the arms in `workers` processes of one thread while the caller does something else.
 
-    A course's seconds are those of its own process beside the others.
+    `before` is what the base scores. A caller that fails, or is stopped, ends the processes at once.
     """
-    from holdfast.models.threads import available_cores
-
-    cores = available_cores()
-    workers = min(len(arms), cores)
     context = get_context("spawn")
     counts = _Counts(*(context.Value("q", 0) for _ in range(3)))
+    given_up = context.Event()
     total = sum(count_steps(arm.recipe(seed, each.name), len(each.train)) for arm in arms for each in lessons)
     with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin, initargs=(counts, cores // workers)
+        min(len(arms), workers), mp_context=context, initializer=_begin, initargs=(counts, given_up)
     ) as pool:
         courses = [pool.submit(_teach, arm, lessons, seed, num_ability_items, dict(before)) for arm in arms]
-        with progress.bar(title, total, unit="steps") as bar:
-            while counts.steps.value < total and _go_on(courses):
-                bar.update(counts.steps.value)
-            bar.update(counts.steps.value)
-        if not any(map(_failed, courses)):
-            _show_testing(courses, counts, progress, f"testing {title}")
-        return [course.result() for course in courses]
+        try:
+            yield SideBySide(courses, counts, total)
+        except BaseException:
+            given_up.set()
+            raise
 
 
-def _show_testing(courses: Sequence[Future[Course]], counts: _Counts, progress: Reporter, title: str) -> None:
-    with progress.bar(title, counts.items_begun.value, unit="items", done=counts.items.value) as bar:
-        while _go_on(courses):
-            bar.update(counts.items.value, counts.items_begun.value)
-        bar.update(counts.items.value, counts.items_begun.value)
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    """Arms that are being taught: what they will have done, what they have counted, how many steps there are."""
+
+    futures: Sequence[Future[Course]]
+    counts: _Counts
+    total: int
+
+    def courses(self, progress: Reporter, title: str) -> list[Course]:
+        """Returns what each arm did, in their order, and shows a bar as long as they are at it.
+
+        A course's seconds are those of its own process beside the others.
+        """
+        if _go_on(self.futures):
+            self._show_steps(progress, title)
+        if _go_on(self.futures):
+            self._show_tests(progress, f"testing {title}")
+        return [future.result() for future in self.futures]
+
+    def _show_steps(self, progress: Reporter, title: str) -> None:
+        steps = self.counts.steps
+        with progress.bar(title, self.total, unit="steps", done=steps.value) as bar:
+            while steps.value < self.total and _go_on(self.futures):
+                bar.update(steps.value)
+            bar.update(steps.value)
+
+    def _show_tests(self, progress: Reporter, title: str) -> None:
+        items, begun = self.counts.items, self.counts.items_begun
+        with progress.bar(title, begun.value, unit="items", done=items.value) as bar:
+            while _go_on(self.futures):
+                bar.update(items.value, begun.value)
+            bar.update(items.value, begun.value)
 
 
 def _go_on(courses: Sequence[Future[Course]]) -> bool:
@@ -88,13 +112,20 @@ class _Counts:
     items_begun: Synchronized[int]
 
 
-def _begin(counts: _Counts, threads: int) -> None:
-    """Prepares a process for its arms."""
+def _begin(counts: _Counts, given_up: Event) -> None:
+    """Prepares a process for its arms; an interrupt at the terminal is for the parent to answer."""
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
+    threading.Thread(target=_end_when_given_up, args=(given_up,), daemon=True).start()
     _Counter.counts = counts
+
+
+def _end_when_given_up(given_up: Event) -> None:
+    given_up.wait()
+    os._exit(1)
 
 
 def end_with_parent() -> None:
