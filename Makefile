@@ -14,7 +14,7 @@ QUIET := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format docs bench-forgetting bench-sdft bench-generation bench-tweets clean
+.PHONY: help demo test check format docs bench-forgetting bench-sdft bench-reflect bench-rrr bench-generation bench-tweets clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -43,6 +43,12 @@ bench-forgetting: $(DEV) ## What each part protects: seven ways to learn three s
 
 bench-sdft: $(DEV) ## One SDFT step of ours beside TRL's: time and peak memory
 	$(BIN)/python bench/sdft_vs_trl.py $(ARGS)
+
+bench-reflect: $(DEV) ## What Reflect, Retry, Reward teaches, beside the controls that could explain it away
+	$(BIN)/python bench/reflect.py $(ARGS)
+
+bench-rrr: $(DEV) ## One step of Reflect, Retry, Reward beside TRL's GRPO trainer: time and peak memory
+	$(BIN)/python bench/rrr_vs_trl.py $(ARGS)
 
 bench-generation: $(DEV) ## Our generator beside transformers' own batching
 	$(BIN)/python bench/generation.py $(ARGS)
