@@ -81,7 +81,7 @@ ARMS: dict[str, Way] = {
     ),
     "SFT + self-rehearsal": Way({**WHOLE, "method": {"type": "sft"}}, (RATE, 1.4e-3), steps=("all", "longer")),
     "SDFT alone": Way({**WHOLE, **NO_REHEARSAL}, (1e-4, 4e-4, 1e-3), steps=("fewer", "all")),
-    "SFT with LoRA": Way({**SFT, **NO_REHEARSAL, "adapter": LORA}, (3e-4, 1e-3, 3e-3), steps=("fewer", "longer")),
+    "SFT with LoRA": Way({**SFT, **NO_REHEARSAL, "adapter": LORA}, (1e-4, 3e-4, 1e-3, 3e-3), steps=("fewer", "longer")),
     "holdfast with LoRA": Way(
         {**WHOLE, "adapter": LORA, "optimizer": {**HOLDFAST["optimizer"], "l2_sp": 5.0}}, (3e-3, 1e-2), steps=("all",)
     ),
