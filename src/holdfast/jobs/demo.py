@@ -54,7 +54,7 @@ HOLDFAST: dict[str, JSONValue] = {
     "method": {"type": "sdft", "max_new_tokens": 48, "steps_per_generation": 8},
     "batch": {"examples": 16},
     "rehearsal": {
-        "num_reminders": 900,
+        "num_reminders": 700,
         "max_new_tokens": 64,
         "first_weight": 1.0,
         "weight": 16.0,
