@@ -87,7 +87,7 @@ ARMS: dict[str, Way] = {
     ),
 }
 """In the order in which they are run. What is not swept for Holdfast was tuned by hand: docs/forgetting.md; an adapter
-held as tightly as all weights are, learned too little of anything."""
+held as tightly as all weights are learned too little of anything."""
 
 
 def run_one(option: Option, seed: int, items: int, before: dict[str, Measured]) -> dict:

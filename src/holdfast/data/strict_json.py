@@ -40,7 +40,7 @@ def parsed(value: JSONValue, where: str) -> JSONValue:
     try:
         return parse(value)
     except RowError as error:
-        raise RowError(error.kind, f"{where} is text, and it is {error.reason}") from None
+        raise RowError(error.kind, f"{where}: {error.reason}") from None
 
 
 def parse_at(text: str, start: int) -> tuple[JSONValue, int]:

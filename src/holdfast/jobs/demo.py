@@ -125,7 +125,10 @@ def run_demo(
                 before=before,
                 workers=max(1, available_cores() - 1),
             ) as others:
-                ours = _holdfast_arm(workspace, lessons, compared, recipes, before=before, progress=progress)
+                ours = _holdfast_arm(
+                    workspace, lessons, compared, recipes,
+                    before=before, num_ability_items=num_ability_items, progress=progress,
+                )  # fmt: skip
                 tried = [_baseline(lessons, course) for course in others.courses(progress, name)]
     best = max(tried, key=lambda arm: arm.merit)
     return DemoResult({"holdfast": ours, "sft": best}, str(folder) if folder else None)
@@ -143,9 +146,10 @@ def _holdfast_arm(
     recipes: Sequence[Recipe],
     *,
     before: Mapping[str, Measured],
+    num_ability_items: int,
     progress: Reporter,
 ) -> ArmResult:
-    """Carries out `learn` for one lesson after another; abilities are measured on as many items as `before`."""
+    """Carries out `learn` for one lesson after another; `compared` are the items that the teacher is asked."""
     stages, teacher = [dict(before)], dict[str, Measured]()
     notes: list[str] = []
     seconds = 0.0
@@ -166,8 +170,7 @@ def _holdfast_arm(
         version = current_version(workspace)
         learner = learner_of(workspace, version)
         stages.append(_measured(learner, version, lessons[: number + 1], progress))
-    num_items = next(score.items for name, score in before.items() if name not in teacher)
-    stages[-1] |= measure_abilities(learner, "current", num_items, progress)
+    stages[-1] |= measure_abilities(learner, "current", num_ability_items, progress)
     return _arm_result(lessons, stages, teacher, seconds, notes, registered=True)
 
 

@@ -287,11 +287,11 @@ def test_a_conversation_that_makes_no_sense_is_refused_with_the_turn(reason):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"messages": "hello"}, "json: messages is text, and it is not JSON: Expecting value (character 1)"),
+        ({"messages": "hello"}, "json: messages: not JSON: Expecting value (character 1)"),
         ({"messages": [ASKED, SAID], "tools": {"a": 1}}, "tools: tools is not a list"),
         ({"messages": [ASKED, SAID], "tools": [1]}, "tools: tool 1 is not an object"),
         ({"messages": [ASKED, SAID], "tools": [{"function": {}}]}, "tools: tool 1 has no name"),
-        ({"messages": [ASKED, SAID], "tools": "[{]"}, "json: tools is text, and it is not JSON"),
+        ({"messages": [ASKED, SAID], "tools": "[{]"}, "json: tools: not JSON"),
         ({"prompt": "hi", "completion": None}, "empty: completion is empty"),
         ({"prompt": "hi", "completion": 4}, "content: completion is a number, not text"),
         ({"instruction": " ", "output": "x"}, "empty: instruction is empty"),
@@ -304,8 +304,9 @@ def test_a_conversation_that_makes_no_sense_is_refused_with_the_turn(reason):
         ({"story": "x"}, "columns: the columns (story) are of no known format"),
         ({}, "columns: the columns (none)"),
         ({"conversations": [{"from": "human", "value": "hi"}]}, "roles: the last turn is user"),
-        ({"conversations": [{"from": "function_call", "value": "f()"}]}, "json: turn 1 is text, and it is not JSON"),
-        ({"prompt": "p", "golden_answer": "f()"}, "json: golden_answer is text, and it is not JSON"),
+        ({"conversations": [{"from": "function_call", "value": "f()"}]}, "json: turn 1: not JSON"),
+        ({"messages": '[{"role": "user", "role": "user"}]'}, 'json: messages: the key "role" stands twice'),
+        ({"prompt": "p", "golden_answer": "f()"}, "json: golden_answer: not JSON"),
     ],
 )
 def test_a_row_that_lacks_something_is_refused_with_the_column(row, reason):
