@@ -67,7 +67,8 @@ def classifier(model: str, train: list[Example], test: list[Example], steps: int
     run = Run(learner, method, train, recipe)
     for _ in run:
         pass
-    print(f"  seed {seed}, rate {rate:g}: {run.done} steps, validation {method.best}")
+    best = method.best
+    print(f"  seed {seed}, rate {rate:g}: {run.done} steps, accuracy {best.accuracy:.3f}, macro-F1 {best.macro_f1:.3f}")
     return method.predict(learner, test)
 
 
