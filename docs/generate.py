@@ -51,8 +51,17 @@ def command_line() -> str:
 
     program = typer.main.get_command(app)
     text = [f"# Command line\n\n{program.help}\n\n{program.epilog}\n"]
-    text += [_command(name, command) for name, command in vars(program)["commands"].items()]
+    text += [_command(name, command) for name, command in _commands(program)]
     return "\n".join(text)
+
+
+def _commands(program: object, before: str = "") -> Iterator[tuple[str, object]]:
+    """Yields every command with its whole name, those of groups too."""
+    for name, command in vars(program)["commands"].items():
+        if "commands" in vars(command):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield before + name, command
 
 
 def _command(name: str, command: object) -> str:

@@ -9,7 +9,7 @@ from holdfast.errors import ConfigError, DataError, NothingToReflectError
 from holdfast.jobs.interrupt import StopSwitch
 from holdfast.jobs.learn import learn
 from holdfast.jobs.progress import Silent
-from holdfast.jobs.workspace import read_recipe, recipe_for
+from holdfast.jobs.workspace import on_base, read_recipe
 
 REFLECT = (
     "steps=4",
@@ -54,7 +54,7 @@ def grader_file(tmp_path):
 
 
 def teach(workspace, source, settings, **more):
-    recipe = recipe_for(workspace, None, list(settings))
+    recipe = on_base(workspace, read_recipe(None, list(settings)))
     return learn(workspace, source, skill="letters", recipe=recipe, progress=more.pop("progress", Silent()), **more)
 
 
@@ -139,7 +139,7 @@ def test_a_grader_in_a_recipe_is_a_table_or_a_file_beside_it(tmp_path, grader_fi
 def test_the_doctor_measures_every_control(workspace, tasks, grader_file):
     from holdfast.jobs.doctor import examine_reflection
 
-    recipe = recipe_for(workspace, None, [*REFLECT, f"evaluation.grader={grader_file}"])
+    recipe = on_base(workspace, read_recipe(None, [*REFLECT, f"evaluation.grader={grader_file}"]))
     found = examine_reflection(
         workspace, tasks("tasks.jsonl", 60), recipe=recipe, num=40, progress=Silent(), stop=StopSwitch()
     )

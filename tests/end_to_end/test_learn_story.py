@@ -11,11 +11,11 @@ from holdfast.errors import ConfigError, DataError, NothingToLearnError, Teacher
 from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.learn import learn
 from holdfast.jobs.progress import Silent, SilentBar
-from holdfast.jobs.workspace import recipe_for
+from holdfast.jobs.workspace import on_base, read_recipe
 
 
 def teach(workspace, source, skill, settings, **more):
-    recipe = recipe_for(workspace, None, list(settings))
+    recipe = on_base(workspace, read_recipe(None, list(settings)))
     progress = more.pop("progress", Silent())
     return learn(workspace, source, skill=skill, recipe=recipe, progress=progress, **more)
 

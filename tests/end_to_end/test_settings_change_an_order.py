@@ -89,11 +89,11 @@ def test_the_gate_and_the_remedies_follow_the_recipe(order, monkeypatch):
 
 
 def test_the_base_of_a_recipe_must_be_the_workspaces(workspace):
-    from holdfast.jobs.workspace import recipe_for
+    from holdfast.jobs.workspace import on_base, read_recipe
 
-    assert recipe_for(workspace, None, []).base == workspace.current().base
+    assert on_base(workspace, read_recipe(None, [])).base == workspace.current().base
     with pytest.raises(ConfigError, match="base"):
-        recipe_for(workspace, None, ["base=another/model"])
+        on_base(workspace, read_recipe(None, ["base=another/model"]))
 
 
 def test_precision_device_and_adapter_say_how_the_base_is_loaded_and_trained(order):

@@ -7,7 +7,7 @@ from scipy.special import gammaln
 
 from holdfast.evaluation.bound import lower_bound, p_value, upper_bound
 from holdfast.evaluation.gate import Pair, decide
-from holdfast.evaluation.metrics import mcnemar, wilson
+from holdfast.evaluation.metrics import wilson
 
 
 def changed(lost, won, same):
@@ -121,10 +121,3 @@ def test_wilson_agrees_with_scipy(successes, total, confidence):
     theirs = stats.binomtest(successes, total).proportion_ci(confidence, method="wilson")
     ours = wilson(successes, total, confidence)
     assert (ours.lower, ours.upper) == (pytest.approx(theirs.low, abs=1e-12), pytest.approx(theirs.high, abs=1e-12))
-
-
-@pytest.mark.parametrize(("lost", "won"), [(0, 0), (1, 0), (3, 8), (8, 3), (5, 5), (2, 60)])
-def test_mcnemar_agrees_with_the_binomial_test(lost, won):
-    before, after = [True] * lost + [False] * won + [True] * 4, [False] * lost + [True] * won + [True] * 4
-    exact = stats.binomtest(lost, lost + won, 0.5).pvalue if lost + won else 1.0
-    assert mcnemar(before, after) == pytest.approx(exact, rel=1e-12)

@@ -109,4 +109,5 @@ def _check_something_to_learn(example: Example, *, need_demonstration: bool) -> 
 def _unknown_columns(row: Row) -> str:
     found = ", ".join(sorted(row)[:12]) or "none"
     known = "; ".join(sorted({" + ".join(f.needs) for f in FORMATS if f.convert is not shapes.preference}))
-    return f"the columns ({found}) are of no known format. Known: {known}. Rename them, or map them with `columns`"
+    advice = "Rename them, or map them with --column NAME=COLUMN"
+    return f"the columns ({found}) are of no known format. Known: {known}. {advice}"

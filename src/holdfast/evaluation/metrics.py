@@ -77,17 +77,6 @@ def paired_bootstrap(
     return Interval(float(lower), float(upper))
 
 
-def mcnemar(before: Sequence[bool], after: Sequence[bool]) -> float:
-    """Returns the two-sided p-value of the exact McNemar test: is one side right more often where they differ?"""
-    if len(before) != len(after):
-        raise ConfigError(f"Paired values differ in number: {len(before)} before, {len(after)} after.")
-    lost = sum(b and not a for b, a in zip(before, after, strict=True))
-    won = sum(a and not b for b, a in zip(before, after, strict=True))
-    changed = lost + won
-    tail = sum(math.comb(changed, k) for k in range(min(lost, won) + 1))
-    return min(1.0, 2 * tail / 2**changed)
-
-
 def macro_f1(truth: Sequence[str], predicted: Sequence[str]) -> float:
     """Returns the mean over classes of the harmonic mean of precision and recall.
 

@@ -17,7 +17,7 @@ from holdfast.evaluation.metrics import macro_f1
 from holdfast.evaluation.run import ItemResult, evaluate
 from holdfast.graders import grader
 from holdfast.jobs.model import adapter_of_recipe, open_base, weights_of
-from holdfast.jobs.start import made_from
+from holdfast.jobs.start import made_from, open_learner
 from holdfast.jobs.train import drive
 from holdfast.training.config import ClassifyConfig, Recipe
 from holdfast.types import Completion, Example, Message, Skill, Version
@@ -55,7 +55,7 @@ def learn_classifier(
     job.note(UNTOUCHED)
     job.enter("reminding")
     job.enter("guarding")
-    learner = _learner(job, loaded)
+    learner = open_learner(job, loaded)
     config = cast("ClassifyConfig", job.recipe.method)
     method = Classify(config, learner, data.train, seed=job.recipe.seed)
     job.note(f"Class balance: {method.balance}")
@@ -78,18 +78,6 @@ def learn_classifier(
     attempt |= {"macro_f1": macro, "majority": majority, "balance": method.balance}
     scores = dict(job.workspace.version(version.id).scores)
     return skill, version, verdict, [{**attempt, "scores": cast("JSONValue", scores)}]
-
-
-def _learner(job: Job, loaded: Loaded) -> Learner:
-    from holdfast.models.learner import Learner
-
-    return Learner.create(
-        loaded,
-        adapter_of_recipe(job.recipe),
-        start=weights_of(job.workspace, job.parent),
-        gradient_checkpointing=False,
-        seed=job.recipe.seed,
-    )
 
 
 def _made(job: Job) -> Version | None:

@@ -50,6 +50,8 @@ def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Remi
     if found is not None:
         reminders = Reminders.from_json(json.loads(job.workspace.files.read_bytes(found)))
         job.progress.say(f"{len(reminders.items)} reminders of version {job.parent.id} are there already.")
+        if job.folder.read("coverage") is None:
+            _tell(job, reminders)
         return reminders
     with job.progress.bar("writing reminders", settings.num_reminders, unit="texts") as bar:
         reminders = make_reminders(
@@ -62,11 +64,16 @@ def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Remi
         )
     text = json.dumps(reminders.to_json(), ensure_ascii=False)
     job.workspace.remember(key, job.workspace.files.put_bytes(text.encode()), kind=KIND)
+    _tell(job, reminders)
+    return reminders
+
+
+def _tell(job: Job, reminders: Reminders) -> None:
+    """Notes with the run what its reminders cover."""
     sources = ", ".join(f"{count} {source}" for source, count in reminders.report.by_source.items())
     job.note(f"{len(reminders.items)} reminders are mixed into the training: {sources}.")
     for warning in reminders.report.warnings:
         job.note(warning, warning=True)
-    return reminders
 
 
 def _given(job: Job, learner: Learner, settings: RehearsalConfig) -> list[Example]:

@@ -33,6 +33,9 @@ CURVES = {
     "validation_accuracy": ("accuracy, held back", "share of the examples held back from training"),
     "validation_macro_f1": ("macro-F1, held back", "mean over the classes; the best of them is kept"),
     "length": ("rollout length", "tokens"),
+    "ended": ("rollouts that end", "share that reached their end of turn"),
+    "repetition": ("repetition", "share of a rollout that repeats itself; near 1, it has collapsed"),
+    "anchor_kl": ("KL to the base", "nats a token, on new examples"),
     "reward": ("reward", "mean of the retries of a step, 0 to 1"),
     "groups_with_signal": ("groups that teach", "share of the groups whose retries differ"),
     "unique_reflections": ("different reflections", "share of different texts; near 0, they have become one"),
@@ -200,14 +203,21 @@ def _reminder_facts(job: Job) -> list[Fact]:
         Fact(f"near {name}", f"{float(str(share)):.1%}", "of the self-written prompts")
         for name, share in _items(report, "skill_shares")
     ]
+    facts += [
+        Fact("of one kind", str(cluster["size"]), f"marked by: {' '.join(cluster['words'])}")
+        for cluster in _clusters(report)
+    ]
     facts += [Fact("dropped", str(num), reason) for reason, num in _items(report, "dropped")]
     return facts
 
 
 def _reminder_examples(job: Job) -> list[str]:
     report = _coverage(job)
-    clusters = cast("list[dict[str, list[str]]]", report["clusters"]) if report is not None else []
-    return [text for cluster in clusters for text in cluster["examples"][:2]]
+    return [text for cluster in _clusters(report) for text in cluster["examples"][:2]] if report is not None else []
+
+
+def _clusters(report: Mapping[str, JSONValue]) -> list[dict[str, list[str]]]:
+    return cast("list[dict[str, list[str]]]", report["clusters"])
 
 
 def _items(report: Mapping[str, JSONValue], key: str) -> list[tuple[str, JSONValue]]:

@@ -135,11 +135,6 @@ def chosen_version(workspace: Workspace, version_id: str | None) -> Version:
     return workspace.version(version_id) if version_id is not None else current_version(workspace)
 
 
-def recipe_for(workspace: Workspace, config: Path | None, overrides: Sequence[str]) -> Recipe:
-    """Returns the recipe of a file (or the defaults) with overrides, on the workspace's base."""
-    return on_base(workspace, read_recipe(config, overrides))
-
-
 def on_base(workspace: Workspace, recipe: Recipe) -> Recipe:
     """Returns the recipe on the workspace's base; refuses one that names another."""
     base = current_version(workspace).base

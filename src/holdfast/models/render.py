@@ -179,18 +179,6 @@ def show(tokenizer: PreTrainedTokenizerBase, example: Example) -> list[tuple[str
     return [(cast("str", tokenizer.decode(ids)), trained) for ids, trained in pieces]
 
 
-def user_turn_prefix(tokenizer: PreTrainedTokenizerBase, system: str | None = None) -> list[int]:
-    """Returns the tokens that come before a user's first words, after an optional system turn."""
-    return _encode(tokenizer, _around_user(tokenizer, system)[0])
-
-
-def user_turn_end(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Returns the tokens that end a user's turn: one special token, or the text up to the assistant's turn."""
-    ids = _encode(tokenizer, _around_user(tokenizer, None)[1])
-    special = set(tokenizer.all_special_ids)
-    return next((ids[: t + 1] for t, token in enumerate(ids) if token in special), ids)
-
-
 def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Returns the special token that ends an assistant's turn in this template, or nothing if there is none."""
     template = tokenizer.chat_template
@@ -204,13 +192,6 @@ def _end_of_turn(tokenizer: PreTrainedTokenizerBase, template: str) -> tuple[int
     tail = _text(tokenizer, turns, (), open_turn=False).rpartition(_PROBE)[2]
     special = set(tokenizer.all_special_ids)
     return next(((i,) for i in _encode(tokenizer, tail) if i in special), ())
-
-
-def _around_user(tokenizer: PreTrainedTokenizerBase, system: str | None) -> tuple[str, str]:
-    """Returns the text before a user's words, and the text from them to the assistant's."""
-    turns = [Message("user", _PROBE)] if system is None else [Message("system", system), Message("user", _PROBE)]
-    before, _, after = _text(tokenizer, turns, (), open_turn=True).rpartition(_PROBE)
-    return before, after
 
 
 def _text_and_spans(tokenizer: PreTrainedTokenizerBase, example: Example) -> tuple[str, list[tuple[int, int]]]:

@@ -91,11 +91,6 @@ class Database:
         self._engine.dispose()
 
 
-def schema_version() -> int:
-    """Returns the number of the last migration this program knows."""
-    return max(number for number, _ in migrations())
-
-
 def migrations() -> list[tuple[int, str]]:
     """Returns the numbered SQL scripts in order, checked to be 1, 2, 3, ... without a gap."""
     folder = resources.files("holdfast.store") / "migrations"

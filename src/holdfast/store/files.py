@@ -38,16 +38,6 @@ class FileStore:
                 self._move_in(place / "file", name)
         return name
 
-    def put_file(self, path: Path) -> str:
-        """Stores a copy of the file and returns its hash."""
-        if not path.is_file():
-            raise StoreError(f"{path}: there is no such file to store.")
-        with self._workplace() as place:
-            name = _copy_hashed(path, place / "file")
-            if not self.has(name):
-                self._move_in(place / "file", name)
-        return name
-
     def put_folder(self, folder: Path) -> str:
         """Stores a copy of the folder with all files below it and returns its hash; links are refused."""
         files = _files_below(folder)

@@ -288,7 +288,3 @@ class Recipe(Settings):
     def from_overrides(cls, overrides: Sequence[str]) -> Self:
         """Returns the default recipe with `key=value` overrides applied."""
         return cls.from_mapping(apply_overrides({}, overrides))
-
-    def with_overrides(self, overrides: Sequence[str]) -> Self:
-        """Returns this recipe with `key=value` overrides applied, such as optimizer.learning_rate=1e-3."""
-        return type(self).from_mapping(apply_overrides(self.model_dump(mode="json"), overrides))

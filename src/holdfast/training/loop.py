@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from holdfast.errors import NonFiniteLossError, NothingToLearnError, TrainingError
+from holdfast.models.load import choose_dtype
 from holdfast.seeds import derive_seed
 from holdfast.training.defaults import choose_l2_sp, choose_learning_rate, count_steps
 from holdfast.training.method import Loss, call_cost, token_rows
@@ -243,8 +244,7 @@ def make_accelerator(learner: Learner, recipe: Recipe) -> Accelerator:
     from accelerate.state import AcceleratorState
 
     cpu = learner.device.type == "cpu"
-    half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and not cpu)
-    wanted = "bf16" if half else "no"
+    wanted = "bf16" if choose_dtype(recipe.precision, learner.device.type)[0] is torch.bfloat16 else "no"
     # accelerate keeps one state a process and refuses a second precision or device; a process may do run after run.
     if AcceleratorState._shared_state:
         state = AcceleratorState()

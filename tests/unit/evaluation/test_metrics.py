@@ -5,7 +5,7 @@ from sklearn.metrics import f1_score
 
 from holdfast.errors import ConfigError
 from holdfast.evaluation.forgetting import average_accuracy, backward_transfer, forgetting
-from holdfast.evaluation.metrics import accuracy, macro_f1, mcnemar, paired_bootstrap, wilson
+from holdfast.evaluation.metrics import accuracy, macro_f1, paired_bootstrap, wilson
 
 
 def test_the_bootstrap_has_no_width_when_no_item_changed_which_is_why_it_decides_nothing():
@@ -43,7 +43,6 @@ def test_wilson_never_leaves_zero_to_one_and_has_width_at_the_ends():
         lambda: wilson(0, 0),
         lambda: wilson(1, 2, 1.0),
         lambda: paired_bootstrap([1.0], [1.0, 0.0]),
-        lambda: mcnemar([True], []),
         lambda: macro_f1(["a"], []),
     ],
 )

@@ -15,8 +15,6 @@ from holdfast.models.render import (
     render_teacher_prompt,
     show,
     teacher_messages,
-    user_turn_end,
-    user_turn_prefix,
 )
 from holdfast.types import Example, Message, ToolCall
 
@@ -95,21 +93,6 @@ def test_an_example_begins_with_the_tokens_of_its_prompt(any_tokenizer):
 def test_the_pieces_shown_are_the_whole_text(any_tokenizer):
     rendered = render_example(any_tokenizer, LONG, max_tokens=999)
     assert "".join(text for text, _ in show(any_tokenizer, LONG)) == any_tokenizer.decode(rendered.input_ids)
-
-
-def test_a_users_turn_lies_between_its_prefix_and_its_end(any_tokenizer):
-    text = any_tokenizer.decode(render_prompt(any_tokenizer, [Message("user", "hello")]))
-    before, _, after = text.partition("hello")
-    assert any_tokenizer.decode(user_turn_prefix(any_tokenizer)) == before
-    assert after.startswith(any_tokenizer.decode(user_turn_end(any_tokenizer)))
-    assert user_turn_end(any_tokenizer) == end_of_turn(any_tokenizer)
-
-
-def test_a_users_prefix_can_hold_a_system_turn(any_tokenizer):
-    prefix = user_turn_prefix(any_tokenizer, "be brief")
-    prompt = render_prompt(any_tokenizer, [Message("system", "be brief"), Message("user", "hi")])
-    assert prompt[: len(prefix)] == prefix
-    assert "be brief" in any_tokenizer.decode(prefix)
 
 
 @pytest.mark.parametrize("name", ["ours", "qwen2.5", "minimind_6400"])
@@ -213,7 +196,6 @@ def test_a_template_without_an_end_is_refused(tokenizer):
     )
     assert end_of_turn(endless) == []
     assert "ends the assistant's turn with no special token" in problem_of(endless, CHAT, 99)
-    assert endless.decode(user_turn_end(endless)) == "\nassistant: "
 
 
 def test_a_conversation_that_the_template_forbids_is_refused_in_its_words(tokenizer):

@@ -34,11 +34,6 @@ def test_bytes_come_back_under_their_own_sha256(files, data):
     files.verify(name)
 
 
-def test_a_file_has_the_same_name_as_its_bytes(files, tmp_path):
-    (tmp_path / "a.jsonl").write_bytes(b"line\n")
-    assert files.put_file(tmp_path / "a.jsonl") == files.put_bytes(b"line\n")
-
-
 def test_a_folder_comes_back_whole_and_is_stored_once(files, folder):
     name = files.put_folder(folder)
     assert files.put_folder(folder) == name
@@ -73,9 +68,8 @@ def test_links_empty_folders_and_missing_sources_are_refused(files, folder, tmp_
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreError, match="no file"):
         files.put_folder(tmp_path / "empty")
-    for put in (files.put_folder, files.put_file):
-        with pytest.raises(StoreError, match="no such"):
-            put(tmp_path / "nowhere")
+    with pytest.raises(StoreError, match="no such"):
+        files.put_folder(tmp_path / "nowhere")
 
 
 def test_what_is_not_stored_and_what_is_no_hash_are_told_apart(files):

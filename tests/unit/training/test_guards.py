@@ -6,7 +6,7 @@ import torch
 from holdfast.errors import ConfigError, NothingToLearnError, TeacherNotBetterError, TrainingError
 from holdfast.models.layout import TokenRow
 from holdfast.models.render import render_prompt
-from holdfast.training.config import ClassifyConfig, SdftConfig, SftConfig
+from holdfast.training.config import ClassifyConfig, SdftConfig
 from holdfast.training.guards import check_alignment, check_teacher, mean_nll, require_better_teacher
 from holdfast.training.methods import choose
 from holdfast.training.monitors import Monitors
@@ -127,10 +127,7 @@ def chat(**fields):
 def test_the_method_is_chosen_by_the_form_of_the_data_and_the_reason_is_said():
     assert choose([chat(label="a"), chat(label="b")]).config == ClassifyConfig()
     assert choose([chat()]).config == SdftConfig()
-    assert choose([chat(document="d")], teacher_is_better=False).config == SdftConfig()
-    fallback = choose([chat()], teacher_is_better=False)
-    assert fallback.config == SftConfig()
-    assert "cannot teach" in fallback.reason
+    assert choose([chat(document="d")]).config == SdftConfig()
     with pytest.raises(ConfigError, match="1 of 2 examples have a label"):
         choose([chat(label="a"), chat()])
     with pytest.raises(NothingToLearnError, match="prompts only"):

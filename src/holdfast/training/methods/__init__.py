@@ -38,8 +38,8 @@ class Choice:
     reason: str
 
 
-def choose(examples: Sequence[Example], *, teacher_is_better: bool | None = None) -> Choice:
-    """Returns the method for `method = "auto"`, from the form of the data and, if known, the teacher check."""
+def choose(examples: Sequence[Example]) -> Choice:
+    """Returns the method for `method = "auto"` from the form of the data; a check of the teacher may change it."""
     if not examples:
         raise NothingToLearnError("there is no example to choose a method for. Look at rejected.jsonl for the reasons.")
     labelled = sum(example.label is not None for example in examples)
@@ -57,8 +57,6 @@ def choose(examples: Sequence[Example], *, teacher_is_better: bool | None = None
         raise NothingToLearnError(
             "the examples are prompts only: there is neither a demonstration nor a privileged_context to learn from."
         )
-    if teacher_is_better is False:
-        return Choice(SftConfig(), "sft: reading a demonstration does not make this model better, so it cannot teach")
     return Choice(SdftConfig(), "sdft: every demonstration can be read by the model as its own teacher")
 
 
