@@ -52,16 +52,17 @@ def order(small_base, tmp_path_factory):
     data.write_text("".join(json.dumps({"prompt": f"red {n}", "completion": "ok"}) + "\n" for n in range(36)))
     settings = (
         *("steps=24", "checkpoint_every=8", "optimizer.learning_rate=0.03", "optimizer.warmup_steps=2"),
-        *("batch.examples=8", "evaluation.max_new_tokens=6", "evaluation.test_share=0.5", "method.type=sft"),
+        *("batch.examples=8", "evaluation.max_new_tokens=6", "evaluation.test_share=0.5"),
         *("rehearsal.num_reminders=12", "rehearsal.per_step=4", "rehearsal.max_new_tokens=4"),
         *("rehearsal.max_prompt_tokens=16", "seed=3"),
     )
 
-    def make():
+    def make(*method):
         home = tmp_path_factory.mktemp("home")
         create(home, base=str(small_base))
         words = ["learn", str(data), "--skill", "red", "-w", str(home), "--json"]
-        return home, [*words, *(word for setting in settings for word in ("--set", setting))]
+        chosen = (*settings, *(method or ("method.type=sft",)))
+        return home, [*words, *(word for setting in chosen for word in ("--set", setting))]
 
     return make
 
@@ -101,6 +102,22 @@ def test_a_learner_killed_at_any_moment_ends_with_the_same_bits_when_it_is_run_a
     with find(home) as workspace:
         assert state_of(workspace) == undisturbed
     assert Path(json.loads(resumed["out"])["report"]).is_file()
+
+
+def test_an_averaged_teacher_and_an_adapter_survive_a_death_too(command, order):
+    method = ("method.type=sdft", "method.teacher=ema", "method.max_new_tokens=4", "guards.teacher_check=off")
+    method += ("guards.min_end_rate=0", "adapter.type=lora", "adapter.rank=4", "gate.remedies=[]")
+    ends = []
+    for die in (None, DEATHS["between two checkpoints"]):
+        home, words = order(*method)
+        if die is not None:
+            assert command(*words, die=die)["status"] == -signal.SIGKILL
+        done = command(*words)
+        assert done["status"] in (0, 3), done["err"]
+        with find(home) as workspace:
+            ends.append(state_of(workspace))
+    assert ends[0] == ends[1]
+    assert len(ends[0]["steps"]) == 24
 
 
 def test_a_learner_killed_again_and_again_still_ends_with_the_same_bits(command, order, undisturbed):

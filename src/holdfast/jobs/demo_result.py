@@ -63,7 +63,7 @@ class ArmResult:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """Both arms, and the other learning rates that were tried for the baseline."""
+    """Both arms, and the folder of the workspace that Holdfast's arm was taught in, where it was kept."""
 
     arms: dict[Literal["holdfast", "sft"], ArmResult]
     folder: str | None

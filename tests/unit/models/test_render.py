@@ -219,6 +219,16 @@ def test_the_teacher_reads_the_question_the_demonstration_and_the_instruction(to
     )
 
 
+def test_in_every_template_the_teacher_opens_its_turn_as_the_student_does_and_reads_the_demonstration(any_tokenizer):
+    taught = any_tokenizer.decode(render_teacher_prompt(any_tokenizer, CHAT))
+    bare = any_tokenizer.decode(render_prompt(any_tokenizer, CHAT.prompt))
+    before, question, opening = bare.partition("what is {x}?")
+    assert taught.startswith(before)
+    assert taught.endswith(opening)
+    middle = taught.removeprefix(before).removesuffix(opening)
+    assert middle.strip().startswith(f"{question}\n\nThis is an example for a response to the question:\nit is 4.")
+
+
 def test_a_document_stands_before_the_question(tokenizer):
     example = Example("d", CHAT.messages, document="x is four.")
     text = tokenizer.decode(render_teacher_prompt(tokenizer, example))
