@@ -80,6 +80,14 @@ def test_tasks_with_nothing_but_a_check_are_learned_from(workspace, tasks, grade
     assert result.report_path.exists()
 
 
+def test_without_a_test_file_tasks_that_the_grader_can_judge_are_held_out(workspace, tasks, grader_file):
+    progress = Silent()
+    settings = [*REFLECT, f"evaluation.grader={grader_file}", "evaluation.test_share=0.25"]
+    result = teach(workspace, tasks("tasks.jsonl", 60), settings, progress=progress)
+    assert any("15 of 60 examples are held out as the test" in text for text in progress.said)
+    assert len(scores_of(workspace, result)) == 15
+
+
 def test_second_tries_are_part_of_the_test(workspace, tasks, grader_file):
     def after(number):
         settings = [*REFLECT, f"evaluation.grader={grader_file}", f"evaluation.reflect={number}"]

@@ -100,7 +100,7 @@ def prepare_all(
     rejected = list(train.rejected)
     notes = [*raw.train.notes, *train.report.notes]
     if raw.test is None:
-        kept, test, asked = _split(train.kept, recipe)
+        kept, test, asked = _split(train.kept, recipe, check_test)
         rejected += asked
         notes.append(f"no test file was given: {len(test)} of {len(train.kept)} examples are held out as the test")
         progress.say(notes[-1] + ".")
@@ -148,14 +148,20 @@ def put_items(workspace: Workspace, items: Sequence[Example]) -> str:
     return workspace.files.put_bytes(("\n".join(lines) + "\n").encode())
 
 
-def _split(examples: Sequence[Example], recipe: Recipe) -> tuple[list[Example], list[Example], list[Rejected]]:
-    """Returns training and test examples, and those without an answer whose question the test asks.
+def _split(
+    examples: Sequence[Example], recipe: Recipe, check_test: Callable[[Example], str | None]
+) -> tuple[list[Example], list[Example], list[Rejected]]:
+    """Returns training and test examples, and those that cannot be tested with whose question the test asks.
 
-    An example without an answer can be learned from and not tested with.
+    An example without an answer can be learned from; tested with only if the grader needs none.
     """
-    answered = [each for each in examples if each.demonstration is not None or each.label is not None]
-    ids = {example.id for example in answered}
-    parts = split(answered, test_share=recipe.evaluation.test_share, seed=derive_seed(recipe.seed, "split"))
+    testable = [
+        each
+        for each in examples
+        if each.demonstration is not None or each.label is not None or check_test(each) is None
+    ]
+    ids = {example.id for example in testable}
+    parts = split(testable, test_share=recipe.evaluation.test_share, seed=derive_seed(recipe.seed, "split"))
     apart = without_overlap([example for example in examples if example.id not in ids], parts.test)
     return [*parts.train, *apart.kept], parts.test, apart.rejected
 
