@@ -277,6 +277,18 @@ def test_chat_reflects_on_an_answer_that_a_grader_or_a_person_calls_wrong(home):
     talk = holdfast("chat", "-w", folder, "--max-tokens", "4", "--reflect", "1", input="red 7\nn\ny\n\n")
     assert talk.exit_code == 0
     assert "model (reflects):" in talk.stdout
+    asked = ("chat", "-w", folder, "--prompt", "red 7", "--reflect", "1", "--grader", "exact")
+    given = as_json(*asked, "--item", json.dumps({"reference": found["tries"][0]["answer"].strip()}))
+    assert [one["passed"] for one in given["tries"]] == [True]
+    for words, message in (
+        (asked, "has no answer to compare with"),
+        ((*asked, "--item", "[1]"), "--item is one JSON object"),
+        (("chat", "-w", folder, "--prompt", "x", "--grader", "exact"), "--grader has no effect without --reflect"),
+        (("chat", "-w", folder, "--prompt", "x", "--item", "{}"), "--item has no effect without --grader"),
+    ):
+        refused = holdfast(*words)
+        assert refused.exit_code == 2
+        assert message in refused.stderr.replace("\n", " ")
     wrong = holdfast("chat", "-w", folder, "--prompt", "red 7", "--reflect", "1", "--grader", "exat")
     assert wrong.exit_code == 2
     assert "Did you mean 'exact'" in wrong.stderr

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from holdfast.errors import ConfigError, DataError, NothingToReflectError
+from holdfast.errors import ConfigError, DataError, NothingToLearnError, NothingToReflectError
 from holdfast.jobs.interrupt import StopSwitch
 from holdfast.jobs.learn import learn
 from holdfast.jobs.progress import Silent
@@ -86,6 +86,17 @@ def test_without_a_test_file_tasks_that_the_grader_can_judge_are_held_out(worksp
     result = teach(workspace, tasks("tasks.jsonl", 60), settings, progress=progress)
     assert any("15 of 60 examples are held out as the test" in text for text in progress.said)
     assert len(scores_of(workspace, result)) == 15
+
+
+def test_the_version_at_hand_may_be_the_judge(workspace, tasks, tmp_path):
+    path = tmp_path / "judge.json"
+    asked = [{"role": "user", "content": "{{ sample.output_text }} {{ item.letter }}"}]
+    own = {"type": "label_model", "model": "holdfast:current", "input": asked}
+    path.write_text(json.dumps({**own, "labels": ["good", "bad"], "passing_labels": ["good"]}))
+    settings = [*REFLECT, f"evaluation.grader={path}", "guards.reflection_check=warn"]
+    # The small base answers with neither label, so no attempt is a failure.
+    with pytest.raises(NothingToLearnError, match="None of the 20 tasks has failed attempts"):
+        teach(workspace, tasks("tasks.jsonl", 20), settings, test_source=tasks("test.jsonl", 10, start=500))
 
 
 def test_second_tries_are_part_of_the_test(workspace, tasks, grader_file):

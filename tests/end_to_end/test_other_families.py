@@ -93,9 +93,7 @@ def test_a_model_of_any_family_learns_real_tool_use(model_folder, shared_data, t
     assert set(outcome["attempts"][-1]["scores"]) == {"calls"}
 
 
-def test_a_trained_model_of_stories_learns_to_answer_beside_reminders(
-    model_folder, shared_data, tmp_path, template
-):
+def test_a_trained_model_of_stories_learns_to_answer_beside_reminders(model_folder, shared_data, tmp_path, template):
     home, tweets = tmp_path / "home", shared_data / "tweet_sentiment"
     as_json("init", home, "--model", model_folder("stories260K"), *template)
     words = ["learn", f"{tweets / 'train.jsonl.gz'}#60", "--test", f"{tweets / 'test.jsonl.gz'}#12", "--method", "sft"]

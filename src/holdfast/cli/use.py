@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -12,6 +13,8 @@ from holdfast.cli import door
 from holdfast.cli.options import JsonOption, VersionOption, WorkspaceOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from holdfast.jobs.chat import Classification, Conversation, Try
     from holdfast.types import Completion, JSONValue, Score
 
@@ -56,6 +59,10 @@ def chat(
         str | None,
         typer.Option("--grader", help="Who tells whether an answer is wrong, for --reflect.", show_default="you"),
     ] = None,
+    item: Annotated[
+        str | None,
+        typer.Option("--item", metavar="JSON", help="What the grader reads besides the question, as one JSON object."),
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -72,6 +79,7 @@ def chat(
 
     if as_json and prompt is None:
         raise ConfigError("chat --json answers one question: give it with --prompt.", param="prompt")
+    columns = _columns_in(item, reflect, grader)
     talk = open_conversation(
         workspaces.find(workspace),
         version=version,
@@ -81,9 +89,9 @@ def chat(
         seed=seed,
     )
     if prompt is None:
-        _converse(talk, reflect, grader)
+        _converse(talk, reflect, grader, columns)
         return
-    tries = _tries(talk, prompt, reflect, grader)
+    tries = _tries(talk, prompt, reflect, grader, columns)
     answer = tries[-1].answer
     if not as_json:
         typer.echo(answer.text)
@@ -96,7 +104,9 @@ def chat(
     door.put_json(found)
 
 
-def _tries(talk: Conversation | Classification, text: str, reflect: int, grader: str | None) -> list[Try]:
+def _tries(
+    talk: Conversation | Classification, text: str, reflect: int, grader: str | None, columns: Mapping[str, JSONValue]
+) -> list[Try]:
     """Returns the answer to `text`, and those before it that were wrong."""
     from holdfast.errors import ConfigError
     from holdfast.graders.grader_file import is_file, read_grader
@@ -109,7 +119,28 @@ def _tries(talk: Conversation | Classification, text: str, reflect: int, grader:
     if grader is None:
         return answer_by_trying(talk, text, reflect, _ask_whether_right)
     spec = read_grader(grader) if is_file(grader) else grader
-    return answer_by_trying(talk, text, reflect, judge_of(spec, text))
+    tries = answer_by_trying(talk, text, reflect, judge_of(talk, spec, text, columns))
+    last = tries[-1].score
+    if last is not None and last.error_type is not None:
+        typer.echo(f"warning: the answer could not be graded: {last.explanation}", err=True)
+    return tries
+
+
+def _columns_in(item: str | None, reflect: int, grader: str | None) -> dict[str, JSONValue]:
+    """Returns the JSON object that was given for the grader; refuses what nobody would read."""
+    from holdfast.errors import ConfigError
+
+    if grader is not None and not reflect:
+        raise ConfigError("--grader has no effect without --reflect.", param="grader")
+    if item is not None and grader is None:
+        raise ConfigError("--item has no effect without --grader.", param="item")
+    try:
+        found = json.loads(item or "{}")
+    except ValueError as error:
+        raise ConfigError(f"--item is not JSON: {error}.", param="item") from None
+    if not isinstance(found, dict):
+        raise ConfigError('--item is one JSON object, such as \'{"reference": "42"}\'.', param="item")
+    return cast("dict[str, JSONValue]", found)
 
 
 def _ask_whether_right(answer: Completion) -> Score:
@@ -131,7 +162,9 @@ def _as_json(tried: Try) -> JSONValue:
     }
 
 
-def _converse(talk: Conversation | Classification, reflect: int, grader: str | None) -> None:
+def _converse(
+    talk: Conversation | Classification, reflect: int, grader: str | None, columns: Mapping[str, JSONValue]
+) -> None:
     """Reads turns from the terminal until an empty line or the end of the input."""
     typer.echo(f"Version {talk.version}. An empty line ends the conversation.", err=True)
     while True:
@@ -141,7 +174,7 @@ def _converse(talk: Conversation | Classification, reflect: int, grader: str | N
             return
         if not text.strip():
             return
-        tries = _tries(talk, text, reflect, grader)
+        tries = _tries(talk, text, reflect, grader, columns)
         for before, after in pairwise(tries):
             typer.echo(f"model (wrong): {before.answer.text}")
             typer.echo(f"model (reflects): {after.reflection}")

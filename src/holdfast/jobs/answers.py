@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from holdfast.data.prepare import from_json
 from holdfast.errors import DataError
 from holdfast.evaluation.run import ItemResult, evaluate
-from holdfast.graders import grader
 from holdfast.jobs.progress import counting
 from holdfast.jobs.second_try import second_tries
-from holdfast.types import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from holdfast.jobs.progress import Reporter
     from holdfast.models.learner import Learner, Which
     from holdfast.store.workspace import Workspace
-    from holdfast.types import Completion, Example, Role, Skill
+    from holdfast.types import Completion, Example, Skill
 
 TOO_LONG = "context_length_exceeded"
 
@@ -79,6 +77,7 @@ def ask_all(
     """Returns one result per item. An item too long for the model is kept as not gradable, never truncated."""
     from holdfast.models.generate import Sampling
     from holdfast.models.render import render_prompt
+    from holdfast.training.judging import judge_with
     from holdfast.training.reflection import Conversation
 
     settings = exam.evaluation
@@ -103,7 +102,7 @@ def ask_all(
             found = learner.generate(asked_prompts, sampling, which=which, progress=counting(bar, stop.check))
         return [completions[0] for completions in found]
 
-    judge = grader(skill.grader).with_model(lambda talks, most: model_answers(learner, talks, most))
+    judge = judge_with(learner, skill.grader)
     results = {result.item_id: result for result in evaluate(fitting, generate, judge.many)}
     for turn in range(exam.retries):
         stop.check()
@@ -120,18 +119,3 @@ def ask_all(
             "they count as not gradable."
         )
     return [results[item.id] for item in items]
-
-
-def model_answers(learner: Learner, talks: Sequence[Sequence[dict[str, str]]], most: int) -> list[str]:
-    """Returns what `current` answers to conversations, greedily, in at most `most` tokens each."""
-    from holdfast.models.generate import Sampling
-    from holdfast.models.render import render_prompt
-
-    turns = [[_turn(turn["role"], turn["content"]) for turn in talk] for talk in talks]
-    prompts = [render_prompt(learner.tokenizer, talk) for talk in turns]
-    found = learner.generate(prompts, Sampling(max_new_tokens=most, temperature=0.0), which="current")
-    return [completions[0].text for completions in found]
-
-
-def _turn(role: str, content: str) -> Message:
-    return Message("system" if role == "developer" else cast("Role", role), content)

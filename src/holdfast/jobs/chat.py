@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from holdfast.errors import ContextLengthError
+from holdfast.errors import ConfigError, ContextLengthError
 from holdfast.jobs.classify import is_classifier, stored_classifier
 from holdfast.jobs.exam import exam_of
 from holdfast.jobs.workspace import chosen_version
@@ -13,14 +13,14 @@ from holdfast.training.config import Recipe
 from holdfast.types import Completion, Example, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from holdfast.jobs.classify import Predict
     from holdfast.models.learner import Learner
     from holdfast.models.sampling import Sampling
     from holdfast.store.workspace import Workspace
     from holdfast.training.config import ReflectConfig
-    from holdfast.types import Score
+    from holdfast.types import JSONValue, Score
 
 
 @dataclass(slots=True)
@@ -40,16 +40,18 @@ class Conversation:
         self.turns = [*self.turns, Message("user", text), Message("assistant", answer.text)]
         return answer
 
-    def try_again(self) -> tuple[Completion, Completion]:
-        """Returns a reflection on the last answer, and a new answer that takes the failed one's place."""
-        from dataclasses import replace
+    def attempt(self, task: str) -> Completion:
+        """Returns the model's answer to a task, asked in the template's words."""
+        return self.ask(self.reflect.templates.task.replace("{task}", task))
 
+    def try_again(self, task: str) -> tuple[Completion, Completion]:
+        """Returns a reflection on the last answer to `task`, and a new answer that takes the failed one's place."""
         from holdfast.training.reflection import visible
 
         *before, asked, _ = self.turns
         turns = [*self.turns, Message("user", self.reflect.templates.reflect)]
         reflection = self._answer(turns, replace(self.sampling, max_new_tokens=self.reflect.max_tokens.reflection))
-        again = self.reflect.templates.retry.replace("{task}", asked.content)
+        again = self.reflect.templates.retry.replace("{task}", task)
         turns += [Message("assistant", visible(reflection.text)), Message("user", again)]
         answer = self._answer(turns, self.sampling)
         self.turns = [*before, asked, Message("assistant", answer.text)]
@@ -82,18 +84,34 @@ def answer_by_trying(talk: Conversation, text: str, tries: int, judge: Callable[
 
     The first answer that passes, or that cannot be graded, is the last.
     """
-    found = [Try(answer := talk.ask(text), None, judge(answer))]
+    found = [Try(answer := talk.attempt(text), None, judge(answer))]
     while len(found) <= tries and found[-1].score is not None and _failed(found[-1].score):
-        reflection, answer = talk.try_again()
+        reflection, answer = talk.try_again(text)
         found.append(Try(answer, reflection.text, judge(answer)))
     return found
 
 
-def judge_of(spec: str, question: str) -> Callable[[Completion], Score]:
-    """Returns what grades the answers to a question that has no reference."""
-    from holdfast.graders import grader
+def judge_of(
+    talk: Conversation, spec: str, question: str, columns: Mapping[str, JSONValue]
+) -> Callable[[Completion], Score]:
+    """Returns what grades the answers to a question; `columns` are what the grader reads besides, `reference` too.
 
-    chosen, item = grader(spec), Example("chat", (Message("user", question),))
+    Raises:
+        ConfigError: the grader reads something that is not among the columns.
+    """
+    from holdfast.training.judging import judge_with
+
+    rest = {name: value for name, value in columns.items() if name != "reference"}
+    reference = columns.get("reference")
+    label = None if reference is None else str(reference)
+    chosen, item = judge_with(talk.learner, spec), Example("chat", (Message("user", question),), label=label)
+    item = replace(item, columns=rest)
+    if lacking := chosen.lacking(item):
+        raise ConfigError(
+            f"The grader cannot judge an answer to this question: it {lacking}. Give what is missing as one JSON "
+            """object, such as --item '{"reference": "42"}', or leave --grader out and judge yourself.""",
+            param="item",
+        )
     return lambda completion: chosen(completion, item)
 
 

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import NothingToReflectError
-from holdfast.graders import grader
 from holdfast.jobs.admission import has_context
 from holdfast.jobs.progress import counting
 from holdfast.seeds import derive_seed
@@ -80,6 +79,7 @@ def _judge_reflection(job: Job, found: Mapping[str, JSONValue]) -> None:
 def _measure(job: Job, learner: Learner, examples: Sequence[Example], grader_name: str) -> JSONValue:
     from holdfast.models.render import render_prompt
     from holdfast.training.guards import check_alignment, check_teacher
+    from holdfast.training.judging import judge_with
 
     guards, method, found = job.recipe.guards, job.recipe.method, dict[str, object]()
     if guards.alignment_check:
@@ -95,7 +95,7 @@ def _measure(job: Job, learner: Learner, examples: Sequence[Example], grader_nam
                 examples,
                 num_examples=guards.teacher_check_examples,
                 template=method.teacher_template,
-                grade=grader(grader_name).many,
+                grade=judge_with(learner, grader_name).many,
                 max_new_tokens=job.recipe.evaluation.max_new_tokens,
                 seed=job.recipe.seed,
                 progress=counting(bar, job.stop.check),
@@ -107,11 +107,12 @@ def _measure(job: Job, learner: Learner, examples: Sequence[Example], grader_nam
 
 
 def _reflection(job: Job, learner: Learner, examples: Sequence[Example], method: ReflectConfig) -> dict[str, object]:
+    from holdfast.training.judging import judge_with
     from holdfast.training.reflection_check import check_reflection, doubts, words
 
     order = sorted(examples, key=lambda example: derive_seed(job.recipe.seed, f"reflection {example.id}"))
     chosen = order[: job.recipe.guards.reflection_check_tasks]
-    judge = grader(job.recipe.evaluation.grader)
+    judge = judge_with(learner, job.recipe.evaluation.grader)
     with job.progress.bar("trying tasks", len(chosen), unit="tasks") as bar:
         report = check_reflection(
             learner, chosen, judge, method, which="current", seed=job.recipe.seed,

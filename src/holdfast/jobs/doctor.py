@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.data.prepare import prepare
 from holdfast.errors import ConfigError, NothingToLearnError
-from holdfast.graders import grader, title
+from holdfast.graders import title
 from holdfast.jobs.admission import Reader, read_rows, train_problem
 from holdfast.jobs.grading import choose_grader
 from holdfast.jobs.model import learner_of
@@ -66,6 +66,7 @@ def examine_reflection(
     from holdfast.jobs.workspace import current_version
     from holdfast.models.learner import Learner
     from holdfast.models.load import load
+    from holdfast.training.judging import judge_with
     from holdfast.training.reflection_check import check_reflection, doubts, words
 
     if not isinstance(recipe.method, ReflectConfig):
@@ -91,7 +92,7 @@ def examine_reflection(
     progress.say(f"grader {title(name)}: {why}.")
     with progress.bar("trying tasks", len(order), unit="tasks") as bar:
         report = check_reflection(
-            learner, order, grader(name), recipe.method, which="candidate", seed=recipe.seed,
+            learner, order, judge_with(learner, name), recipe.method, which="candidate", seed=recipe.seed,
             attempt_temperature=recipe.method.temperature, progress=counting(bar, stop.check),
         )  # fmt: skip
     return Diagnosis(model, title(name), shares(report), report, words(report), doubts(report))

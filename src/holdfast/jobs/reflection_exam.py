@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from holdfast.evaluation.report import Change
-from holdfast.graders import grader
 from holdfast.jobs.answers import items_of
 from holdfast.jobs.progress import counting
 from holdfast.jobs.reflection_figures import figures
@@ -62,6 +61,7 @@ _Exam: TypeAlias = dict[Literal["before", "after"], dict[str, "JSONValue"]]
 
 
 def _measure(job: Job, learner: Learner, skill: Skill, config: ReflectConfig) -> JSONValue:
+    from holdfast.training.judging import judge_with
     from holdfast.training.reflection_check import check_reflection
 
     items = items_of(job.workspace.files.path_of(skill.test_hash))
@@ -70,8 +70,8 @@ def _measure(job: Job, learner: Learner, skill: Skill, config: ReflectConfig) ->
     for name, which in (("before", "current"), ("after", "candidate")):
         with job.progress.bar(f"reflecting, {name}", len(items), unit="tasks") as bar:
             report = check_reflection(
-                learner, items, grader(skill.grader), config, which=cast("Literal['current', 'candidate']", which),
-                seed=job.recipe.seed, progress=counting(bar, job.stop.check),
+                learner, items, judge_with(learner, skill.grader), config, seed=job.recipe.seed,
+                which=cast("Literal['current', 'candidate']", which), progress=counting(bar, job.stop.check),
             )  # fmt: skip
         found[name] = figures(report)
     return found

@@ -137,8 +137,10 @@ def graded_answers(
 
 
 def visible(text: str) -> str:
-    """Returns what stands after a closed `</think>`, or the whole text without one."""
-    return text.rpartition("</think>")[2].strip() if "</think>" in text else text
+    """Returns what stands after the thinking: nothing if it was never closed, the whole text if there is none."""
+    if "</think>" in text:
+        return text.rpartition("</think>")[2].strip()
+    return text.partition("<think>")[0].strip() if "<think>" in text else text
 
 
 def attempt_all(

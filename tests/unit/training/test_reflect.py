@@ -269,7 +269,7 @@ def test_presets():
 
 def test_thinking_is_not_shown_to_the_retry():
     assert visible("<think>a\nb</think>\n\nbe exact") == "be exact"
-    assert visible("<think>cut off") == "<think>cut off"
+    assert visible("so <think>cut off") == "so"
     assert visible("plain") == "plain"
 
 

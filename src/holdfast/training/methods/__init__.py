@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.errors import ConfigError, NothingToLearnError
-from holdfast.graders import grader
 from holdfast.training.config import ClassifyConfig, ReflectConfig, SdftConfig, SftConfig
 from holdfast.training.defaults import choose_skip_tokens
+from holdfast.training.judging import judge_with
 from holdfast.training.methods.classify import Classify
 from holdfast.training.methods.reflect_retry_reward import ReflectRetryReward
 from holdfast.training.methods.sdft import Sdft
@@ -70,5 +70,5 @@ def build(recipe: Recipe, learner: Learner, examples: Sequence[Example]) -> Meth
     if isinstance(config, ClassifyConfig):
         return Classify(config, learner, examples, seed=recipe.seed)
     if isinstance(config, ReflectConfig):
-        return ReflectRetryReward(config, learner, examples, grader(recipe.evaluation.grader))
+        return ReflectRetryReward(config, learner, examples, judge_with(learner, recipe.evaluation.grader))
     raise ConfigError('method = "auto" has to be resolved with `choose` before a run is built.', param="method")
