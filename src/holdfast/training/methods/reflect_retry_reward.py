@@ -15,7 +15,7 @@ Choices made here
   Preset `modern`: DAPO's token mean and wider upper clip (0.28), beta 0.01. `loss = "dr_grpo"` divides by neither
   length nor spread; `ratio = "sequence"` is GSPO.
 - Groups whose retries are all alike teach nothing: they are dropped before any forward pass and others are sampled
-  in their place, up to `refill` times. Where that does not fill the step, they stay, with advantage 0.
+  in their place, up to `refill` times. Where that does not fill the step, it is smaller.
 - A retry that could not be graded has no part in its group's mean and the advantage 0.
 - The reflections of a group are one row with branches: their prompt is prefilled once when they are sampled and
   computed once when they are trained on, under the candidate as under the frozen version. Their retries, too, read
@@ -110,8 +110,8 @@ class ReflectRetryReward:
             self._rounds += 1
             self._round = (seed, self._groups(examples, seed))
         rows = self._round[1]
-        size = -(-len(rows) // self.steps_per_generation)
-        return self._with_shares(rows[part * size : (part + 1) * size])
+        first, last = (len(rows) * at // self.steps_per_generation for at in (part, part + 1))
+        return self._with_shares(rows[first:last])
 
     def loss(self, learner: Learner, rows: Sequence[Row], hidden: Tensor | None = None) -> Loss:
         """Returns the policy loss of the rows' reflections, in nats."""
@@ -209,7 +209,7 @@ class ReflectRetryReward:
             raise NothingToLearnError(_nothing_failed(self.config, len(tasks)))
 
     def _groups(self, examples: Sequence[Example], seed: int) -> list[Row]:
-        """Returns as many groups as there are examples, those with a signal first."""
+        """Returns the groups that teach, at most as many as there are examples."""
         wanted = len(examples)
         queue = self._candidates(examples, seed)
         taught, spare = list["Group"](), list["Group"]()
@@ -225,7 +225,8 @@ class ReflectRetryReward:
         if not taught and not spare:
             raise NothingToLearnError(_nothing_failed(self.config, wanted))
         self._measure([*taught, *spare], len(taught), derive_seed(seed, "obey"))
-        chosen = [*taught, *spare][:wanted]
+        # A step is never empty: where too few groups teach, others stand in, with advantage 0.
+        chosen = [*taught[:wanted], *spare[: max(0, self.steps_per_generation - len(taught))]]
         return self._with_reference([row for group in chosen for row in self.rows_of(*group)])
 
     def sample(self, tasks: Sequence[tuple[Example, str]], seed: int) -> list[list[Tried]]:
