@@ -106,7 +106,8 @@ def test_no_socket_can_be_opened(kind):
     "attempt",
     [
         "os.fork()",
-        "os.system('true') and 1 / 0 or os.execv('/bin/true', ['true'])",
+        "os.execv('/bin/true', ['true'])",
+        "if os.system('true'): raise OSError('no shell')",
         "subprocess.run(['true'])",
         "os.posix_spawn('/bin/true', ['true'], {})",
         "multiprocessing.get_context('fork').Process(target=print).start()",
