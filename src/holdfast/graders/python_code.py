@@ -30,7 +30,6 @@ MAX_SOURCE = 256 * 1024
 class PythonCode(ConfinedGrader, frozen=True):
     """What `function` of `source` returns for an answer."""
 
-    program: ClassVar[str] = "ask_grader"
     shared: ClassVar[bool] = True
 
     type: Literal["python"] = "python"
@@ -51,6 +50,10 @@ class PythonCode(ConfinedGrader, frozen=True):
     def columns(self) -> set[str]:
         """Returns that all columns may be read."""
         return {ALL_COLUMNS}
+
+    def program(self) -> str:
+        """Returns what asks a user's function."""
+        return "ask_grader"
 
     def settings(self) -> Mapping[str, JSONValue]:
         """Returns the source and the name of its function."""

@@ -1,4 +1,4 @@
-"""What a confined process does with a sample: asks a user's grader, or runs a model's code against its tests.
+"""What a confined process does with a sample: asks a user's grader, or judges a model's code by its tests.
 
 Everything here runs next to untrusted code and believes nothing it returns.
 """
@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from holdfast.graders.sandbox.apart import Judge
+from holdfast.graders.sandbox.values import words
+
 Said: TypeAlias = "dict[str, Any]"
 Program: TypeAlias = Callable[[Mapping[str, Any]], Callable[[Mapping[str, Any]], Said]]
-
-MAX_TEXT = 300
 
 
 def ask_grader(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said]:
@@ -43,7 +44,12 @@ def ask_grader(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Sai
 
 
 def run_tests(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said]:
-    """Returns what runs a sample's `code` and then each of its `tests`; the value is the share that passes."""
+    """Returns what asks the code in another process, at the pipes `asking` and `answering`, by a sample's `tests`."""
+    return Judge(settings["asking"], settings["answering"]).run
+
+
+def run_together(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said]:
+    """Returns what runs a sample's `code` and then each of its `tests` here; the value is the share that passes."""
     del settings
 
     def run(sample: Mapping[str, Any]) -> Said:
@@ -53,20 +59,20 @@ def run_tests(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said
         try:
             exec(compile(sample["code"], "answer.py", "exec"), scope)  # noqa: S102 - that is what this process is for
         except BaseException as error:  # noqa: BLE001 - a model's code may raise anything
-            return {"value": 0.0, "text": _words("the code failed", error)}
+            return {"value": 0.0, "text": words("the code failed", error)}
         passed = 0
         for number, test in enumerate(tests, 1):
             try:
                 exec(compile(test, f"test_{number}.py", "exec"), scope)  # noqa: S102 - and its tests call it
                 passed += 1
             except BaseException as error:  # noqa: BLE001 - a failed test is a raised exception
-                first = first or _words(f"test {number} failed", error)
+                first = first or words(f"test {number} failed", error)
         return {"value": passed / len(tests), "text": first or f"passes {passed} of {len(tests)}"}
 
     return run
 
 
-PROGRAMS: Mapping[str, Program] = {"ask_grader": ask_grader, "run_tests": run_tests}
+PROGRAMS: Mapping[str, Program] = {"ask_grader": ask_grader, "run_tests": run_tests, "run_together": run_together}
 """What a worker can be ordered to run, by name."""
 
 
@@ -101,15 +107,7 @@ def _number(found: object) -> Said:
 
 
 def _failed(kind: str, error: BaseException) -> Said:
-    return {"error": kind, "text": _words("the grader failed", error)}
-
-
-def _words(what: str, error: BaseException) -> str:
-    try:
-        said = str(error)
-    except BaseException:  # noqa: BLE001 - whatever __str__ does
-        said = ""
-    return f"{what}: {type(error).__name__}{': ' if said else ''}{said}"[:MAX_TEXT]
+    return {"error": kind, "text": words("the grader failed", error)}
 
 
 def _shown(found: object) -> str:
