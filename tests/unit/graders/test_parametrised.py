@@ -181,6 +181,28 @@ def test_a_schema_that_is_none_is_no_zero():
     assert score(settings, "{}", item(form="text")).error_type == "no_reference"
 
 
+@pytest.mark.parametrize("place", ["#/$defs/city", "http://127.0.0.1:1/schema.json", "file:///etc/hostname", "other"])
+def test_a_reference_that_leads_nowhere_is_said(place):
+    schema = {"type": "object", "properties": {"city": {"$ref": place}}}
+    with pytest.raises(ConfigError, match=r"grader's schema.*\$ref .* leads nowhere: put what .* under \$defs"):
+        grader({"type": "json_schema", "schema": schema})
+    settings = {"type": "json_schema", "schema": "{{ item.form }}"}
+    found = score(settings, '{"city": "Rome"}', item(form=schema))
+    assert found.error_type == "no_reference"
+    assert "leads nowhere" in found.explanation
+
+
+def test_references_within_a_schema_and_to_the_draft_lead_somewhere():
+    inner = {"type": "object", "properties": {"next": {"$ref": "#/$defs/city"}, "form": {"$ref": "#form"}}}
+    draft = {"$anchor": "form", "$ref": "https://json-schema.org/draft/2020-12/schema"}
+    settings = {"type": "json_schema", "schema": {"$ref": "#/$defs/city", "$defs": {"city": inner, "form": draft}}}
+    assert score(settings, '{"next": {"next": {}}}', item()).passed
+    assert not score(settings, '{"next": {"next": 1}}', item()).passed
+    assert not score(settings, '{"form": {"type": "nothing"}}', item()).passed
+    with pytest.raises(ConfigError, match="grader's schema: the schema is not valid"):
+        grader({"type": "json_schema", "schema": {"type": "nothing"}})
+
+
 def test_regex():
     settings = {"type": "regex", "pattern": r"\b\d{3}-\d{4}\b"}
     assert score(settings, "call 555-1234", item()).passed
