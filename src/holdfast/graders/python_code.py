@@ -71,6 +71,6 @@ class PythonCode(ConfinedGrader, frozen=True):
 
     def failed(self, outcome: Outcome) -> Score:
         """Judges an answer for which the grader failed."""
-        if self.on_error == "zero":
+        if self.on_error == "zero" and outcome.error != "sandbox_failed":
             return judged(right=False, explanation=outcome.text)
         return super().failed(outcome)

@@ -4,7 +4,7 @@ import platform
 
 import pytest
 
-from holdfast.graders import grader
+from holdfast.graders import grader, sandbox
 from holdfast.graders.sandbox import Limits, landlock, run, seccomp
 from holdfast.graders.sandbox.values import packed, unpacked
 from holdfast.types import Completion, Example, Message
@@ -218,6 +218,50 @@ def test_tests_that_hand_over_a_function_need_one_process():
     assert found.error_type == "tests_need_objects"
     assert '"together": true' in found.explanation
     assert grader({"type": "unit_tests", "together": True})(answer, example).passed
+
+
+SQUARE = Completion("def f(x): return x * x", (), (), "stop")
+ITEM = Example("x", (Message("user", "?"),), columns={"tests": ["assert f(2) == 4"]})
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ("raise SystemExit", "the worker ended"),
+        ("import os; os.kill(os.getpid(), 9)", "the worker ended"),
+        (
+            "import holdfast.graders.sandbox.worker as worker\nworker.confine = None\nworker.main()",
+            "the sandbox could not be set up",
+        ),
+    ],
+)
+def test_a_sandbox_that_fails_is_no_ones_answer(monkeypatch, together, start, words):
+    monkeypatch.setattr(sandbox, "_START", sandbox._START.replace("\nmain()", f"\n{start}"))
+    found = grader({"type": "unit_tests", "together": together}).many([(SQUARE, ITEM)] * 2)
+    assert [(one.error_type, words in one.explanation) for one in found] == [("sandbox_failed", True)] * 2
+    own = {"type": "python", "source": "def grade(sample, item): return 1", "on_error": "zero"}
+    assert grader(own)(SQUARE, ITEM).error_type == "sandbox_failed"
+
+
+@pytest.mark.parametrize(
+    ("code", "together", "words"),
+    [
+        ("while True: pass", False, "took more than 0.5 s"),
+        ("while True: pass", True, "took more than 0.5 s"),
+        ("import os; os._exit(0)", False, "the process of the code ended"),
+        ("import os; os._exit(0)", True, "the process ended"),
+    ],
+)
+def test_code_that_loops_or_ends_its_process_is_wrong(code, together, words):
+    settings = {"type": "unit_tests", "together": together, "seconds": 0.5}
+    found = grader(settings)(Completion(code, (), (), "stop"), ITEM)
+    assert (found.value, found.passed, found.error_type, found.explanation) == (0.0, False, None, words)
+
+
+def test_tests_that_end_their_own_process_are_not_the_answers_fault():
+    example = Example("x", ITEM.messages, columns={"tests": "import os; os._exit(0)"})
+    assert grader("unit_tests")(SQUARE, example).error_type == "grader_crashed"
 
 
 def test_a_value_that_nobody_packed_is_refused():
