@@ -385,4 +385,6 @@ def test_graders_in_files(tmp_path):
 
 def test_every_grader_has_a_test_here_or_beside():
     plain = {name for name, kind in GRADERS.items() if not isinstance(kind, type)}
-    assert set(GRADERS) == plain | set(SETTINGS) | {"python", "unit_tests", "score_model", "label_model"}
+    assert set(GRADERS) == plain | set(SETTINGS) | {
+        "python", "unit_tests", "score_model", "label_model", "tool_call_match",
+    }  # fmt: skip
