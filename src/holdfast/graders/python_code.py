@@ -1,6 +1,7 @@
 """Python: OpenAI's `python` grader, a user's own `grade(sample, item)`, in a worker that can reach nothing.
 
-Choices made here. Reward callables of TRL (`f(prompts, completions, **columns)`) are taken as they are. Where
+Choices made here. Reward callables of TRL (`f(prompts, completions, completion_ids, **columns)`) are taken as they
+are, async ones too; `(value, text)` is a value with its explanation. Where
 OpenAI counts a grader that fails as 0, an answer that could not be graded is not a 0 here, because a crash
 that trains is noise; `on_error: "zero"` gives the other meaning. The result must be a number from 0 to 1.
 """
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from holdfast.types import Completion, Example, JSONValue, Score
 
 MAX_SOURCE = 256 * 1024
+SCALE = "scores lie between 0 and 1: have it return (value - least) / (largest - least)"
 
 
 class PythonCode(ConfinedGrader, frozen=True):
@@ -61,12 +63,13 @@ class PythonCode(ConfinedGrader, frozen=True):
 
     def sample(self, completion: Completion, example: Example, view: View) -> Mapping[str, JSONValue]:
         """Returns the answer and its item."""
-        return {"sample": sample_of(completion), "item": item_of(example)}
+        ids: list[JSONValue] = list(completion.token_ids)
+        return {"sample": sample_of(completion), "item": item_of(example), "completion_ids": ids}
 
     def scored_outcome(self, outcome: Outcome, value: float) -> Score:
         """Judges the number that was returned."""
         if not 0.0 <= value <= 1.0:
-            return ungradable("invalid_score", f"the grader returned {value:g}; scores lie between 0 and 1")
+            return ungradable("invalid_score", f"the grader returned {value:g}; {SCALE}")
         return self.scored(value, outcome.text or f"the grader returned {value:g}")
 
     def failed(self, outcome: Outcome) -> Score:

@@ -254,8 +254,9 @@ def test_python():
     crash = {"type": "python", "source": "def grade(sample, item): return item['nothing']"}
     assert score(crash, "x", item()).error_type == "grader_failed"
     assert score({**crash, "on_error": "zero"}, "x", item()).error_type is None
-    beyond = {"type": "python", "source": "def grade(sample, item): return 7"}
-    assert score(beyond, "x", item()).error_type == "invalid_score"
+    beyond = score({"type": "python", "source": "def grade(sample, item): return 7"}, "x", item())
+    assert beyond.error_type == "invalid_score"
+    assert "the grader returned 7; scores lie between 0 and 1: have it return (value - least)" in beyond.explanation
 
 
 def test_reward_callables_of_trl_are_taken_as_they_are():
@@ -268,6 +269,71 @@ def test_reward_callables_of_trl_are_taken_as_they_are():
     assert score(settings, "in Bari", item(city="Rome")).value == 0.0
     unsure = {"type": "python", "source": "def r(completions): return [None for _ in completions]", "function": "r"}
     assert score(unsure, "x", item()).error_type == "not_graded"
+
+
+ASYNC = """
+import asyncio
+async def lengths(completions, **kwargs):
+    async def one(answer):
+        await asyncio.sleep(0.001)
+        return await asyncio.get_running_loop().run_in_executor(None, len, answer[0]["content"])
+    return [found / 10 for found in await asyncio.gather(*map(one, completions))]
+async def grade(sample, item):
+    await asyncio.sleep(0)
+    return len(sample["output_text"]) / 10
+class Callable:
+    async def __call__(self, prompts, completions):
+        return [0.5 for _ in completions]
+instance = Callable()
+def runs_its_own(completions):
+    return asyncio.run(lengths(completions))
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "value"), [("lengths", 0.4), ("grade", 0.4), ("instance", 0.5), ("runs_its_own", 0.4)]
+)
+def test_async_functions_are_awaited(function, value):
+    settings = {"type": "python", "source": ASYNC, "function": function}
+    found = grader(settings).many([(said("Rome"), item())] * 3)
+    assert [(one.value, one.error_type) for one in found] == [(value, None)] * 3, found
+
+
+def test_a_reward_gets_token_ids_and_may_log():
+    source = (
+        "def reward(prompts, completions, completion_ids, log_metric, log_extra):\n"
+        "    log_metric('n', 1.0); log_extra('x', completions)\n"
+        "    return [sum(ids) / 10 for ids in completion_ids]"
+    )
+    found = grader({"type": "python", "source": source, "function": "reward"})(
+        Completion("Rome", (1, 4), (0.0, 0.0), "stop"), item()
+    )
+    assert (found.value, found.error_type) == (0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("returned", "value", "error", "words"),
+    [
+        ("(0.25, 'too long')", 0.25, None, "too long"),
+        ("(1, '')", 1.0, None, "the grader returned 1"),
+        ("(None, 'cannot tell')", 0.0, "not_graded", "cannot tell"),
+        ("(3, 'three stars')", 0.0, "invalid_score", "scores lie between 0 and 1"),
+        ("(0.5, 7)", 0.0, "invalid_score", "a tuple instead of a number"),
+    ],
+)
+def test_a_score_may_come_with_feedback(returned, value, error, words):
+    for source in (f"def f(completions): return [{returned}]", f"def f(sample, item): return {returned}"):
+        found = score({"type": "python", "source": source, "function": "f"}, "x", item())
+        assert (found.value, found.error_type) == (value, error), found
+        assert words in found.explanation
+
+
+def test_a_reward_for_none_or_for_several_is_no_score():
+    for rewards in ("[]", "[1.0, 0.0]"):
+        source = f"def f(completions): return {rewards}"
+        found = score({"type": "python", "source": source, "function": "f"}, "x", item())
+        assert found.error_type == "grader_failed"
+        assert "rewards for 1 completion" in found.explanation
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ QUICK = Limits(seconds=2.0, memory_mb=512)
 def grades(body, limits=QUICK, samples=1, before=""):
     """What becomes of answers that are graded by a function with this body."""
     source = f"{before}\ndef grade(sample, item):\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
-    sample = {"sample": {"output_text": "x"}, "item": {"n": 1}}
+    sample = {"sample": {"output_text": "x"}, "item": {"n": 1}, "completion_ids": [1]}
     return run("ask_grader", {"source": source, "function": "grade"}, [sample] * samples, limits, shared=True)
 
 
