@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from holdfast.errors import ConfigError, GraderError
 from holdfast.graders.library import library
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 OWN = "holdfast:current"
 """The model that asks for the grades: the version that a workspace serves."""
+TEXT_PARTS = ("input_text", "output_text", "text")
+"""Kinds of parts of a message that hold text; images and sounds are not read."""
 AT_ONCE = 8
 """Questions that are under way at the same time."""
 
@@ -31,12 +33,33 @@ Ask: TypeAlias = Callable[[Sequence[Sequence[dict[str, str]]], int], Sequence[st
 
 
 class Turn(BaseModel):
-    """One message that the model reads; its content may hold `{{ item.x }}` and `{{ sample.x }}`."""
+    """One message that the model reads; its content may hold `{{ item.x }}` and `{{ sample.x }}`.
+
+    Content in parts, `{"type": "input_text", "text": ...}` or plain texts, becomes one text with a line for each.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    type: Literal["message"] | None = "message"
     role: Literal["system", "developer", "user", "assistant"] = "user"
     content: str
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _one_text(cls, content: object) -> object:
+        if isinstance(content, str):
+            return content
+        return "\n".join(_text_of(part) for part in (content if isinstance(content, list | tuple) else [content]))
+
+
+def _text_of(part: object) -> str:
+    if isinstance(part, str):
+        return part
+    kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+    text = part.get("text") if isinstance(part, dict) and kind in TEXT_PARTS else None
+    if not isinstance(text, str):
+        raise ValueError(f"a part {kind!r} cannot be read here; give its text as {{'type': 'input_text', 'text': ...}}")
+    return text
 
 
 class SamplingParams(BaseModel):
@@ -47,6 +70,7 @@ class SamplingParams(BaseModel):
     temperature: float | None = Field(default=None, ge=0.0)
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)
     seed: int | None = None
+    reasoning_effort: str | None = None
     max_completions_tokens: int = Field(default=1024, ge=1)
 
 

@@ -9,6 +9,8 @@ that trains is noise; `on_error: "zero"` gives the other meaning. The result mus
 from __future__ import annotations
 
 import ast
+import logging
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -25,12 +27,13 @@ if TYPE_CHECKING:
     from holdfast.graders.template import View
     from holdfast.types import Completion, Example, JSONValue, Score
 
+_log = logging.getLogger(__name__)
 MAX_SOURCE = 256 * 1024
 SCALE = "scores lie between 0 and 1: have it return (value - least) / (largest - least)"
 
 
 class PythonCode(ConfinedGrader, frozen=True):
-    """What `function` of `source` returns for an answer."""
+    """What `function` of `source` returns for an answer; the Python of this machine runs it, whatever `image_tag` says."""
 
     shared: ClassVar[bool] = True
 
@@ -39,6 +42,7 @@ class PythonCode(ConfinedGrader, frozen=True):
     function: str = "grade"
     pass_threshold: float = Field(default=0.5, ge=0.0, le=1.0)
     on_error: Literal["not_graded", "zero"] = "not_graded"
+    image_tag: str = Field(default="", exclude=True)
 
     @field_validator("source")
     @classmethod
@@ -48,6 +52,12 @@ class PythonCode(ConfinedGrader, frozen=True):
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ValueError(f"is not Python: {error}") from None
         return source
+
+    @field_validator("image_tag")
+    @classmethod
+    def _is_only_heard(cls, image_tag: str) -> str:
+        _say_once(image_tag)
+        return image_tag
 
     def columns(self) -> set[str]:
         """Returns that all columns may be read."""
@@ -77,3 +87,12 @@ class PythonCode(ConfinedGrader, frozen=True):
         if self.on_error == "zero" and outcome.error != "sandbox_failed":
             return judged(right=False, explanation=outcome.text)
         return super().failed(outcome)
+
+
+@cache
+def _say_once(image_tag: str) -> None:
+    """Says that the image is not used."""
+    _log.warning(
+        "The grader's image_tag %r has no effect: its code runs with the Python and the libraries installed here.",
+        image_tag,
+    )

@@ -99,6 +99,59 @@ def test_what_a_model_answers(server, content, value, error):
     assert (found.value, found.error_type) == (value, error)
 
 
+@pytest.mark.parametrize(
+    ("threshold", "number", "value", "passed"),
+    [(4, 4, 0.75, True), (4, 3.9, 0.725, False), (1, 0, 0.0, True), (5, 9, 1.0, True), (None, 3, 0.5, True),
+     (None, 2.9, 0.475, False)],
+)  # fmt: skip
+def test_the_threshold_is_on_the_scale_of_the_range(server, threshold, number, value, passed):
+    server.reply = lambda request: (200, json.dumps({"result": number}))
+    found = scorer(server, range=[1, 5], pass_threshold=threshold)
+    judged = found(said("Rome"), ITEM)
+    assert (judged.value, judged.passed) == (pytest.approx(value), passed)
+    assert grader(found.spelled()) == found
+    parts = {"judge": found.as_json(), "word": {"type": "exact"}}
+    formula = {"type": "multi", "graders": parts, "calculate_output": "0.5 * judge + 0 * word"}
+    assert grader(formula)(said("Rome"), ITEM).value == pytest.approx(value / 2)  # a formula sees 0 to 1
+
+
+@pytest.mark.parametrize("threshold", [0.75, 6])
+def test_a_threshold_beyond_the_range_is_refused(server, threshold):
+    with pytest.raises(ConfigError, match=r"is not within its range: give one from 1 to 5"):
+        scorer(server, range=[1, 5], pass_threshold=threshold)
+    with pytest.raises(ConfigError, match="less than its second"):
+        scorer(server, range=[5, 1])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"type": "input_text", "text": "rate {{ sample.output_text }}\nof {{ item.prompt }}"},
+        [
+            {"type": "input_text", "text": "rate {{ sample.output_text }}"},
+            {"type": "input_text", "text": "of {{ item.prompt }}"},
+        ],
+        ["rate {{ sample.output_text }}", {"type": "output_text", "text": "of {{ item.prompt }}"}],
+    ],
+)
+def test_messages_may_come_in_typed_parts(server, content):
+    server.reply = lambda request: (200, '{"result": 1}')
+    turns = [{"type": "message", "role": "user", "content": content}, {"type": None, "content": "Now."}]
+    found = scorer(server, input=turns, sampling_params={"reasoning_effort": "low"}, range=None, name="judge")
+    assert found(said("Rome"), ITEM).passed
+    ((_, _, request),) = server.requests
+    assert request["messages"][0] == {"role": "user", "content": "rate Rome\nof capital of Italy?"}
+    assert request["reasoning_effort"] == "low"
+    assert found.columns() == {"prompt"}
+    assert grader(found.spelled()).spelled() == found.spelled()
+
+
+@pytest.mark.parametrize("part", [{"type": "input_image", "image_url": "x"}, {"type": "input_text"}, 3, {"text": "x"}])
+def test_parts_that_are_no_text_are_refused(server, part):
+    with pytest.raises(ConfigError, match="cannot be read here; give its text as"):
+        scorer(server, input=[{"role": "user", "content": [part]}])
+
+
 def test_a_model_that_cannot_be_reached_is_no_zero(server):
     server.reply = lambda request: (404, "no such model")
     assert scorer(server)(said("Rome"), ITEM).error_type == "model_unreachable"

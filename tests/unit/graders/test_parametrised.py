@@ -259,6 +259,16 @@ def test_python():
     assert "the grader returned 7; scores lie between 0 and 1: have it return (value - least)" in beyond.explanation
 
 
+def test_an_image_tag_is_accepted_and_said_once_to_have_no_effect(caplog):
+    settings = {"type": "python", "source": "def grade(sample, item): return 1", "image_tag": "2025-05-08"}
+    found = grader(settings)
+    assert grader(settings) == grader({**settings, "name": None})
+    assert len(caplog.messages) == 1
+    assert "image_tag '2025-05-08' has no effect" in caplog.text
+    assert found(said("x"), item()).passed
+    assert found.spelled() == grader({key: settings[key] for key in ("type", "source")}).spelled()
+
+
 def test_reward_callables_of_trl_are_taken_as_they_are():
     chat = (
         "def reward(prompts, completions, city, **kwargs):\n"
