@@ -33,7 +33,7 @@ SCALE = "scores lie between 0 and 1: have it return (value - least) / (largest -
 
 
 class PythonCode(ConfinedGrader, frozen=True):
-    """What `function` of `source` returns for an answer; the Python of this machine runs it, whatever `image_tag` says."""
+    """What `function` of `source` returns for an answer, run by this machine's Python whatever `image_tag` says."""
 
     shared: ClassVar[bool] = True
 

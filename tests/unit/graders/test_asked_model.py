@@ -12,7 +12,7 @@ from holdfast.types import Completion, Example, Message
 
 
 class Server:
-    """Answers chat completions by what `reply(request)` returns: (status, content)."""
+    """Answers chat completions by what `reply(request)` returns, (status, content), and embeddings likewise."""
 
     def __init__(self):
         self.requests, self.reply = [], lambda request: (200, "")
@@ -24,7 +24,11 @@ class Server:
                 status, content = self.reply(request)
                 message = {"role": "assistant", "content": content}
                 choice = {"index": 0, "message": message, "finish_reason": "stop"}
-                body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+                if handler.path.endswith("/embeddings"):
+                    vectors = [{"object": "embedding", "index": n, "embedding": v} for n, v in enumerate(content)]
+                    body = {"object": "list", "model": "m", "data": vectors[::-1], "usage": None}
+                else:
+                    body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
                 sent = json.dumps(body if status == 200 else {"error": {"message": content}}).encode()
                 handler.send_response(status)
                 handler.send_header("Content-Type", "application/json")
@@ -211,3 +215,50 @@ def test_a_missing_key_is_said_before_anything_is_sent(monkeypatch):
 def test_columns_of_the_messages_are_known():
     turns = [{"content": "{{ item.city }} {{ item.answer }} {{ sample.output_text }}"}]
     assert grader({"type": "score_model", "model": "m", "input": turns}).columns() == {"city", "answer"}
+
+
+def similarity(server, **more):
+    settings = {"type": "text_similarity", "evaluation_metric": "cosine", "embedding_model": "embedder"}
+    return grader({**settings, "base_url": server.url, **more})
+
+
+VECTORS = {"Rome": [3.0, 4.0], "Roma": [4.0, 3.0], "Bari": [-4.0, 3.0], "away": [-3.0, -4.0], "void": [0.0, 0.0]}
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "error"),
+    [
+        ("Rome", 1.0, None),
+        ("Roma", 24 / 25, None),  # (3 * 4 + 4 * 3) / (5 * 5)
+        ("Bari", 0.0, None),
+        ("away", 0.0, None),  # -1
+        ("  ", 0.0, None),  # nothing is asked about it
+        ("void", 0.0, "invalid_score"),
+    ],
+)
+def test_cosine_is_that_of_the_embeddings(server, text, value, error):
+    server.reply = lambda request: (200, [VECTORS[text] for text in request["input"]])
+    found = similarity(server)(said(text), ITEM)
+    assert (found.value, found.error_type) == (pytest.approx(value), error)
+    assert found.passed is (value >= 0.5)
+    ((path, _, request),) = server.requests
+    assert path == "/v1/embeddings"
+    assert request["model"] == "embedder"
+    assert request["encoding_format"] == "float"
+
+
+def test_embeddings_of_many_answers_are_asked_for_together_and_once(server):
+    server.reply = lambda request: (200, [VECTORS.get(text, [1.0, 0.0]) for text in request["input"]])
+    answers = [(said(["Rome", "Roma", f"text {n}"][n % 3]), ITEM) for n in range(300)]
+    found = similarity(server).many(answers)
+    assert [one.value for one in found] == pytest.approx([[1.0, 24 / 25, 3 / 5][n % 3] for n in range(300)])
+    assert sum(len(request["input"]) for _, _, request in server.requests) == 102
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("reply", [(404, "no such model"), (200, []), (200, [[1.0]])])
+def test_embeddings_that_do_not_come_are_no_zero(server, reply):
+    server.reply = lambda request: reply
+    assert similarity(server)(said("Roma"), ITEM).error_type in ("model_unreachable", "grader_failed")
+    missing = similarity(server, reference="{{ item.nothing }}")(said("Roma"), ITEM)
+    assert missing.error_type == "grader_failed"

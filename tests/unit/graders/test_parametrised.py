@@ -407,7 +407,15 @@ def test_hostile_answers_are_wrong_and_nothing_breaks(name, kind):
         ({"type": "countdown", "numbrs": "x"}, r"numbrs.*A countdown grader has: .*numbers"),
         ({"type": "regex", "pattern": "("}, "is no pattern"),
         ({"type": "python", "source": "def ("}, "is not Python"),
-        ({"type": "text_similarity", "evaluation_metric": "cosine"}, "evaluation_metric"),
+        ({"type": "text_similarity", "evaluation_metric": "cosin"}, "evaluation_metric"),
+        (
+            {"type": "text_similarity", "evaluation_metric": "cosine"},
+            "give embedding_model, .*base_url.* or take fuzzy",
+        ),
+        (
+            {"type": "text_similarity", "evaluation_metric": "bleu", "base_url": "http://x"},
+            "only cosine asks a model, so base_url has no effect",
+        ),
         ({"type": "string_check", "reference": "x", "pass_threshold": 2}, "pass_threshold"),
         ({"type": "multi", "graders": {}, "calculate_output": "1"}, "at least 1"),
         ({"type": "multi", "graders": {"a": {"type": "exact"}}, "calculate_output": "b"}, "none of its graders"),
