@@ -184,9 +184,12 @@ def test_together_it_can(name, test):
     assert judged(CHEATS[name], test, program="run_together").value == 1.0
 
 
-def test_objects_of_the_code_equal_one_another_as_it_says():
-    """The other documented limit: tests that compare the code's objects with each other believe the code."""
-    assert judged(CHEATS["equals everything"], "assert f(2) == f(3)").value == 1.0
+def test_objects_of_the_code_answer_for_themselves():
+    """The other documented limit: a test that only asks an object of the code believes what that says."""
+    yes = "class All:\n    def __eq__(self, other): return True\n    __contains__ = __eq__\ndef f(x): return All()"
+    asked, compared = ("assert f(2) == f(3)", "assert 4 in f(2)", "assert f(2)"), ("assert list(f(2)) == [4]", WANTED)
+    assert judged(yes, *asked).value == 1.0
+    assert judged(yes, *compared).value == 0.0
 
 
 @pytest.mark.parametrize(
