@@ -23,7 +23,7 @@ from holdfast.graders.regex import Regex
 from holdfast.graders.score_model import ScoreModel
 from holdfast.graders.string_check import StringCheck
 from holdfast.graders.text_similarity import TextSimilarity
-from holdfast.graders.tool_call_match import tool_call_match
+from holdfast.graders.tool_call_match import ToolCallMatch
 from holdfast.graders.unit_tests import UnitTests
 from holdfast.types import Completion, Example, JSONValue, Score
 
@@ -44,7 +44,7 @@ GRADERS: Mapping[str, type[Grader] | Callable[[Completion, Example], Score]] = {
     "score_model": ScoreModel,
     "string_check": StringCheck,
     "text_similarity": TextSimilarity,
-    "tool_call_match": tool_call_match,
+    "tool_call_match": ToolCallMatch,
     "unit_tests": UnitTests,
 }
 """Every grader by name: a class where it has settings, else a function."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from holdfast.errors import ConfigError, GraderError
-from holdfast.graders.library import library
 from holdfast.graders.parametrised import BatchGrader
-from holdfast.graders.reference import shown, ungradable
+from holdfast.graders.reference import ungradable
+from holdfast.graders.server import AT_ONCE, client, unanswered
 from holdfast.graders.template import View, columns_in
 
 if TYPE_CHECKING:
@@ -23,20 +22,41 @@ if TYPE_CHECKING:
 
 OWN = "holdfast:current"
 """The model that asks for the grades: the version that a workspace serves."""
-AT_ONCE = 8
-"""Questions that are under way at the same time."""
+TEXT_PARTS = ("input_text", "output_text", "text")
+"""Kinds of parts of a message that hold text; images and sounds are not read."""
 
 Ask: TypeAlias = Callable[[Sequence[Sequence[dict[str, str]]], int], Sequence[str]]
 """From (conversations, most new tokens) to one answer each."""
 
 
 class Turn(BaseModel):
-    """One message that the model reads; its content may hold `{{ item.x }}` and `{{ sample.x }}`."""
+    """One message that the model reads; its content may hold `{{ item.x }}` and `{{ sample.x }}`.
+
+    Content in parts, `{"type": "input_text", "text": ...}` or plain texts, becomes one text with a line for each.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    type: Literal["message"] | None = "message"
     role: Literal["system", "developer", "user", "assistant"] = "user"
     content: str
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _one_text(cls, content: object) -> object:
+        if isinstance(content, str):
+            return content
+        return "\n".join(_text_of(part) for part in (content if isinstance(content, list | tuple) else [content]))
+
+
+def _text_of(part: object) -> str:
+    if isinstance(part, str):
+        return part
+    kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+    text = part.get("text") if isinstance(part, dict) and kind in TEXT_PARTS else None
+    if not isinstance(text, str):
+        raise ValueError(f"a part {kind!r} cannot be read here; give its text as {{'type': 'input_text', 'text': ...}}")
+    return text
 
 
 class SamplingParams(BaseModel):
@@ -47,6 +67,7 @@ class SamplingParams(BaseModel):
     temperature: float | None = Field(default=None, ge=0.0)
     top_p: float | None = Field(default=None, gt=0.0, le=1.0)
     seed: int | None = None
+    reasoning_effort: str | None = None
     max_completions_tokens: int = Field(default=1024, ge=1)
 
 
@@ -119,17 +140,17 @@ class AskedModel(BatchGrader, frozen=True):
             if self._ask is None:
                 raise ConfigError(f"The grader asks {OWN}, and there is no model at hand here.", param="grader.model")
             return list(self._ask(talks, self.sampling_params.max_completions_tokens))
-        client = self._client()
+        asked = client(self.model, self.base_url, self.api_key_env, self.seconds)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(lambda talk: self._asked(client, talk), talks))
+            return list(pool.map(lambda talk: self._asked(asked, talk), talks))
 
-    def _asked(self, client: Any, talk: list[dict[str, str]]) -> str | GraderError:  # noqa: ANN401 - an extra's class
+    def _asked(self, asked: Any, talk: list[dict[str, str]]) -> str | GraderError:  # noqa: ANN401 - an extra's class
         from openai import OpenAIError
 
         settings = self.sampling_params.model_dump(exclude={"max_completions_tokens"}, exclude_none=True)
         schema = {"name": "grade", "schema": self.form(), "strict": True}
         try:
-            found = client.chat.completions.create(
+            found = asked.chat.completions.create(
                 model=self.model,
                 messages=talk,
                 max_completion_tokens=self.sampling_params.max_completions_tokens,
@@ -137,15 +158,5 @@ class AskedModel(BatchGrader, frozen=True):
                 **settings,
             )
         except OpenAIError as error:
-            return GraderError(f"{self.model} did not answer: {shown(str(error))}", kind="model_unreachable")
+            return unanswered(self.model, error)
         return found.choices[0].message.content or ""
-
-    def _client(self) -> Any:  # noqa: ANN401 - an extra's class
-        openai = library("openai", "openai")
-        key = os.environ.get(self.api_key_env)
-        if key is None and self.base_url is None:
-            raise ConfigError(
-                f"The grader asks {self.model}: set {self.api_key_env}, or give the base_url of a server of yours.",
-                param="grader.api_key_env",
-            )
-        return openai.OpenAI(api_key=key or "none", base_url=self.base_url, timeout=self.seconds, max_retries=4)

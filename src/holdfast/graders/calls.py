@@ -14,10 +14,10 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from holdfast.graders.model_json import same_key, value_at, whole
+from holdfast.graders.model_json import value_at, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Iterator
 
     from holdfast.types import JSONValue, ToolCall
 
@@ -38,11 +38,6 @@ class Call:
 
     name: str
     arguments: dict[str, JSONValue]
-
-    @property
-    def key(self) -> Hashable:
-        """What equal calls share."""
-        return self.name, same_key(self.arguments)
 
 
 def calls_of(tool_calls: tuple[ToolCall, ...]) -> list[Call] | None:

@@ -27,13 +27,16 @@ class ConfinedGrader(BatchGrader, frozen=True):
     the machine cannot keep them; without it the grader refuses to start there.
     """
 
-    program: ClassVar[str]
     shared: ClassVar[bool]
     """Whether one process may serve many answers."""
 
     seconds: float = Field(default=10.0, gt=0, le=120)
     memory_mb: int = Field(default=2048, ge=64)
     unenforced: tuple[Literal["files", "network", "processes", "signals", "memory", "time"], ...] = ()
+
+    @abstractmethod
+    def program(self) -> str:
+        """Returns which of the sandbox's programs does it."""
 
     @abstractmethod
     def sample(self, completion: Completion, example: Example, view: View) -> Mapping[str, JSONValue]:
@@ -61,7 +64,7 @@ class ConfinedGrader(BatchGrader, frozen=True):
             except GraderError as error:
                 scores[place] = ungradable(error.kind, error.message)
         limits = Limits(self.seconds, self.memory_mb, frozenset(self.unenforced))
-        outcomes = run(self.program, self.settings(), list(samples.values()), limits, shared=self.shared)
+        outcomes = run(self.program(), self.settings(), list(samples.values()), limits, shared=self.shared)
         for place, outcome in zip(samples, outcomes, strict=True):
             if outcome.value is None:
                 scores[place] = self.failed(outcome)

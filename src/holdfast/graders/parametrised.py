@@ -129,9 +129,9 @@ class Plain(Grader, frozen=True):
 
 
 def validated(kind: type[Grader], settings: Mapping[str, object]) -> Grader:
-    """Returns the grader of these settings; raises `ConfigError` that names the first wrong one."""
+    """Returns the grader of these settings, null being none; raises `ConfigError` that names the first wrong one."""
     try:
-        return kind.model_validate(settings)
+        return kind.model_validate({name: value for name, value in settings.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "grader"

@@ -1,6 +1,7 @@
 """Python: OpenAI's `python` grader, a user's own `grade(sample, item)`, in a worker that can reach nothing.
 
-Choices made here. Reward callables of TRL (`f(prompts, completions, **columns)`) are taken as they are. Where
+Choices made here. Reward callables of TRL (`f(prompts, completions, completion_ids, **columns)`) are taken as they
+are, async ones too; `(value, text)` is a value with its explanation. Where
 OpenAI counts a grader that fails as 0, an answer that could not be graded is not a 0 here, because a crash
 that trains is noise; `on_error: "zero"` gives the other meaning. The result must be a number from 0 to 1.
 """
@@ -8,6 +9,8 @@ that trains is noise; `on_error: "zero"` gives the other meaning. The result mus
 from __future__ import annotations
 
 import ast
+import logging
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -24,13 +27,14 @@ if TYPE_CHECKING:
     from holdfast.graders.template import View
     from holdfast.types import Completion, Example, JSONValue, Score
 
+_log = logging.getLogger(__name__)
 MAX_SOURCE = 256 * 1024
+SCALE = "scores lie between 0 and 1: have it return (value - least) / (largest - least)"
 
 
 class PythonCode(ConfinedGrader, frozen=True):
-    """What `function` of `source` returns for an answer."""
+    """What `function` of `source` returns for an answer, run by this machine's Python whatever `image_tag` says."""
 
-    program: ClassVar[str] = "ask_grader"
     shared: ClassVar[bool] = True
 
     type: Literal["python"] = "python"
@@ -38,6 +42,7 @@ class PythonCode(ConfinedGrader, frozen=True):
     function: str = "grade"
     pass_threshold: float = Field(default=0.5, ge=0.0, le=1.0)
     on_error: Literal["not_graded", "zero"] = "not_graded"
+    image_tag: str = Field(default="", exclude=True)
 
     @field_validator("source")
     @classmethod
@@ -48,9 +53,19 @@ class PythonCode(ConfinedGrader, frozen=True):
             raise ValueError(f"is not Python: {error}") from None
         return source
 
+    @field_validator("image_tag")
+    @classmethod
+    def _is_only_heard(cls, image_tag: str) -> str:
+        _say_once(image_tag)
+        return image_tag
+
     def columns(self) -> set[str]:
         """Returns that all columns may be read."""
         return {ALL_COLUMNS}
+
+    def program(self) -> str:
+        """Returns what asks a user's function."""
+        return "ask_grader"
 
     def settings(self) -> Mapping[str, JSONValue]:
         """Returns the source and the name of its function."""
@@ -58,16 +73,26 @@ class PythonCode(ConfinedGrader, frozen=True):
 
     def sample(self, completion: Completion, example: Example, view: View) -> Mapping[str, JSONValue]:
         """Returns the answer and its item."""
-        return {"sample": sample_of(completion), "item": item_of(example)}
+        ids: list[JSONValue] = list(completion.token_ids)
+        return {"sample": sample_of(completion), "item": item_of(example), "completion_ids": ids}
 
     def scored_outcome(self, outcome: Outcome, value: float) -> Score:
         """Judges the number that was returned."""
         if not 0.0 <= value <= 1.0:
-            return ungradable("invalid_score", f"the grader returned {value:g}; scores lie between 0 and 1")
+            return ungradable("invalid_score", f"the grader returned {value:g}; {SCALE}")
         return self.scored(value, outcome.text or f"the grader returned {value:g}")
 
     def failed(self, outcome: Outcome) -> Score:
         """Judges an answer for which the grader failed."""
-        if self.on_error == "zero":
+        if self.on_error == "zero" and outcome.error != "sandbox_failed":
             return judged(right=False, explanation=outcome.text)
         return super().failed(outcome)
+
+
+@cache
+def _say_once(image_tag: str) -> None:
+    """Says that the image is not used."""
+    _log.warning(
+        "The grader's image_tag %r has no effect: its code runs with the Python and the libraries installed here.",
+        image_tag,
+    )

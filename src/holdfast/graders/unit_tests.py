@@ -2,8 +2,11 @@
 
 Choices made here. The code is the last fenced block of the answer, or all of it where there is none; `prefix` stands
 before it (HumanEval gives the head of the function in its prompt). A test is a text of statements that
-raises where it fails; the value is the share that passes, and all must pass. Every answer has a process
-of its own. Code that takes too long or ends its process is wrong, not ungradable.
+raises where it fails; the value is the share that passes, and all must pass. The code runs in a process of its
+own, and the tests in another, so that a model cannot learn to cheat in its exam instead of to program: only plain
+values cross, and objects of the code are handled from afar. Tests that hand functions to the code, add or
+order its objects or look at its printed text need `together`, where both share a process and such code can
+cheat. Code that takes too long or ends its process is wrong, not ungradable.
 """
 
 from __future__ import annotations
@@ -26,14 +29,18 @@ _FENCE = re.compile(r"^```[\w+-]*[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 class UnitTests(ConfinedGrader, frozen=True):
-    """The share of `tests` that the answer's code passes."""
+    """The share of `tests` that the answer's code passes; `together` runs both in one process, where code can cheat."""
 
-    program: ClassVar[str] = "run_tests"
     shared: ClassVar[bool] = False
 
     type: Literal["unit_tests"] = "unit_tests"
     tests: str | tuple[str, ...] = "{{ item.tests }}"
     prefix: str = ""
+    together: bool = False
+
+    def program(self) -> str:
+        """Returns what runs code and tests in two processes, or in one."""
+        return "run_together" if self.together else "run_tests"
 
     def settings(self) -> Mapping[str, JSONValue]:
         """Returns nothing: every answer brings its own."""
@@ -53,8 +60,11 @@ class UnitTests(ConfinedGrader, frozen=True):
         return self.scored(min(1.0, max(0.0, value)), outcome.text)
 
     def failed(self, outcome: Outcome) -> Score:
-        """Judges code that broke its process: that is the answer's fault."""
-        return judged(right=False, explanation=outcome.text)
+        """Judges code that took too long or ended its process as wrong; a sandbox that failed is no one's answer."""
+        of_the_code = {"time_out", "grader_crashed"} if self.together else {"time_out"}
+        if outcome.error in of_the_code:
+            return judged(right=False, explanation=outcome.text)
+        return super().failed(outcome)
 
 
 def code_in(text: str) -> str:

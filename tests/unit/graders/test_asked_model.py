@@ -12,7 +12,7 @@ from holdfast.types import Completion, Example, Message
 
 
 class Server:
-    """Answers chat completions by what `reply(request)` returns: (status, content)."""
+    """Answers chat completions by what `reply(request)` returns, (status, content), and embeddings likewise."""
 
     def __init__(self):
         self.requests, self.reply = [], lambda request: (200, "")
@@ -24,7 +24,11 @@ class Server:
                 status, content = self.reply(request)
                 message = {"role": "assistant", "content": content}
                 choice = {"index": 0, "message": message, "finish_reason": "stop"}
-                body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+                if handler.path.endswith("/embeddings"):
+                    vectors = [{"object": "embedding", "index": n, "embedding": v} for n, v in enumerate(content)]
+                    body = {"object": "list", "model": "m", "data": vectors[::-1], "usage": None}
+                else:
+                    body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
                 sent = json.dumps(body if status == 200 else {"error": {"message": content}}).encode()
                 handler.send_response(status)
                 handler.send_header("Content-Type", "application/json")
@@ -99,6 +103,59 @@ def test_what_a_model_answers(server, content, value, error):
     assert (found.value, found.error_type) == (value, error)
 
 
+@pytest.mark.parametrize(
+    ("threshold", "number", "value", "passed"),
+    [(4, 4, 0.75, True), (4, 3.9, 0.725, False), (1, 0, 0.0, True), (5, 9, 1.0, True), (None, 3, 0.5, True),
+     (None, 2.9, 0.475, False)],
+)  # fmt: skip
+def test_the_threshold_is_on_the_scale_of_the_range(server, threshold, number, value, passed):
+    server.reply = lambda request: (200, json.dumps({"result": number}))
+    found = scorer(server, range=[1, 5], pass_threshold=threshold)
+    judged = found(said("Rome"), ITEM)
+    assert (judged.value, judged.passed) == (pytest.approx(value), passed)
+    assert grader(found.spelled()) == found
+    parts = {"judge": found.as_json(), "word": {"type": "exact"}}
+    formula = {"type": "multi", "graders": parts, "calculate_output": "0.5 * judge + 0 * word"}
+    assert grader(formula)(said("Rome"), ITEM).value == pytest.approx(value / 2)  # a formula sees 0 to 1
+
+
+@pytest.mark.parametrize("threshold", [0.75, 6])
+def test_a_threshold_beyond_the_range_is_refused(server, threshold):
+    with pytest.raises(ConfigError, match=r"is not within its range: give one from 1 to 5"):
+        scorer(server, range=[1, 5], pass_threshold=threshold)
+    with pytest.raises(ConfigError, match="less than its second"):
+        scorer(server, range=[5, 1])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"type": "input_text", "text": "rate {{ sample.output_text }}\nof {{ item.prompt }}"},
+        [
+            {"type": "input_text", "text": "rate {{ sample.output_text }}"},
+            {"type": "input_text", "text": "of {{ item.prompt }}"},
+        ],
+        ["rate {{ sample.output_text }}", {"type": "output_text", "text": "of {{ item.prompt }}"}],
+    ],
+)
+def test_messages_may_come_in_typed_parts(server, content):
+    server.reply = lambda request: (200, '{"result": 1}')
+    turns = [{"type": "message", "role": "user", "content": content}, {"type": None, "content": "Now."}]
+    found = scorer(server, input=turns, sampling_params={"reasoning_effort": "low"}, range=None, name="judge")
+    assert found(said("Rome"), ITEM).passed
+    ((_, _, request),) = server.requests
+    assert request["messages"][0] == {"role": "user", "content": "rate Rome\nof capital of Italy?"}
+    assert request["reasoning_effort"] == "low"
+    assert found.columns() == {"prompt"}
+    assert grader(found.spelled()).spelled() == found.spelled()
+
+
+@pytest.mark.parametrize("part", [{"type": "input_image", "image_url": "x"}, {"type": "input_text"}, 3, {"text": "x"}])
+def test_parts_that_are_no_text_are_refused(server, part):
+    with pytest.raises(ConfigError, match="cannot be read here; give its text as"):
+        scorer(server, input=[{"role": "user", "content": [part]}])
+
+
 def test_a_model_that_cannot_be_reached_is_no_zero(server):
     server.reply = lambda request: (404, "no such model")
     assert scorer(server)(said("Rome"), ITEM).error_type == "model_unreachable"
@@ -158,3 +215,50 @@ def test_a_missing_key_is_said_before_anything_is_sent(monkeypatch):
 def test_columns_of_the_messages_are_known():
     turns = [{"content": "{{ item.city }} {{ item.answer }} {{ sample.output_text }}"}]
     assert grader({"type": "score_model", "model": "m", "input": turns}).columns() == {"city", "answer"}
+
+
+def similarity(server, **more):
+    settings = {"type": "text_similarity", "evaluation_metric": "cosine", "embedding_model": "embedder"}
+    return grader({**settings, "base_url": server.url, **more})
+
+
+VECTORS = {"Rome": [3.0, 4.0], "Roma": [4.0, 3.0], "Bari": [-4.0, 3.0], "away": [-3.0, -4.0], "void": [0.0, 0.0]}
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "error"),
+    [
+        ("Rome", 1.0, None),
+        ("Roma", 24 / 25, None),  # (3 * 4 + 4 * 3) / (5 * 5)
+        ("Bari", 0.0, None),
+        ("away", 0.0, None),  # -1
+        ("  ", 0.0, None),  # nothing is asked about it
+        ("void", 0.0, "invalid_score"),
+    ],
+)
+def test_cosine_is_that_of_the_embeddings(server, text, value, error):
+    server.reply = lambda request: (200, [VECTORS[text] for text in request["input"]])
+    found = similarity(server)(said(text), ITEM)
+    assert (found.value, found.error_type) == (pytest.approx(value), error)
+    assert found.passed is (value >= 0.5)
+    ((path, _, request),) = server.requests
+    assert path == "/v1/embeddings"
+    assert request["model"] == "embedder"
+    assert request["encoding_format"] == "float"
+
+
+def test_embeddings_of_many_answers_are_asked_for_together_and_once(server):
+    server.reply = lambda request: (200, [VECTORS.get(text, [1.0, 0.0]) for text in request["input"]])
+    answers = [(said(["Rome", "Roma", f"text {n}"][n % 3]), ITEM) for n in range(300)]
+    found = similarity(server).many(answers)
+    assert [one.value for one in found] == pytest.approx([[1.0, 24 / 25, 3 / 5][n % 3] for n in range(300)])
+    assert sum(len(request["input"]) for _, _, request in server.requests) == 102
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("reply", [(404, "no such model"), (200, []), (200, [[1.0]])])
+def test_embeddings_that_do_not_come_are_no_zero(server, reply):
+    server.reply = lambda request: reply
+    assert similarity(server)(said("Roma"), ITEM).error_type in ("model_unreachable", "grader_failed")
+    missing = similarity(server, reference="{{ item.nothing }}")(said("Roma"), ITEM)
+    assert missing.error_type == "grader_failed"

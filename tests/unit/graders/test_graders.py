@@ -11,6 +11,8 @@ from holdfast.types import Completion, Example, Message, ToolCall
 
 PLAIN = sorted(name for name, kind in GRADERS.items() if not isinstance(kind, type))
 """Graders without settings; those with settings have a file of their own."""
+REFERENCED = [*PLAIN, "tool_call_match"]
+"""Graders that compare with the item's answer."""
 TOOLS = ({"type": "function", "function": {"name": "set_timer"}},)
 
 
@@ -56,7 +58,7 @@ def test_a_label_is_the_reference_where_there_is_no_answer():
     assert graded("choice", "<answer>sad</answer>", item(label="sad")).passed
 
 
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", REFERENCED)
 @pytest.mark.parametrize("example", [item(), item("  "), item(label=" ")])
 def test_an_item_without_a_reference_is_an_error_and_not_a_zero(name, example):
     assert graded(name, "anything", example).error_type == "no_reference"
@@ -197,7 +199,7 @@ def test_a_tool_call_is_read_in_the_notation_of_every_family(text, example):
         (CALL.replace("42", '"42"'), 'wrong argument "minutes"'),
         (CALL.replace("true", "1"), 'wrong argument "loud": "1", not "true"'),
         (CALL.replace('"a", "b"', '"b", "a"'), 'wrong argument "to"'),
-        (f"{CALL}\n{CALL}", "2 calls where 1 were asked for"),
+        (f"{CALL}\n{CALL}", "wrong number of calls: 2, not 1"),
         (CALL[:-1], "unparsable: no tool call in"),
         (CALL.replace("42", "NaN"), "unparsable: no tool call in"),
         ("set_timer(minutes=", "unparsable: no tool call in"),
@@ -223,6 +225,78 @@ def test_several_calls_come_in_any_order():
     assert score.explanation == 'wrong argument "minutes": "1", not "42"'
     score = graded("tool_call_match", f"{stop}{stop}", item(calls=two))
     assert score.explanation == 'wrong tool: "stop", not "set_timer"'
+
+
+def test_several_calls_come_in_the_exact_order_where_that_is_asked_for():
+    two = item(calls=(*CALLS, ToolCall("stop", "")))
+    stop, exact = '{"name": "stop", "arguments": {}}', '{"type": "tool_call_match", "order": "exact"}'
+    assert graded(exact, f"{CALL}{stop}", two).explanation == "the same calls"
+    score = graded(exact, f"{stop}{CALL}", two)
+    assert (score.passed, score.explanation) == (
+        False,
+        'wrong order of calls: "stop, set_timer", not "set_timer, stop"',
+    )
+    assert graded(exact, f"{stop}{stop}", two).explanation == 'wrong tool: "stop", not "set_timer"'
+    assert grader(exact).spelled() != grader("tool_call_match").spelled() == "tool_call_match"
+    assert grader({"type": "tool_call_match", "order": "any"}).spelled() == "tool_call_match"
+    with pytest.raises(ConfigError, match="'any' or 'exact'"):
+        grader({"type": "tool_call_match", "order": "some"})
+
+
+BERKELEY = [
+    {"area": {"base": [10], "height": [5], "unit": ["units", ""], "at": ["5 p.m.", "17:00", ""]}},
+    {"hr.find": {"where": [{"school": ["Bluebird HS", "Bluebird High School"], "since": [1990, ""]}],
+                 "order": [["name", "age"], ["age", "name"]], "by": ["lambda x: x**2"], "fair": [True]}},
+]  # fmt: skip
+
+
+def allowed(*calls):
+    return Example("x", (Message("user", "q"),), columns={"ground_truth": list(calls)})
+
+
+FIND = 'hr.find(where={"school": "bluebird hs"}, order=["age", "name"], by=lambda x: x ** 2, fair=True)'
+
+
+@pytest.mark.parametrize(
+    ("text", "calls", "explanation"),
+    [
+        ("area(base=10, height=5)", BERKELEY[:1], "the same call"),
+        ("area(base=10.0, height=5, unit='Units', at='5 PM')", BERKELEY[:1], "the same call"),
+        (FIND, BERKELEY[1:], "the same call"),
+        (FIND.replace('"school"', '"since": 1990, "school"'), BERKELEY[1:], "the same call"),
+        (f"[area(height=5, base=10), {FIND}]", BERKELEY, "the same calls"),
+        (f"[{FIND}, area(height=5, base=10)]", BERKELEY, "the same calls"),
+        ("[f(x=1), f(x=2)]", [{"f": {"x": [1, 2]}}, {"f": {"x": [1]}}], "the same calls"),
+        ("[f(x=2), f(x=1)]", [{"f": {"x": [1, 2]}}, {"f": {"x": [1]}}], "the same calls"),
+        ("area(base=10)", BERKELEY[:1], 'missing argument of "area": "height"'),
+        ("area(base='10', height=5)", BERKELEY[:1], 'wrong argument "base": ""10"", not "10"'),
+        ("area(base=10, height=5, at='18:00')", BERKELEY[:1], 'wrong argument "at": ""18:00"", not ""5 p.m."" or'),
+        ("area(base=10, height=5, x=1)", BERKELEY[:1], 'extra argument of "area": "x"'),
+        ("volume(base=10)", BERKELEY[:1], 'wrong tool: "volume", not "area"'),
+        (FIND.replace("True", "1"), BERKELEY[1:], 'wrong argument "fair"'),
+        (FIND.replace('"school"', '"town"'), BERKELEY[1:], 'wrong argument "where"'),
+        (FIND.replace('["age", "name"]', '["age"]'), BERKELEY[1:], 'wrong argument "order"'),
+        (FIND, BERKELEY, "wrong number of calls: 1, not 2"),
+        ("[f(x=2), f(x=2)]", [{"f": {"x": [1, 2]}}, {"f": {"x": [1]}}], 'wrong argument "x"'),
+        ("no call", BERKELEY[:1], "unparsable"),
+    ],
+)
+def test_the_berkeley_ground_truth_gives_alternatives(text, calls, explanation):
+    score = graded("tool_call_match", text, allowed(*calls))
+    assert score.passed is explanation.startswith("the same")
+    assert score.explanation.startswith(explanation)
+
+
+@pytest.mark.parametrize("other", ["42", [], ["f"], [{"f": {"x": 1}}], [{"f": {"x": []}}], [{"f": 1}], [{}], {"f": {}}])
+def test_a_ground_truth_of_another_form_is_another_column(other):
+    example = Example("x", item(CALL).messages, columns={"ground_truth": other})
+    assert graded("tool_call_match", CALL, example).passed
+    alone = Example("x", (Message("user", "q"),), columns={"ground_truth": other})
+    assert graded("tool_call_match", CALL, alone).error_type == "no_reference"
+    assert grader("tool_call_match").lacking(alone) == "has no answer to compare with"
+    assert grader("tool_call_match").lacking(example) is None
+    assert grader("tool_call_match").lacking(allowed(*BERKELEY)) is None
+    assert grader("tool_call_match").columns() == {"ground_truth"}
 
 
 def test_calling_nothing_is_right_where_tools_are_offered_and_none_is_wanted():
@@ -286,7 +360,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("name", REFERENCED)
 def test_hostile_answers_are_wrong_and_nothing_breaks(name, kind):
     reference = {"actions": TWO, "tool_call_match": CALL}.get(name, "12345")
     score = graded(name, HOSTILE[kind], item(reference))
@@ -297,7 +371,7 @@ def test_hostile_answers_are_wrong_and_nothing_breaks(name, kind):
 
 @settings(deadline=None, max_examples=150)
 @given(
-    st.sampled_from(PLAIN),
+    st.sampled_from(REFERENCED),
     st.text(alphabet=st.characters(), max_size=40)
     | st.text(alphabet='{}[]":,<>/()=actionANSWER 019.-\\\ud800', max_size=60),
     st.text(max_size=20),
@@ -364,3 +438,30 @@ def test_the_papers_own_test_items_match_themselves(shared_data):
         answer = "\n".join(f"Action: {step['Action']}\nAction Input: {step['Action_Input']}" for step in golden)
         assert graded("actions", f"Thought: let me see.\n{answer}", item(answer)).passed
         assert not graded("actions", f"{answer}\nAction: another", item(answer)).passed
+
+
+@pytest.mark.parametrize("name", ["simple_python", "multiple"])
+def test_real_berkeley_items_allow_their_first_alternatives_and_no_others(shared_data, name):
+    import gzip
+    import json
+
+    def first(value):
+        if isinstance(value, dict):
+            return {key: first(values[0] if isinstance(values, list) else values) for key, values in value.items()}
+        return [first(one) for one in value] if isinstance(value, list) else value
+
+    text = gzip.decompress((shared_data / "bfcl_v4" / f"{name}.jsonl.gz").read_bytes()).decode()
+    for row in map(json.loads, text.splitlines()):
+        calls = [
+            {
+                "name": function,
+                "arguments": {key: first(values[0]) for key, values in arguments.items() if values[0] != ""},
+            }
+            for one in row["ground_truth"]
+            for function, arguments in one.items()
+        ]
+        example = allowed(*row["ground_truth"])
+        score = graded("tool_call_match", json.dumps(calls), example)
+        assert score.passed, (row["id"], score.explanation)
+        calls[0]["arguments"]["no such argument"] = 1
+        assert not graded("tool_call_match", json.dumps(calls), example).passed

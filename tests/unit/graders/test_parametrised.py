@@ -181,6 +181,28 @@ def test_a_schema_that_is_none_is_no_zero():
     assert score(settings, "{}", item(form="text")).error_type == "no_reference"
 
 
+@pytest.mark.parametrize("place", ["#/$defs/city", "http://127.0.0.1:1/schema.json", "file:///etc/hostname", "other"])
+def test_a_reference_that_leads_nowhere_is_said(place):
+    schema = {"type": "object", "properties": {"city": {"$ref": place}}}
+    with pytest.raises(ConfigError, match=r"grader's schema.*\$ref .* leads nowhere: put what .* under \$defs"):
+        grader({"type": "json_schema", "schema": schema})
+    settings = {"type": "json_schema", "schema": "{{ item.form }}"}
+    found = score(settings, '{"city": "Rome"}', item(form=schema))
+    assert found.error_type == "no_reference"
+    assert "leads nowhere" in found.explanation
+
+
+def test_references_within_a_schema_and_to_the_draft_lead_somewhere():
+    inner = {"type": "object", "properties": {"next": {"$ref": "#/$defs/city"}, "form": {"$ref": "#form"}}}
+    draft = {"$anchor": "form", "$ref": "https://json-schema.org/draft/2020-12/schema"}
+    settings = {"type": "json_schema", "schema": {"$ref": "#/$defs/city", "$defs": {"city": inner, "form": draft}}}
+    assert score(settings, '{"next": {"next": {}}}', item()).passed
+    assert not score(settings, '{"next": {"next": 1}}', item()).passed
+    assert not score(settings, '{"form": {"type": "nothing"}}', item()).passed
+    with pytest.raises(ConfigError, match="grader's schema: the schema is not valid"):
+        grader({"type": "json_schema", "schema": {"type": "nothing"}})
+
+
 def test_regex():
     settings = {"type": "regex", "pattern": r"\b\d{3}-\d{4}\b"}
     assert score(settings, "call 555-1234", item()).passed
@@ -232,8 +254,19 @@ def test_python():
     crash = {"type": "python", "source": "def grade(sample, item): return item['nothing']"}
     assert score(crash, "x", item()).error_type == "grader_failed"
     assert score({**crash, "on_error": "zero"}, "x", item()).error_type is None
-    beyond = {"type": "python", "source": "def grade(sample, item): return 7"}
-    assert score(beyond, "x", item()).error_type == "invalid_score"
+    beyond = score({"type": "python", "source": "def grade(sample, item): return 7"}, "x", item())
+    assert beyond.error_type == "invalid_score"
+    assert "the grader returned 7; scores lie between 0 and 1: have it return (value - least)" in beyond.explanation
+
+
+def test_an_image_tag_is_accepted_and_said_once_to_have_no_effect(caplog):
+    settings = {"type": "python", "source": "def grade(sample, item): return 1", "image_tag": "2025-05-08"}
+    found = grader(settings)
+    assert grader(settings) == grader({**settings, "name": None})
+    assert len(caplog.messages) == 1
+    assert "image_tag '2025-05-08' has no effect" in caplog.text
+    assert found(said("x"), item()).passed
+    assert found.spelled() == grader({key: settings[key] for key in ("type", "source")}).spelled()
 
 
 def test_reward_callables_of_trl_are_taken_as_they_are():
@@ -246,6 +279,71 @@ def test_reward_callables_of_trl_are_taken_as_they_are():
     assert score(settings, "in Bari", item(city="Rome")).value == 0.0
     unsure = {"type": "python", "source": "def r(completions): return [None for _ in completions]", "function": "r"}
     assert score(unsure, "x", item()).error_type == "not_graded"
+
+
+ASYNC = """
+import asyncio
+async def lengths(completions, **kwargs):
+    async def one(answer):
+        await asyncio.sleep(0.001)
+        return await asyncio.get_running_loop().run_in_executor(None, len, answer[0]["content"])
+    return [found / 10 for found in await asyncio.gather(*map(one, completions))]
+async def grade(sample, item):
+    await asyncio.sleep(0)
+    return len(sample["output_text"]) / 10
+class Callable:
+    async def __call__(self, prompts, completions):
+        return [0.5 for _ in completions]
+instance = Callable()
+def runs_its_own(completions):
+    return asyncio.run(lengths(completions))
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "value"), [("lengths", 0.4), ("grade", 0.4), ("instance", 0.5), ("runs_its_own", 0.4)]
+)
+def test_async_functions_are_awaited(function, value):
+    settings = {"type": "python", "source": ASYNC, "function": function}
+    found = grader(settings).many([(said("Rome"), item())] * 3)
+    assert [(one.value, one.error_type) for one in found] == [(value, None)] * 3, found
+
+
+def test_a_reward_gets_token_ids_and_may_log():
+    source = (
+        "def reward(prompts, completions, completion_ids, log_metric, log_extra):\n"
+        "    log_metric('n', 1.0); log_extra('x', completions)\n"
+        "    return [sum(ids) / 10 for ids in completion_ids]"
+    )
+    found = grader({"type": "python", "source": source, "function": "reward"})(
+        Completion("Rome", (1, 4), (0.0, 0.0), "stop"), item()
+    )
+    assert (found.value, found.error_type) == (0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("returned", "value", "error", "words"),
+    [
+        ("(0.25, 'too long')", 0.25, None, "too long"),
+        ("(1, '')", 1.0, None, "the grader returned 1"),
+        ("(None, 'cannot tell')", 0.0, "not_graded", "cannot tell"),
+        ("(3, 'three stars')", 0.0, "invalid_score", "scores lie between 0 and 1"),
+        ("(0.5, 7)", 0.0, "invalid_score", "a tuple instead of a number"),
+    ],
+)
+def test_a_score_may_come_with_feedback(returned, value, error, words):
+    for source in (f"def f(completions): return [{returned}]", f"def f(sample, item): return {returned}"):
+        found = score({"type": "python", "source": source, "function": "f"}, "x", item())
+        assert (found.value, found.error_type) == (value, error), found
+        assert words in found.explanation
+
+
+def test_a_reward_for_none_or_for_several_is_no_score():
+    for rewards in ("[]", "[1.0, 0.0]"):
+        source = f"def f(completions): return {rewards}"
+        found = score({"type": "python", "source": source, "function": "f"}, "x", item())
+        assert found.error_type == "grader_failed"
+        assert "rewards for 1 completion" in found.explanation
 
 
 @pytest.mark.parametrize(
@@ -309,7 +407,15 @@ def test_hostile_answers_are_wrong_and_nothing_breaks(name, kind):
         ({"type": "countdown", "numbrs": "x"}, r"numbrs.*A countdown grader has: .*numbers"),
         ({"type": "regex", "pattern": "("}, "is no pattern"),
         ({"type": "python", "source": "def ("}, "is not Python"),
-        ({"type": "text_similarity", "evaluation_metric": "cosine"}, "evaluation_metric"),
+        ({"type": "text_similarity", "evaluation_metric": "cosin"}, "evaluation_metric"),
+        (
+            {"type": "text_similarity", "evaluation_metric": "cosine"},
+            "give embedding_model, .*base_url.* or take fuzzy",
+        ),
+        (
+            {"type": "text_similarity", "evaluation_metric": "bleu", "base_url": "http://x"},
+            "only cosine asks a model, so base_url has no effect",
+        ),
         ({"type": "string_check", "reference": "x", "pass_threshold": 2}, "pass_threshold"),
         ({"type": "multi", "graders": {}, "calculate_output": "1"}, "at least 1"),
         ({"type": "multi", "graders": {"a": {"type": "exact"}}, "calculate_output": "b"}, "none of its graders"),
@@ -363,4 +469,6 @@ def test_graders_in_files(tmp_path):
 
 def test_every_grader_has_a_test_here_or_beside():
     plain = {name for name, kind in GRADERS.items() if not isinstance(kind, type)}
-    assert set(GRADERS) == plain | set(SETTINGS) | {"python", "unit_tests", "score_model", "label_model"}
+    assert set(GRADERS) == plain | set(SETTINGS) | {
+        "python", "unit_tests", "score_model", "label_model", "tool_call_match",
+    }  # fmt: skip

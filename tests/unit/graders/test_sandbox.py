@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,13 +23,13 @@ QUICK = Limits(seconds=2.0, memory_mb=512)
 def grades(body, limits=QUICK, samples=1, before=""):
     """What becomes of answers that are graded by a function with this body."""
     source = f"{before}\ndef grade(sample, item):\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
-    sample = {"sample": {"output_text": "x"}, "item": {"n": 1}}
+    sample = {"sample": {"output_text": "x"}, "item": {"n": 1}, "completion_ids": [1]}
     return run("ask_grader", {"source": source, "function": "grade"}, [sample] * samples, limits, shared=True)
 
 
 def runs(*codes, tests=("assert f(2) == 4",), limits=QUICK):
     samples = [{"code": code, "tests": list(tests)} for code in codes]
-    return run("run_tests", {}, samples, limits, shared=False)
+    return run("run_together", {}, samples, limits, shared=False)
 
 
 def stopped(outcome):
@@ -106,7 +105,8 @@ def test_no_socket_can_be_opened(kind):
     "attempt",
     [
         "os.fork()",
-        "os.system('true') and 1 / 0 or os.execv('/bin/true', ['true'])",
+        "os.execv('/bin/true', ['true'])",
+        "if os.system('true'): raise OSError('no shell')",
         "subprocess.run(['true'])",
         "os.posix_spawn('/bin/true', ['true'], {})",
         "multiprocessing.get_context('fork').Process(target=print).start()",
@@ -223,32 +223,3 @@ def test_every_guarantee_is_tried_and_not_believed():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     held = set(json.loads(found.stdout.replace("'", '"')))
     assert held.isdisjoint({"files", "network", "processes", "signals"})
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="the other tests already run as an ordinary user")
-def test_it_holds_for_an_ordinary_user_too(tmp_path):
-    python = next((p for p in (sys.executable, "/usr/bin/python3") if _open_to_all(Path(p))), None)
-    if python is None:
-        pytest.skip("no interpreter here that an ordinary user could start")
-    shutil.copytree(Path(lock.__file__).parents[2], tmp_path / "holdfast")
-    subprocess.run(["chmod", "-R", "a+rX", tmp_path], check=True)
-    for parent in tmp_path.parents[:3]:
-        parent.chmod(0o755)
-    code = """
-import sys, types
-for name in ("holdfast", "holdfast.graders"):  # that interpreter has none of the libraries
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [sys.argv[1] + "/" + name.replace(".", "/")]
-from holdfast.graders.sandbox import Limits, run
-for body in ("return 1", "return open('/etc/passwd')", "import os; os.fork()", "import socket; socket.socket()"):
-    settings = {"source": "def grade(sample, item): " + body, "function": "grade"}
-    print(run("ask_grader", settings, [{"sample": {}, "item": {}}], Limits(), shared=True)[0].value)
-"""
-    command = [python, "-c", code, str(tmp_path)]
-    found = subprocess.run(command, capture_output=True, text=True, user=65534, check=False)
-    assert found.stdout.split() == ["1.0", "None", "None", "None"], found.stderr
-
-
-def _open_to_all(path):
-    real = path.resolve()
-    return real.exists() and all(parent.stat().st_mode & 0o001 for parent in (real, *real.parents))

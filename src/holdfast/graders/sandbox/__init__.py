@@ -2,8 +2,9 @@
 
 `run` starts a worker, hands it samples and returns what became of each. The worker confines the code
 (files, network, processes, signals, memory, time); what the host cannot enforce is an error that names
-it, unless it was allowed by name. The limits of it: code that shares a process with its own tests can find
-out how they report, if it looks through the interpreter's memory; it cannot reach anything outside.
+it, unless it was allowed by name. A model's code and its tests run in two processes, and only values cross
+(`apart`). The limit of it: code that shares a process with its tests, because they need that (`run_together`), can
+cheat in its own exam; it cannot reach anything outside.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def run(
         "required": sorted(set(GUARANTEES) - limits.unenforced),
         "shared": shared,
     }
-    outcomes = [Outcome(None, "the worker ended before this sample", "grader_crashed") for _ in samples]
+    outcomes = [Outcome(None, "the worker ended before this sample", "sandbox_failed") for _ in samples]
     for message in _messages(order, _SLACK + limits.seconds * len(samples)):
         if "missing" in message:
             raise GraderError(_refusal(cast("list[str]", message["missing"])), param="unenforced")

@@ -1,4 +1,4 @@
-"""What a confined process does with a sample: asks a user's grader, or runs a model's code against its tests.
+"""What a confined process does with a sample: asks a user's grader, or judges a model's code by its tests.
 
 Everything here runs next to untrusted code and believes nothing it returns.
 """
@@ -7,22 +7,28 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
+import socket
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from holdfast.graders.sandbox.apart import Judge
+from holdfast.graders.sandbox.values import MAX_TEXT, words
+
 Said: TypeAlias = "dict[str, Any]"
 Program: TypeAlias = Callable[[Mapping[str, Any]], Callable[[Mapping[str, Any]], Said]]
-
-MAX_TEXT = 300
 
 
 def ask_grader(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said]:
     """Returns what grades a sample with the function `function` of `source`.
 
-    The function is `grade(sample, item)`, or a reward callable of TRL, known by its parameter `completions`:
-    it gets lists of one, and its columns by name. Its result is a number from 0 to 1; None, NaN, a bool or a
-    text is an answer that could not be graded.
+    The function is `grade(sample, item)`, or a reward callable of TRL, known by its parameter `completions`: it gets
+    lists of one, and its columns by name. Either may be async. Its result is a number from 0 to 1, or one with a
+    text that explains it; None, NaN, a bool or a text alone is an answer that could not be graded.
     """
+    if sys.platform == "linux":  # asyncio wakes itself by a pair of sockets, which is not to be had in here
+        socket.socketpair = _pipe_pair  # type: ignore[assignment]
     scope: dict[str, Any] = {"__name__": "grader"}
     try:
         exec(compile(settings["source"], "grader.py", "exec"), scope)  # noqa: S102 - that is what this process is for
@@ -34,16 +40,26 @@ def ask_grader(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Sai
 
     def grade(sample: Mapping[str, Any]) -> Said:
         try:
-            found = _rewarded(function, sample) if is_reward else function(sample["sample"], sample["item"])
+            if is_reward:
+                found = _only(_awaited(function(**_reward_arguments(function, sample))))
+            else:
+                found = _awaited(function(sample["sample"], sample["item"]))
         except BaseException as error:  # noqa: BLE001 - and so may its function
             return _failed("grader_failed", error)
+        if isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], str):
+            return {**_number(found[0]), "text": found[1][:MAX_TEXT]} if found[1] else _number(found[0])
         return _number(found)
 
     return grade
 
 
 def run_tests(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said]:
-    """Returns what runs a sample's `code` and then each of its `tests`; the value is the share that passes."""
+    """Returns what asks the code in another process, at the pipes `asking` and `answering`, by a sample's `tests`."""
+    return Judge(settings["asking"], settings["answering"]).run
+
+
+def run_together(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said]:
+    """Returns what runs a sample's `code` and then each of its `tests` here; the value is the share that passes."""
     del settings
 
     def run(sample: Mapping[str, Any]) -> Said:
@@ -53,25 +69,25 @@ def run_tests(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said
         try:
             exec(compile(sample["code"], "answer.py", "exec"), scope)  # noqa: S102 - that is what this process is for
         except BaseException as error:  # noqa: BLE001 - a model's code may raise anything
-            return {"value": 0.0, "text": _words("the code failed", error)}
+            return {"value": 0.0, "text": words("the code failed", error)}
         passed = 0
         for number, test in enumerate(tests, 1):
             try:
                 exec(compile(test, f"test_{number}.py", "exec"), scope)  # noqa: S102 - and its tests call it
                 passed += 1
             except BaseException as error:  # noqa: BLE001 - a failed test is a raised exception
-                first = first or _words(f"test {number} failed", error)
+                first = first or words(f"test {number} failed", error)
         return {"value": passed / len(tests), "text": first or f"passes {passed} of {len(tests)}"}
 
     return run
 
 
-PROGRAMS: Mapping[str, Program] = {"ask_grader": ask_grader, "run_tests": run_tests}
+PROGRAMS: Mapping[str, Program] = {"ask_grader": ask_grader, "run_tests": run_tests, "run_together": run_together}
 """What a worker can be ordered to run, by name."""
 
 
-def _rewarded(function: Callable[..., Any], sample: Mapping[str, Any]) -> object:
-    """Calls a reward callable of TRL on one sample, given as a list of one in whatever form its prompt has."""
+def _reward_arguments(function: Callable[..., Any], sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what TRL would call a reward with: one sample as lists of one, in whatever form its prompt has."""
     item = dict(sample["item"])
     answer = sample["sample"]["output_text"]
     messages = item.pop("messages", None)
@@ -80,9 +96,66 @@ def _rewarded(function: Callable[..., Any], sample: Mapping[str, Any]) -> object
     item.pop("prompt", None)
     parameters = inspect.signature(function).parameters.values()
     any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    given = {"prompts": prompts, "completions": completions, **{name: [value] for name, value in item.items()}}
+    given = {
+        **{name: [value] for name, value in item.items()},
+        "prompts": prompts,
+        "completions": completions,
+        "completion_ids": [sample["completion_ids"]],
+        "log_extra": _log_nothing,
+        "log_metric": _log_nothing,
+    }
     names = {parameter.name for parameter in parameters}
-    return function(**{name: value for name, value in given.items() if any_name or name in names})[0]
+    return {name: value for name, value in given.items() if any_name or name in names}
+
+
+def _log_nothing(*given: object) -> None:
+    """Stands for what TRL gives a reward to log with."""
+
+
+def _awaited(found: object) -> object:
+    """Returns what an async function returns in the end, and anything else as it is."""
+    if not inspect.isawaitable(found):
+        return found
+    import asyncio
+
+    async def wait() -> object:
+        return await found
+
+    return asyncio.run(wait())
+
+
+def _only(rewards: Any) -> object:  # noqa: ANN401 - whatever a reward returns
+    """Returns the reward of the one completion."""
+    if len(rewards) != 1:
+        raise ValueError(f"it returned {len(rewards)} rewards for 1 completion; return a list with one for each")
+    return rewards[0]
+
+
+class _PipeEnd:
+    """One end of a pipe with the few methods of a socket by which an event loop wakes itself."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - as a socket's
+        """Does nothing: these pipes never block."""
+
+    def recv(self, size: int) -> bytes:
+        return os.read(self._descriptor, size)
+
+    def send(self, data: bytes) -> int:
+        return os.write(self._descriptor, data)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _pipe_pair() -> tuple[_PipeEnd, _PipeEnd]:
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    return _PipeEnd(reading), _PipeEnd(writing)
 
 
 def _number(found: object) -> Said:
@@ -101,15 +174,7 @@ def _number(found: object) -> Said:
 
 
 def _failed(kind: str, error: BaseException) -> Said:
-    return {"error": kind, "text": _words("the grader failed", error)}
-
-
-def _words(what: str, error: BaseException) -> str:
-    try:
-        said = str(error)
-    except BaseException:  # noqa: BLE001 - whatever __str__ does
-        said = ""
-    return f"{what}: {type(error).__name__}{': ' if said else ''}{said}"[:MAX_TEXT]
+    return {"error": kind, "text": words("the grader failed", error)}
 
 
 def _shown(found: object) -> str:

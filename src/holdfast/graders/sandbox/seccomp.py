@@ -4,9 +4,11 @@ A seccomp filter (classic BPF) over the calls of CPython and of numeric librarie
 on the list fails with EPERM, so that the code sees an exception and not a dead process: no socket, no
 new process, no program, no signal to anyone but itself, no kernel interface that came after this list.
 
-Choices made here. A list of what is allowed, because a list of what is forbidden ages. Files are left to
-Landlock, which knows paths. Threads are allowed (numeric libraries start some), processes are not;
-`clone3` hides its flags from the filter and is answered with ENOSYS, on which the C library falls back.
+Choices made here. A list of what is allowed, because a list of what is forbidden ages. Which files may be read
+is left to Landlock, which knows paths; that none is opened for writing, made or emptied is said here once
+more, so that no disk is filled where Landlock is missing. Threads are allowed (numeric libraries start some),
+processes are not; `clone3` hides its flags from the filter and is answered with ENOSYS, on which the C library
+falls back.
 """
 
 from __future__ import annotations
@@ -56,9 +58,11 @@ TABLES = {"x86_64": _numbers(_X86_64), "aarch64": _numbers(_AARCH64)}
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """What the kernel calls them."""
 
-_CONDITIONAL = ("clone", "clone3", "ioctl", "kill", "prlimit64", "tgkill")
+_CONDITIONAL = ("clone", "clone3", "ioctl", "kill", "open", "openat", "prlimit64", "tgkill")
 _CLONE_THREAD = 0x00010000
-_LOAD, _JUMP_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
+_WRITING = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
+"""Flags of `open`, none of which may be set: `O_RDONLY` is 0."""
+_LOAD, _AND, _JUMP_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x54, 0x15, 0x45, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
@@ -96,15 +100,19 @@ def program(machine: str, pid: int) -> list[Instruction]:
         "clone": [Instruction(_LOAD, _word(0)[0]), Instruction(_JUMP_SET, _CLONE_THREAD)],
         "kill": [Instruction(_LOAD, _word(0)[0]), Instruction(_JUMP_EQUAL, pid)],
         "tgkill": [Instruction(_LOAD, _word(0)[0]), Instruction(_JUMP_EQUAL, pid)],
+        "open": [Instruction(_LOAD, _word(1)[0]), Instruction(_AND, _WRITING), Instruction(_JUMP_EQUAL, 0)],
+        "openat": [Instruction(_LOAD, low), Instruction(_AND, _WRITING), Instruction(_JUMP_EQUAL, 0)],
         "prlimit64": [  # asking is allowed, setting is not
             Instruction(_LOAD, low), Instruction(_JUMP_EQUAL, 0), Instruction(_LOAD, high), Instruction(_JUMP_EQUAL, 0),
         ],
     }  # fmt: skip
     for name, test in tests.items():
+        if name not in table:  # aarch64 has no open
+            continue
         length = len(test) + 2
         out.append(Instruction(_JUMP_EQUAL, table[name], if_false=length))
         for place, step in enumerate(test):
-            jump = 0 if step.code == _LOAD else length - place - 2
+            jump = length - place - 2 if step.code in (_JUMP_EQUAL, _JUMP_SET) else 0
             out.append(Instruction(step.code, step.value, if_false=jump))
         out += [Instruction(_RETURN, _ALLOW), Instruction(_RETURN, _ERRNO | errno.EPERM)]
     for name, error in (("clone3", errno.ENOSYS), ("ioctl", errno.ENOTTY)):

@@ -1,8 +1,9 @@
-"""The worker's side: a trusted process that starts a confined one for every batch of code, and watches it.
+"""The worker's side: a trusted process that starts confined ones for every batch of code, and watches them.
 
 It reads one order as JSON from its standard input, and writes one line of JSON a sample to the descriptor
-it was given. The confined process never holds that descriptor: what it says goes through a pipe of its
-own, must begin with a word that it was given for this sample, and counts once.
+it was given. No confined process holds that descriptor: what one says goes through a pipe of its own, must begin
+with a word that it was given for this sample, and counts once. The code that a model wrote has not even
+that pipe: it runs in a second process, and only answers what its tests ask.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import select
 import signal
 import sys
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from holdfast.graders.sandbox.apart import serve
 from holdfast.graders.sandbox.lock import confine, die_with_parent
 from holdfast.graders.sandbox.programs import PROGRAMS
 
@@ -40,45 +43,107 @@ def main() -> None:
     samples = order["samples"]
     done = 0
     while done < len(samples):
-        # A program that keeps nothing between samples gets a fresh process for each.
-        batch = samples[done:] if order["shared"] else samples[done : done + 1]
-        done += Confined(order, batch, first=done).run(say)
+        # A program that keeps nothing between samples gets fresh processes for each.
+        num = len(samples) if order["shared"] else 1
+        done += Batch(order, samples[done : done + num], first=done).run(say)
 
 
 class Confined:
-    """One confined process, from its start to its end."""
+    """One confined process with a pipe back, which is all that it gets besides the descriptors `keep`."""
 
-    def __init__(self, order: dict[str, Any], samples: list[Any], *, first: int) -> None:
+    def __init__(
+        self, order: dict[str, Any], seconds: float, keep: tuple[int, ...], job: Callable[[int], None]
+    ) -> None:
+        self._order, self._seconds = order, seconds
+        out, inner = os.pipe()
+        self.process = os.fork()
+        if self.process == 0:
+            self._be_confined(inner, keep, job)
+        os.close(inner)
+        self.lines = Lines(out)
+
+    def missing(self) -> list[str] | None:
+        """Returns what was required and does not hold in there; None if it could not be set up."""
+        line = self.lines.next(time.monotonic() + 30)
+        return sorted(set(self._order["required"]) - set(json.loads(line))) if line else None
+
+    def end(self) -> None:
+        """Ends the process, whatever it is at."""
+        os.kill(self.process, signal.SIGKILL)
+        os.waitpid(self.process, 0)
+        os.close(self.lines.descriptor)
+
+    def _be_confined(self, inner: int, keep: tuple[int, ...], job: Callable[[int], None]) -> None:
+        """Never returns: locks itself in, says what holds, does the job and ends."""
+        try:
+            silence = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(silence, stream)
+            for low, high in pairwise(sorted({2, inner, *keep, 256})):
+                os.closerange(low + 1, high)
+            held = confine(memory_bytes=self._order["memory_bytes"], cpu_seconds=int(self._seconds) + 2)
+            os.write(inner, (json.dumps(held) + "\n").encode())
+            if set(self._order["required"]) <= set(held):
+                job(inner)
+        except BaseException:  # noqa: BLE001 - whatever untrusted code raises, this process ends here
+            os._exit(1)
+        os._exit(0)
+
+
+class Batch:
+    """Samples that one process serves, or one pair of processes: that of the tests and that of the code."""
+
+    def __init__(self, order: dict[str, Any], samples: list[dict[str, Any]], *, first: int) -> None:
         self.order, self.samples, self.first = order, samples, first
+        self.settings = order["settings"]
         self.words = [secrets.token_hex(16) for _ in samples]
 
     def run(self, say: Callable[[dict[str, Any]], None]) -> int:
         """Runs the code, says what became of each sample and returns how many are done with, at least one."""
-        out, inner = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(out)
-            self._be_confined(inner)
-        os.close(inner)
-        lines = Lines(out)
+        processes = self._start()
         try:
-            held = self._hello(lines)
-            if held is None:
-                say({"index": self.first, "error": "grader_crashed", "text": "the sandbox could not be set up"})
-                return 1
-            missing = sorted(set(self.order["required"]) - set(held))
-            if missing:
-                say({"missing": missing})
-                return len(self.samples)
-            return self._collect(lines, say)
+            for process in processes:
+                missing = process.missing()
+                if missing is None:
+                    say({"index": self.first, "error": "sandbox_failed", "text": "the sandbox could not be set up"})
+                    return 1
+                if missing:
+                    say({"missing": missing})
+                    return len(self.samples)
+            return self._collect(processes[-1].lines, say)
         finally:
-            os.kill(child, signal.SIGKILL)
-            _, self.status = os.waitpid(child, 0)
-            os.close(out)
+            for process in processes:
+                process.end()
 
-    def _hello(self, lines: Lines) -> list[str] | None:
-        line = lines.next(time.monotonic() + 30)
-        return json.loads(line) if line else None
+    def _start(self) -> list[Confined]:
+        """Starts the processes that the program needs; the last one reports."""
+        seconds = self.order["seconds"] * len(self.samples)
+        if self.order["program"] != "run_tests":
+            return [Confined(self.order, seconds, (), self._judge)]
+        (requests, asking), (answering, answers) = os.pipe(), os.pipe()
+        code = self.samples[0].pop("code")
+
+        def serve_code(way_back: int) -> None:
+            # The code is run where neither its tests are known nor a way to report.
+            os.close(way_back)
+            for sample in self.order["samples"]:
+                sample.clear()
+            self.words.clear()
+            serve(code, requests, answers)
+
+        code_process = Confined(self.order, seconds, (requests, answers), serve_code)
+        self.settings = {"asking": asking, "answering": answering}
+        tests_process = Confined(self.order, seconds, (asking, answering), self._judge)
+        for descriptor in (requests, asking, answering, answers):
+            os.close(descriptor)
+        return [code_process, tests_process]
+
+    def _judge(self, way_back: int) -> None:
+        """Runs the program on every sample."""
+        write, encode = os.write, json.dumps  # kept here: the code may put others in their place
+        run = PROGRAMS[self.order["program"]](self.settings)
+        for word, sample in zip(self.words, self.samples, strict=True):
+            write(way_back, (word + encode(run(sample)) + "\n").encode()[:MAX_LINE])
 
     def _collect(self, lines: Lines, say: Callable[[dict[str, Any]], None]) -> int:
         for place, word in enumerate(self.words):
@@ -105,26 +170,6 @@ class Confined:
                 except ValueError:
                     continue
                 return {key: found[key] for key in ("value", "error", "text", "passed") if key in found}
-
-    def _be_confined(self, descriptor: int) -> None:
-        """Never returns: locks itself in, says what holds, runs the program and ends."""
-        try:
-            silence = os.open(os.devnull, os.O_RDWR)
-            for stream in (0, 1, 2):
-                os.dup2(silence, stream)
-            os.closerange(3, descriptor)
-            os.closerange(descriptor + 1, 256)
-            write, encode = os.write, json.dumps  # kept here: the code may put others in their place
-            seconds = int(self.order["seconds"] * len(self.samples)) + 2
-            held = confine(memory_bytes=self.order["memory_bytes"], cpu_seconds=seconds)
-            write(descriptor, (encode(held) + "\n").encode())
-            if set(self.order["required"]) <= set(held):
-                run = PROGRAMS[self.order["program"]](self.order["settings"])
-                for word, sample in zip(self.words, self.samples, strict=True):
-                    write(descriptor, (word + encode(run(sample)) + "\n").encode()[:MAX_LINE])
-        except BaseException:  # noqa: BLE001 - whatever untrusted code raises, this process ends here
-            os._exit(1)
-        os._exit(0)
 
 
 class Lines:
