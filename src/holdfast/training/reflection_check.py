@@ -195,6 +195,9 @@ LEAST_INFORMATIVE = 0.1
 """With fewer groups whose retries differ, most of the sampling teaches nothing."""
 LEAST_OBEDIENCE = 0.5
 """Where fewer retries succeed after a reflection that gives the answer, reflections are not read."""
+LEAST_GAIN = 0.02
+"""Below it, the own reflection recovers no more than a control does. No doubt: reflections that say nothing useful yet
+can be learned from as long as useful ones are read."""
 
 
 def doubts(report: ReflectionReport) -> list[str]:
@@ -219,10 +222,14 @@ def doubts(report: ReflectionReport) -> list[str]:
 def words(report: ReflectionReport) -> list[str]:
     """Returns the report as sentences."""
     controls = ", ".join(f"{name} {counted.share:.0%}" for name, counted in report.controls.items())
+    worth = f"Reading the own reflection is worth {100 * report.gain:+.0f} points over the best of the other controls"
+    if report.gain < LEAST_GAIN:
+        worth += ": so far a retry is hardly more than another try, and what is learned must come from better reflections"
     return [
         f"First try {report.first.share:.0%} of {report.first.total}, second try {report.second.share:.0%}.",
         f"Of {report.recovery.total} failed tasks {report.recovery.share:.0%} recover after their own reflection; "
         f"controls: {controls or 'none'}.",
         f"{report.informative.share:.0%} of the groups have retries that differ; {report.unique:.0%} of the "
         f"reflections are different texts, of {report.length:.0f} tokens on average.",
+        f"{worth}.",
     ]
