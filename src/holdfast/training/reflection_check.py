@@ -224,7 +224,7 @@ def words(report: ReflectionReport) -> list[str]:
     controls = ", ".join(f"{name} {counted.share:.0%}" for name, counted in report.controls.items())
     worth = f"Reading the own reflection is worth {100 * report.gain:+.0f} points over the best of the other controls"
     if report.gain < LEAST_GAIN:
-        worth += ": so far a retry is hardly more than another try, and what is learned must come from better reflections"
+        worth += ": so far a retry is hardly more than another try"
     return [
         f"First try {report.first.share:.0%} of {report.first.total}, second try {report.second.share:.0%}.",
         f"Of {report.recovery.total} failed tasks {report.recovery.share:.0%} recover after their own reflection; "
