@@ -84,3 +84,28 @@ def test_real_tool_use_is_learned_and_tested_with_nothing_truncated(home, shared
     for row in rejected:
         assert "tokens" in row["reason"] or "is the same as" in row["reason"], row["reason"]
     assert "sdft tool use" in said.lower()
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "grader", "reads"),
+    [
+        ("bfcl_v4/simple_python", "bfcl_v4/multiple", "tool_call_match", "ground_truth"),
+        ("countdown/train", "countdown/test", "countdown", "target"),
+    ],
+)
+def test_real_tasks_without_answers_are_learned_from_by_reflecting(home, shared_data, train, test, grader, reads):
+    words = ["learn", f"{shared_data / train}.jsonl.gz#12", "--test", f"{shared_data / test}.jsonl.gz#6", "--steps", 2]
+    words += ["--skill", "tasks", "--method", "reflect", "--grader", grader, "-w", home]
+    settings = ["batch.examples=2", "method.group_size=2", "evaluation.max_new_tokens=12", "gate.remedies=[]"]
+    settings += [f"method.max_tokens.{part}=12" for part in ("attempt", "reflection", "retry")]
+    settings += ["method.attempts.per_task=1", "method.refill=0", "rehearsal.num_reminders=8", "rehearsal.per_step=2"]
+    # The embedded base solves none of them: what counts is that each is asked whole, tried, graded and trained on.
+    settings += ["guards.reflection_check=warn", "guards.reflection_check_tasks=3"]
+    outcome, said = as_json(*words, *(word for setting in settings for word in ("--set", setting)))
+    assert outcome["status"] == "refused"
+    assert len(rows_of(home, "train")) == 12
+    assert all(reads in row["columns"] for row in rows_of(home, "test"))
+    assert outcome["reflection"]["after"]["not_graded"] == 0
+    assert "can hardly be learned from" in said
+    run = home / ".holdfast" / "runs" / outcome["run"]
+    assert len((run / "attempts.jsonl").read_text().splitlines()) == 12

@@ -51,6 +51,7 @@ FORMATS: tuple[Format, ...] = (
     Format("document + question + answer", ("context", "question", "answer"), _EXTRAS, shapes.question_answer),
     Format("document + question + answer", ("context", "question", "answers"), _EXTRAS, shapes.question_answer),
     Format("question + answer", ("question", "answer"), ("context", *_EXTRAS), shapes.question_answer),
+    Format("Berkeley function calling", ("question", "function"), ("id",), shapes.berkeley),
     Format("Alpaca", ("instruction", "output"), ("input", "system", "history", *_EXTRAS), shapes.alpaca),
     Format("text + label", ("text", "label"), (), shapes.classification),
     Format("prompts", ("prompt",), ("system", *_EXTRAS), shapes.prompt_only),

@@ -205,6 +205,33 @@ def _history(value: JSONValue) -> list[tuple[str, str]]:
     return pairs
 
 
+_JSON_TYPES: Mapping[str, str] = {"dict": "object", "float": "number", "tuple": "array"}
+
+
+def berkeley(row: Row) -> Example:
+    """Returns a row of the Berkeley function-calling leaderboard: one request, functions, and no answer of its own.
+
+    Python's names of types become those of JSON Schema; `ground_truth` is for the grader.
+    """
+    asked = parsed(row.get("question"), "question")
+    if not isinstance(asked, list) or len(asked) != 1:
+        raise RowError("content", "question is not one list of turns; conversations in several parts are not read")
+    functions = parsed(row.get("function"), "function")
+    tools = parse_tools([_with_json_types(each) for each in functions] if isinstance(functions, list) else functions)
+    return Example(id="", messages=parse_turns(asked[0], "question"), tools=tools)
+
+
+def _with_json_types(value: JSONValue) -> JSONValue:
+    """Returns a schema whose types are JSON's; "any" says nothing and is left out."""
+    if isinstance(value, list):
+        return [_with_json_types(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("type")
+    found = {key: _with_json_types(each) for key, each in value.items() if not (key == "type" and kind == "any")}
+    return {**found, "type": _JSON_TYPES.get(kind, kind)} if isinstance(kind, str) and kind != "any" else found
+
+
 def classification(row: Row) -> Example:
     """Returns a text as the only user turn, with its class."""
     return Example(id="", messages=_asked(_text(row, "text")), label=label_text(row.get("label")))

@@ -53,6 +53,22 @@ def test_openai_chat_keeps_tools_weights_and_calls():
     assert len(example.id) == 16
 
 
+def test_a_berkeley_row_is_a_request_with_functions_whose_types_are_those_of_json():
+    schema = {"type": "dict", "properties": {"a": {"type": "float"}, "b": {"type": "any"}, "type": {"type": "tuple"}}}
+    row = {"id": "simple_0", "question": [[ASKED]], "function": [{"name": "f", "parameters": schema}]}
+    row["ground_truth"] = [{"f": {"a": [1.0]}}]
+    found = convert(row, "x.jsonl:1", need_demonstration=False, keep={"ground_truth"})
+    assert found.format == "Berkeley function calling"
+    assert not found.unused
+    assert turns(found.example) == [("user", "hi")]
+    assert found.example.columns == {"ground_truth": row["ground_truth"]}
+    (tool,) = found.example.tools
+    properties = {"a": {"type": "number"}, "b": {}, "type": {"type": "array"}}
+    assert tool["function"]["parameters"] == {"type": "object", "properties": properties}
+    assert "not one list of turns" in reason_of({**row, "question": [[ASKED], [ASKED]]}, need_demonstration=False)
+    assert "tools is not a list" in reason_of({**row, "function": {"name": "f"}}, need_demonstration=False)
+
+
 def test_messages_and_tools_may_be_json_text_as_in_csv_cells():
     plain = example_of({"messages": [ASKED, SAID], "tools": [TOOL]})
     assert example_of({"messages": json.dumps([ASKED, SAID]), "tools": json.dumps([TOOL])}) == plain
