@@ -109,7 +109,6 @@ def _tries(
 ) -> list[Try]:
     """Returns the answer to `text`, and those before it that were wrong."""
     from holdfast.errors import ConfigError
-    from holdfast.graders.grader_file import is_file, read_grader
     from holdfast.jobs.chat import Classification, Try, answer_by_trying, judge_of
 
     if not reflect:
@@ -118,22 +117,31 @@ def _tries(
         raise ConfigError("A classifier answers with a class and cannot reflect. Leave --reflect out.", param="reflect")
     if grader is None:
         return answer_by_trying(talk, text, reflect, _ask_whether_right)
-    spec = read_grader(grader) if is_file(grader) else grader
-    tries = answer_by_trying(talk, text, reflect, judge_of(talk, spec, text, columns))
+    tries = answer_by_trying(talk, text, reflect, judge_of(talk, _spec_of(grader), text, columns))
     last = tries[-1].score
     if last is not None and last.error_type is not None:
         typer.echo(f"warning: the answer could not be graded: {last.explanation}", err=True)
     return tries
 
 
+def _spec_of(grader: str) -> str:
+    """Returns the grader that was named, or that the named file holds."""
+    from holdfast.graders.grader_file import is_file, read_grader
+
+    return read_grader(grader) if is_file(grader) else grader
+
+
 def _columns_in(item: str | None, reflect: int, grader: str | None) -> dict[str, JSONValue]:
     """Returns the JSON object that was given for the grader; refuses what nobody would read."""
     from holdfast.errors import ConfigError
+    from holdfast.jobs.grading import announce
 
     if grader is not None and not reflect:
         raise ConfigError("--grader has no effect without --reflect.", param="grader")
     if item is not None and grader is None:
         raise ConfigError("--item has no effect without --grader.", param="item")
+    if grader is not None:
+        announce(_spec_of(grader), lambda sentence: typer.echo(f"warning: {sentence}", err=True))
     try:
         found = json.loads(item or "{}")
     except ValueError as error:

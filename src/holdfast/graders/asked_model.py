@@ -103,6 +103,13 @@ class AskedModel(BatchGrader, frozen=True):
         """Returns the columns that the messages read."""
         return {column for turn in self.input for column in columns_in(turn.content)}
 
+    def ready(self) -> list[str]:
+        """Returns where answers are sent; raises where the client or its key is missing."""
+        if self.model == OWN:
+            return []
+        client(self.model, self.base_url, self.api_key_env, self.seconds)
+        return [f"The grader sends every answer to {self.model} at {self.base_url or 'the address of OpenAI'}."]
+
     def with_model(self, ask: Ask) -> Self:
         """Returns the grader with the model at hand, where that is the one to be asked."""
         if self.model != OWN:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from holdfast.errors import GraderError
+from holdfast.errors import ConfigError, GraderError
 from holdfast.graders.parametrised import BatchGrader
 from holdfast.graders.reference import ungradable
-from holdfast.graders.sandbox import Limits, run
+from holdfast.graders.sandbox import Limits, missing_here, refusal, run
 from holdfast.graders.template import View
 
 if TYPE_CHECKING:
@@ -33,6 +33,15 @@ class ConfinedGrader(BatchGrader, frozen=True):
     seconds: float = Field(default=10.0, gt=0, le=120)
     memory_mb: int = Field(default=2048, ge=64)
     unenforced: tuple[Literal["files", "network", "processes", "signals", "memory", "time"], ...] = ()
+
+    def ready(self) -> list[str]:
+        """Returns which guarantees this machine does not keep, as allowed by name; raises where one was not allowed."""
+        missing = missing_here()
+        if refused := sorted(set(missing) - set(self.unenforced)):
+            raise ConfigError(refusal(refused), param="grader.unenforced")
+        if not missing:
+            return []
+        return [f"The grader runs code here of which {', '.join(missing)} cannot be kept in, as its settings allow."]
 
     @abstractmethod
     def program(self) -> str:

@@ -29,6 +29,11 @@ class MathAnswer(Grader, frozen=True):
     input: str = "{{ sample.output_text }}"
     reference: str = "{{ item.reference }}"
 
+    def ready(self) -> list[str]:
+        """Returns nothing; raises where the library is missing."""
+        library("math_verify", "math-verify")
+        return []
+
     def judge(self, completion: Completion, example: Example, view: View) -> Score:
         """Judges one answer."""
         math_verify = library("math_verify", "math-verify")

@@ -35,6 +35,10 @@ class Multi(BatchGrader, frozen=True):
         formula = Formula(self.calculate_output, self.graders.keys())
         self._formula = formula  # pyright: ignore[reportAttributeAccessIssue] - pydantic lets private ones be set
 
+    def ready(self) -> list[str]:
+        """Returns what any of its graders has to say."""
+        return [sentence for part in self.graders.values() for sentence in part.ready()]
+
     def with_model(self, ask: Ask) -> Multi:
         """Returns the grader with the model at hand for each of its graders."""
         parts = {name: part.with_model(ask) for name, part in self.graders.items()}

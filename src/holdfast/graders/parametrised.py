@@ -54,6 +54,14 @@ class Grader(BaseModel, ABC, frozen=True, extra="forbid"):
         except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
             return ungradable("grader_failed", f"{self.type} failed: {type(error).__name__}: {str(error)[:200]}")
 
+    def ready(self) -> list[str]:
+        """Returns what a person should know before the first answer is judged, as sentences.
+
+        Raises:
+            ConfigError: what the grader needs is not installed, not set, or cannot be had on this machine.
+        """
+        return []
+
     def with_model(self, ask: Callable[[Sequence[Sequence[dict[str, str]]], int], Sequence[str]]) -> Grader:
         """Returns the grader with the model at hand, for those that ask it: (conversations, most tokens) -> answers."""
         del ask

@@ -9,7 +9,7 @@ from holdfast.data.prepare import prepare
 from holdfast.errors import ConfigError, NothingToLearnError
 from holdfast.graders import title
 from holdfast.jobs.admission import Reader, read_rows, train_problem
-from holdfast.jobs.grading import choose_grader
+from holdfast.jobs.grading import announce, choose_grader
 from holdfast.jobs.model import learner_of
 from holdfast.jobs.progress import counting
 from holdfast.jobs.reflection_figures import Share, figures, shares
@@ -90,6 +90,7 @@ def examine_reflection(
     order = sorted(kept.kept, key=lambda example: derive_seed(recipe.seed, f"doctor {example.id}"))[:num]
     name, why = choose_grader(recipe.evaluation.grader, order)
     progress.say(f"grader {title(name)}: {why}.")
+    announce(name, progress.warn)
     with progress.bar("trying tasks", len(order), unit="tasks") as bar:
         report = check_reflection(
             learner, order, judge_with(learner, name), recipe.method, which="candidate", seed=recipe.seed,

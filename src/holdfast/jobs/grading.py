@@ -9,7 +9,7 @@ from holdfast.errors import DataError
 from holdfast.graders import grader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from holdfast.types import Example
 
@@ -21,6 +21,12 @@ SHORT_WORDS = 8
 _ACTION = re.compile(r"Action:\s*\w+")
 _CHOICE = re.compile(r"<answer>", re.IGNORECASE)
 _CALL = re.compile(r'^\s*(<tool_call>)?\s*\{\s*"name"\s*:')
+
+
+def announce(spec: str, warn: Callable[[str], None]) -> None:
+    """Warns of what a person should know before a grader judges; raises `ConfigError` where it cannot start."""
+    for sentence in grader(spec).ready():
+        warn(sentence)
 
 
 def choose_grader(name: str, examples: Sequence[Example]) -> tuple[str, str]:

@@ -13,10 +13,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import ConfigError, HoldfastError, TrainingError
-from holdfast.graders import grader
 from holdfast.jobs.candidates import Candidates
 from holdfast.jobs.checks import run_checks
 from holdfast.jobs.finish import finish, recorded
+from holdfast.jobs.grading import announce
 from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.judge import judge, slips
 from holdfast.jobs.material import judge_test_size, read_all, require_rows
@@ -80,7 +80,7 @@ def learn(
             param="evaluation.test_share",
         )
     if recipe.evaluation.grader != "auto":
-        grader(recipe.evaluation.grader)
+        announce(recipe.evaluation.grader, progress.warn)
     with workspace.exclusively("learn"):
         raw = read_all(source, test_source, recipe, progress, columns)
         order = Order(skill, raw.key, recipe)

@@ -262,3 +262,13 @@ def test_embeddings_that_do_not_come_are_no_zero(server, reply):
     assert similarity(server)(said("Roma"), ITEM).error_type in ("model_unreachable", "grader_failed")
     missing = similarity(server, reference="{{ item.nothing }}")(said("Roma"), ITEM)
     assert missing.error_type == "grader_failed"
+
+
+def test_where_answers_are_sent_is_said_first_and_a_missing_key_is_an_error_before_anything_runs(monkeypatch):
+    settings = {"type": "score_model", "model": "judge", "input": TURNS}
+    assert grader({**settings, "model": "holdfast:current"}).ready() == []
+    (said,) = grader({**settings, "base_url": "http://localhost:9/v1"}).ready()
+    assert "sends every answer to judge at http://localhost:9/v1" in said
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+        grader(settings).ready()

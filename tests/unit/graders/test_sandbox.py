@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.errors import GraderError
-from holdfast.graders.sandbox import GUARANTEES, Limits, landlock, lock, run, seccomp
+from holdfast.graders.sandbox import GUARANTEES, Limits, landlock, lock, missing_here, run, seccomp
 
 pytestmark = pytest.mark.skipif(
     platform.machine() not in seccomp.TABLES or landlock.abi() == 0, reason="this kernel cannot confine a process"
@@ -49,7 +49,8 @@ def test_numeric_libraries_and_threads_work():
         thread = threading.Thread(target=np.ones, args=((3, 3),))
         thread.start(); thread.join()
         return float((np.eye(200) @ np.eye(200)).trace()) / 400
-        """
+        """,
+        Limits(seconds=30.0, memory_mb=512),
     )
     assert outcome.value == 0.5, outcome
 
@@ -223,3 +224,26 @@ def test_every_guarantee_is_tried_and_not_believed():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     held = set(json.loads(found.stdout.replace("'", '"')))
     assert held.isdisjoint({"files", "network", "processes", "signals"})
+
+
+def test_before_anything_is_judged_a_grader_says_what_this_machine_cannot_keep_in(monkeypatch):
+    from holdfast.errors import ConfigError
+    from holdfast.graders import confined, grader
+
+    def ready(**settings):
+        return grader({"type": "python", "source": "def grade(sample, item): return 1", **settings}).ready()
+
+    missing = missing_here()
+    assert set(missing) <= set(GUARANTEES)
+    assert "files" not in missing
+    monkeypatch.setattr(confined, "missing_here", lambda: ["network"])
+    with pytest.raises(ConfigError, match="network cannot be enforced"):
+        ready()
+    (said,) = ready(unenforced=["network"])
+    assert "network cannot be kept in, as its settings allow" in said
+    whole = {"type": "multi", "graders": {"a": {"type": "unit_tests"}}, "calculate_output": "a"}
+    with pytest.raises(ConfigError, match="network"):
+        grader(whole).ready()
+    monkeypatch.setattr(confined, "missing_here", list)
+    assert ready(unenforced=["network"]) == []
+    assert grader("exact").ready() == []

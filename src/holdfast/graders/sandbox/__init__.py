@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from holdfast.types import JSONValue
 
-__all__ = ["GUARANTEES", "Limits", "Outcome", "run"]
+__all__ = ["GUARANTEES", "Limits", "Outcome", "missing_here", "refusal", "run"]
 
 _START = """
 import sys, types
@@ -88,7 +88,7 @@ def run(
     outcomes = [Outcome(None, "the worker ended before this sample", "sandbox_failed") for _ in samples]
     for message in _messages(order, _SLACK + limits.seconds * len(samples)):
         if "missing" in message:
-            raise GraderError(_refusal(cast("list[str]", message["missing"])), param="unenforced")
+            raise GraderError(refusal(cast("list[str]", message["missing"])), param="unenforced")
         index = cast("int", message["index"])
         value, error = message.get("value"), message.get("error")
         text = str(message.get("text", ""))
@@ -97,6 +97,23 @@ def run(
         else:
             outcomes[index] = Outcome(None, text, str(error or "invalid_score"))
     return outcomes
+
+
+def missing_here() -> list[str]:
+    """Returns the guarantees that this machine cannot keep, found out by one worker that runs nothing else."""
+    order = {
+        "program": "run_together",
+        "settings": {},
+        "samples": [{"code": "", "tests": [""]}],
+        "seconds": 10.0,
+        "memory_bytes": 2**31,
+        "required": sorted(GUARANTEES),
+        "shared": False,
+    }
+    for message in _messages(order, _SLACK):
+        if "missing" in message:
+            return cast("list[str]", message["missing"])
+    return []
 
 
 def _messages(order: Mapping[str, object], seconds: float) -> list[dict[str, object]]:
@@ -138,7 +155,8 @@ def _kill(worker: subprocess.Popen[bytes]) -> None:
         worker.kill()
 
 
-def _refusal(missing: Sequence[str]) -> str:
+def refusal(missing: Sequence[str]) -> str:
+    """Returns why a grader does not start where these guarantees cannot be kept, and what to do."""
     names = ", ".join(missing)
     return (
         f"This machine cannot keep untrusted code from what is outside ({names} cannot be enforced), so the grader "
