@@ -50,7 +50,7 @@ TEACHING: dict[str, JSONValue] = {"optimizer": {"learning_rate": RATE, "beta2": 
 STEPS = {"companies": 170, "routing": 85, "tools": 90}
 """What is learned by heart takes longest: each company is a fact that no other helps with."""
 HOLDFAST: dict[str, JSONValue] = {
-    "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 16.0},
+    "optimizer": {"learning_rate": RATE, "beta2": 0.98, "l2_sp": 20.0},
     "method": {"type": "sdft", "max_new_tokens": 48, "steps_per_generation": 8},
     "batch": {"examples": 16},
     "rehearsal": {
@@ -91,7 +91,7 @@ def run_demo(
     progress: Reporter,
     settings: Mapping[str, JSONValue] | None = None,
     rates: Sequence[float] = SFT_RATES,
-    num_ability_items: int = 100,
+    num_ability_items: int = 150,
     num_test_items: int | None = None,
 ) -> DemoResult:
     """Runs both arms and returns what they ended with.
