@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.graders.reference import judged, one_line, reference_text, shown, ungradable
+from holdfast.graders.reference import CLOSE, OPEN, judged, last_answer, one_line, reference_text, shown, ungradable
 
 if TYPE_CHECKING:
     from holdfast.types import Completion, Example, Score
-
-_OPEN, _CLOSE = "<answer>", "</answer>"
 
 
 def choice(completion: Completion, example: Example) -> Score:
@@ -25,14 +23,7 @@ def choice(completion: Completion, example: Example) -> Score:
     wanted = one_line(reference if tagged is None else tagged)
     chosen = last_answer(completion.text)
     if chosen is None:
-        return judged(right=False, explanation=f"no {_OPEN}…{_CLOSE} in {shown(completion.text)}")
+        return judged(right=False, explanation=f"no {OPEN}…{CLOSE} in {shown(completion.text)}")
     if one_line(chosen) == wanted:
         return judged(right=True, explanation=f"answers {shown(chosen)}")
     return judged(right=False, explanation=f"answers {shown(chosen)}, not {shown(wanted)}")
-
-
-def last_answer(text: str) -> str | None:
-    """Returns the text in the last closed answer tag, or None. Linear in the length of `text`."""
-    end = text.rfind(_CLOSE)
-    start = text.rfind(_OPEN, 0, end) if end >= 0 else -1
-    return text[start + len(_OPEN) : end] if start >= 0 else None

@@ -14,9 +14,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from holdfast.errors import GraderError
-from holdfast.graders.choice import last_answer
 from holdfast.graders.parametrised import Grader
-from holdfast.graders.reference import judged, shown
+from holdfast.graders.reference import judged, last_answer, shown
 
 if TYPE_CHECKING:
     from holdfast.graders.template import View

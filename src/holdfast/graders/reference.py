@@ -10,6 +10,8 @@ from holdfast.types import Score
 if TYPE_CHECKING:
     from holdfast.types import Example
 
+OPEN, CLOSE = "<answer>", "</answer>"
+"""The tags that hold an answer."""
 SHOWN = 80
 """Explanations quote at most this many characters of an answer."""
 
@@ -41,3 +43,10 @@ def shown(text: str) -> str:
     line = one_line(text[: SHOWN * 4])
     line = line if len(line) <= SHOWN and len(text) <= SHOWN * 4 else line[:SHOWN] + "…"
     return '"' + line.encode("utf-8", "replace").decode() + '"'
+
+
+def last_answer(text: str) -> str | None:
+    """Returns the text in the last closed answer tag, or None. Linear in the length of `text`."""
+    end = text.rfind(CLOSE)
+    start = text.rfind(OPEN, 0, end) if end >= 0 else -1
+    return text[start + len(OPEN) : end] if start >= 0 else None
