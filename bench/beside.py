@@ -54,6 +54,8 @@ def main(comparison: Comparison) -> None:
     if given.measure:
         print(json.dumps(comparison.measure(*given.measure)))
         return
+    if given.write and not all(mark in given.write.read_text() for mark in markers(comparison.marker)):
+        parser.error(f"{given.write} has no block to replace: {' … '.join(markers(comparison.marker))}")
     text = table(comparison, collect(comparison, given))
     print(text)
     if given.write:
@@ -165,9 +167,14 @@ def table(comparison: Comparison, results: Mapping[str, Mapping[str, list[dict[s
     return "\n".join(lines)
 
 
+def markers(name: str) -> tuple[str, str]:
+    """Returns the comments between which a page holds what was measured."""
+    return f"<!-- {name}: measured -->", f"<!-- {name}: end -->"
+
+
 def write_between_markers(path: Path, marker: str, text: str) -> None:
     """Replaces what stands between the page's two markers."""
-    start, end = f"<!-- {marker}: measured -->", f"<!-- {marker}: end -->"
+    start, end = markers(marker)
     page = path.read_text()
     before, rest = page.split(start)
     path.write_text(f"{before}{start}\n\n{text}\n\n{end}{rest.split(end)[1]}")
