@@ -74,6 +74,8 @@ def test_tasks_with_nothing_but_a_check_are_learned_from(workspace, tasks, grade
     failures = [json.loads(line) for line in kept.read_text().splitlines()]
     assert failures
     assert all({"example_id", "attempt", "fail_rate", "step", "explanation"} <= set(row) for row in failures)
+    assert {(row["version"], row["temperature"], row["seed"]) for row in failures} == {("v1", 1.0, 0)}
+    assert all("string_check" in row["grader"] for row in failures)
     steps = workspace.steps(result.run_id)
     assert len(steps) == 4
     assert {"reward", "groups_with_signal", "unique_reflections", "kl", "entropy"} <= set(steps[0].metrics)

@@ -149,7 +149,13 @@ class Candidates:
         """Writes the failed attempts that were learned from beside the run, each with where it comes from."""
         failures = getattr(method, "failures", [])
         if failures:
-            lines = [json.dumps(asdict(failure), ensure_ascii=False) for failure in failures]
+            made_by = {
+                "version": self.job.parent.id,
+                "grader": self.job.recipe.evaluation.grader,
+                "temperature": getattr(self.job.recipe.method, "temperature", None),
+                "seed": self.job.recipe.seed,
+            }
+            lines = [json.dumps({**asdict(failure), **made_by}, ensure_ascii=False) for failure in failures]
             write_atomically(self.job.folder.path / "attempts.jsonl", "\n".join(lines) + "\n")
 
     def _checkpoint(self, training: int, share: float) -> Mapping[str, Tensor]:

@@ -204,7 +204,7 @@ class ReflectRetryReward:
         found = mine(self._talk, tasks, self.grader, which="candidate", step=done, seed=seed)
         self._mined_at = done
         if found:
-            self.failures = found
+            self.failures += found
         elif first:
             raise NothingToLearnError(_nothing_failed(self.config, len(tasks)))
 
@@ -268,7 +268,8 @@ class ReflectRetryReward:
                 if batch:
                     yield from self._fresh(batch, derive_seed(seed, "attempt", turn))
             return
-        order = shuffled(self.failures, seed)
+        newest = self.failures[-1].step
+        order = shuffled([failure for failure in self.failures if failure.step == newest], seed)
         leading = {failure.example_id: failure for failure in order if failure.example_id in first}
         for failure in [*leading.values(), *(f for f in order if leading.get(f.example_id) is not f)]:
             yield self._tasks[failure.example_id], failure.attempt
