@@ -71,12 +71,22 @@ def test_graded_answers_decide_whether_the_teacher_is_better(make_learner, chat_
 def test_a_grader_that_sees_no_difference_leaves_the_decision_to_the_likelihood(make_learner, chat_examples):
     learner = make_learner()
     alike = check_teacher(
-        learner, chat_examples, grade=lambda answers: [Score(0.0, passed=False)] * len(answers), max_new_tokens=4
+        learner, chat_examples, grade=lambda answers: [Score(0.5, passed=False)] * len(answers), max_new_tokens=4
     )
     plain = check_teacher(learner, chat_examples)
-    assert (alike.student_score, alike.teacher_score) == (0.0, 0.0)
+    assert (alike.student_score, alike.teacher_score) == (0.5, 0.5)
     assert alike.better is plain.better
     assert plain.words.split(" (")[0] in alike.words
+
+
+def test_a_teacher_whose_answers_never_get_anything_cannot_teach(make_learner, chat_examples, monkeypatch):
+    monkeypatch.setattr("holdfast.training.guards._likelihoods", lambda *_: (5.0, 3.0))
+    learner = make_learner()
+    found = check_teacher(
+        learner, chat_examples, grade=lambda answers: [Score(0.0, passed=False)] * len(answers), max_new_tokens=4
+    )
+    assert (found.student_nll, found.teacher_nll) == (5.0, 3.0)
+    assert not found.better
 
 
 def test_without_a_grader_the_demonstrations_likelihood_decides(make_learner, chat_examples):
