@@ -22,9 +22,17 @@ ALIGNMENT_PROMPTS = 8
 
 
 def run_checks(
-    job: Job, learner: Learner, examples: Sequence[Example], *, grader_name: str, method_was_auto: bool
+    job: Job,
+    learner: Learner,
+    examples: Sequence[Example],
+    *,
+    grader_name: str,
+    tested_alike: bool,
+    method_was_auto: bool,
 ) -> None:
     """Runs the recipe's checks once per run and tells what they found; `grader_name` judges the skill.
+
+    `tested_alike` says that the skill's test was held out of these examples, and is no file of another form.
 
     When the method was left open and the context does not make the teacher better, plain fine-tuning
     is taken instead of SDFT, and that is said; when SDFT was asked for, the recipe decides.
@@ -34,7 +42,9 @@ def run_checks(
         NothingToReflectError: the method is reflect, and retries are too much alike to learn from.
         TrainingError: generation and scoring see different models.
     """
-    measured = job.folder.once("checks", lambda: _measure(job, learner, examples, grader_name))
+    measured = job.folder.once(
+        "checks", lambda: _measure(job, learner, examples, grader_name, tested_alike=tested_alike)
+    )
     found = cast("dict[str, JSONValue]", measured)
     if "alignment" in found:
         job.note(f"Alignment self-test: {cast('float', found['alignment']):.0%} of greedy tokens are scored as chosen.")
@@ -76,7 +86,9 @@ def _judge_reflection(job: Job, found: Mapping[str, JSONValue]) -> None:
     job.note(f"{text} Going on, as the recipe says.", warning=True)
 
 
-def _measure(job: Job, learner: Learner, examples: Sequence[Example], grader_name: str) -> JSONValue:
+def _measure(
+    job: Job, learner: Learner, examples: Sequence[Example], grader_name: str, *, tested_alike: bool
+) -> JSONValue:
     from holdfast.models.render import render_prompt
     from holdfast.training.guards import check_alignment, check_teacher
     from holdfast.training.judging import judge_with
@@ -96,6 +108,7 @@ def _measure(job: Job, learner: Learner, examples: Sequence[Example], grader_nam
                 num_examples=guards.teacher_check_examples,
                 template=method.teacher_template,
                 grade=judge_with(learner, grader_name).many,
+                tested_alike=tested_alike,
                 max_new_tokens=job.recipe.evaluation.max_new_tokens,
                 seed=job.recipe.seed,
                 progress=counting(bar, job.stop.check),

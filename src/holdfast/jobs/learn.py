@@ -125,11 +125,13 @@ def _carry_out(job: Job, raw: Raw) -> LearnResult:
         return finish(job, *learn_classifier(job, loaded, data, skill))
     skill = register(job, data, settled.grader, "chat")
     learner = open_learner(job, loaded)
-    return finish(job, *_teach(job, learner, data.train, skill, method_was_auto=settled.method_was_auto))
+    return finish(
+        job, *_teach(job, learner, data.train, skill, alike=raw.test is None, was_auto=settled.method_was_auto)
+    )
 
 
 def _teach(
-    job: Job, learner: Learner, examples: Sequence[Example], skill: Skill, *, method_was_auto: bool
+    job: Job, learner: Learner, examples: Sequence[Example], skill: Skill, *, alike: bool, was_auto: bool
 ) -> tuple[Skill, Version, Verdict, list[dict[str, JSONValue]]]:
     """Trains, judges, and tries remedies until the gate accepts or nothing is left to try."""
     job.enter("reminding")
@@ -141,7 +143,7 @@ def _teach(
     else:
         job.note("Rehearsal is off: nothing but the method itself protects what the model knows.", warning=True)
     job.enter("guarding")
-    run_checks(job, learner, examples, grader_name=skill.grader, method_was_auto=method_was_auto)
+    run_checks(job, learner, examples, grader_name=skill.grader, tested_alike=alike, method_was_auto=was_auto)
 
     def remind(recipe: Recipe) -> Sequence[Reminder]:
         if recipe.rehearsal == job.recipe.rehearsal:

@@ -52,16 +52,18 @@ def check_teacher(
     num_examples: int = 32,
     template: str | None = None,
     grade: Grade | None = None,
+    tested_alike: bool = False,
     max_new_tokens: int = 128,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> TeacherReport:
     """Returns whether the context makes `current` better on a sample of the examples.
 
-    With a grader, greedy answers decide: a teacher of whose answers none gets anything cannot teach what would pass,
-    however likely it finds the demonstrations. Without one, or where it sees no difference between answers that do,
-    the likelihood of the demonstrations decides, which is the weaker evidence: a teacher that only copies looks good
-    by it, and one that restates the content in its own style looks bad. `progress(done, total)` counts the answers.
+    With a grader, greedy answers decide. Without one, or where it sees no difference, the likelihood of the
+    demonstrations does, which is the weaker evidence: a teacher that only copies looks good by it, and one
+    that restates the content in its own style looks bad. Where the skill is tested by references of the
+    demonstrations' own form (`tested_alike`), a teacher of whose answers none gets anything cannot teach what would
+    pass, however likely it finds the demonstrations. `progress(done, total)` counts the answers.
     """
     chosen = random.Random(derive_seed(seed, "teacher check")).sample(list(examples), min(num_examples, len(examples)))
     shown = [example for example in chosen if example.demonstration is not None]
@@ -82,7 +84,7 @@ def check_teacher(
     if student_score is not None and teacher_score is not None:
         scores = f"graded answers: {student_score:.0%} bare, {teacher_score:.0%} with the context"
         words = f"{scores}; {words}"
-        if teacher_score != student_score or not teacher_score:
+        if teacher_score != student_score or (tested_alike and not teacher_score):
             better = teacher_score > student_score
     return TeacherReport(
         len(chosen), student_nll, teacher_nll, student_score, teacher_score, better, f"{words} ({len(chosen)} examples)"

@@ -79,14 +79,21 @@ def test_a_grader_that_sees_no_difference_leaves_the_decision_to_the_likelihood(
     assert plain.words.split(" (")[0] in alike.words
 
 
-def test_a_teacher_whose_answers_never_get_anything_cannot_teach(make_learner, chat_examples, monkeypatch):
+def test_a_teacher_whose_answers_never_get_anything_cannot_teach_what_is_tested_in_the_same_form(
+    make_learner, chat_examples, monkeypatch
+):
     monkeypatch.setattr("holdfast.training.guards._likelihoods", lambda *_: (5.0, 3.0))
     learner = make_learner()
-    found = check_teacher(
-        learner, chat_examples, grade=lambda answers: [Score(0.0, passed=False)] * len(answers), max_new_tokens=4
-    )
-    assert (found.student_nll, found.teacher_nll) == (5.0, 3.0)
-    assert not found.better
+    for alike in (True, False):
+        found = check_teacher(
+            learner,
+            chat_examples,
+            grade=lambda answers: [Score(0.0, passed=False)] * len(answers),
+            tested_alike=alike,
+            max_new_tokens=4,
+        )
+        assert (found.student_nll, found.teacher_nll) == (5.0, 3.0)
+        assert found.better is not alike
 
 
 def test_without_a_grader_the_demonstrations_likelihood_decides(make_learner, chat_examples):
