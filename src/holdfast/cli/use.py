@@ -79,7 +79,7 @@ def chat(
 
     if as_json and prompt is None:
         raise ConfigError("chat --json answers one question: give it with --prompt.", param="prompt")
-    columns = _columns_in(item, reflect, grader)
+    columns, grader = _columns_in(item, grader), _ready_grader(grader, reflect)
     talk = open_conversation(
         workspaces.find(workspace),
         version=version,
@@ -117,31 +117,34 @@ def _tries(
         raise ConfigError("A classifier answers with a class and cannot reflect. Leave --reflect out.", param="reflect")
     if grader is None:
         return answer_by_trying(talk, text, reflect, _ask_whether_right)
-    tries = answer_by_trying(talk, text, reflect, judge_of(talk, _spec_of(grader), text, columns))
+    tries = answer_by_trying(talk, text, reflect, judge_of(talk, grader, text, columns))
     last = tries[-1].score
     if last is not None and last.error_type is not None:
         typer.echo(f"warning: the answer could not be graded: {last.explanation}", err=True)
     return tries
 
 
-def _spec_of(grader: str) -> str:
-    """Returns the grader that was named, or that the named file holds."""
-    from holdfast.graders.grader_file import is_file, read_grader
-
-    return read_grader(grader) if is_file(grader) else grader
-
-
-def _columns_in(item: str | None, reflect: int, grader: str | None) -> dict[str, JSONValue]:
-    """Returns the JSON object that was given for the grader; refuses what nobody would read."""
+def _ready_grader(grader: str | None, reflect: int) -> str | None:
+    """Returns the grader that was named, or that the named file holds, after saying what it has to say."""
     from holdfast.errors import ConfigError
+    from holdfast.graders.grader_file import is_file, read_grader
     from holdfast.jobs.grading import announce
 
-    if grader is not None and not reflect:
+    if grader is None:
+        return None
+    if not reflect:
         raise ConfigError("--grader has no effect without --reflect.", param="grader")
+    spec = read_grader(grader) if is_file(grader) else grader
+    announce(spec, lambda sentence: typer.echo(f"warning: {sentence}", err=True))
+    return spec
+
+
+def _columns_in(item: str | None, grader: str | None) -> dict[str, JSONValue]:
+    """Returns the JSON object that was given for the grader; refuses one that nobody would read."""
+    from holdfast.errors import ConfigError
+
     if item is not None and grader is None:
         raise ConfigError("--item has no effect without --grader.", param="item")
-    if grader is not None:
-        announce(_spec_of(grader), lambda sentence: typer.echo(f"warning: {sentence}", err=True))
     try:
         found = json.loads(item or "{}")
     except ValueError as error:

@@ -104,8 +104,8 @@ def judge_of(
     rest = {name: value for name, value in columns.items() if name != "reference"}
     reference = columns.get("reference")
     label = None if reference is None else str(reference)
-    chosen, item = judge_with(talk.learner, spec), Example("chat", (Message("user", question),), label=label)
-    item = replace(item, columns=rest)
+    item = Example("chat", (Message("user", question),), label=label, columns=rest)
+    chosen = judge_with(talk.learner, spec)
     if lacking := chosen.lacking(item):
         raise ConfigError(
             f"The grader cannot judge an answer to this question: it {lacking}. Give what is missing as one JSON "

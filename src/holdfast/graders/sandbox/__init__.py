@@ -76,15 +76,7 @@ def run(
     Raises:
         GraderError: the host cannot enforce a guarantee, and nobody allowed that.
     """
-    order = {
-        "program": program,
-        "settings": dict(settings),
-        "samples": [dict(sample) for sample in samples],
-        "seconds": limits.seconds,
-        "memory_bytes": limits.memory_mb * 2**20,
-        "required": sorted(set(GUARANTEES) - limits.unenforced),
-        "shared": shared,
-    }
+    order = _order(program, settings, samples, limits, shared=shared)
     outcomes = [Outcome(None, "the worker ended before this sample", "sandbox_failed") for _ in samples]
     for message in _messages(order, _SLACK + limits.seconds * len(samples)):
         if "missing" in message:
@@ -101,19 +93,31 @@ def run(
 
 def missing_here() -> list[str]:
     """Returns the guarantees that this machine cannot keep, found out by one worker that runs nothing else."""
-    order = {
-        "program": "run_together",
-        "settings": {},
-        "samples": [{"code": "", "tests": [""]}],
-        "seconds": 10.0,
-        "memory_bytes": 2**31,
-        "required": sorted(GUARANTEES),
-        "shared": False,
-    }
+    order = _order("run_together", {}, [{"code": "", "tests": [""]}], Limits(), shared=False)
     for message in _messages(order, _SLACK):
         if "missing" in message:
             return cast("list[str]", message["missing"])
     return []
+
+
+def _order(
+    program: str,
+    settings: Mapping[str, JSONValue],
+    samples: Sequence[Mapping[str, JSONValue]],
+    limits: Limits,
+    *,
+    shared: bool,
+) -> dict[str, object]:
+    """Returns what a worker is told."""
+    return {
+        "program": program,
+        "settings": dict(settings),
+        "samples": [dict(sample) for sample in samples],
+        "seconds": limits.seconds,
+        "memory_bytes": limits.memory_mb * 2**20,
+        "required": sorted(set(GUARANTEES) - limits.unenforced),
+        "shared": shared,
+    }
 
 
 def _messages(order: Mapping[str, object], seconds: float) -> list[dict[str, object]]:
