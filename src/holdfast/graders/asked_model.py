@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 from holdfast.errors import ConfigError, GraderError
 from holdfast.graders.parametrised import BatchGrader
 from holdfast.graders.reference import ungradable
-from holdfast.graders.server import AT_ONCE, client, unanswered
+from holdfast.graders.server import AT_ONCE, client, ready, unanswered
 from holdfast.graders.template import View, columns_in
 
 if TYPE_CHECKING:
@@ -107,8 +107,7 @@ class AskedModel(BatchGrader, frozen=True):
         """Returns where answers are sent; raises where the client or its key is missing."""
         if self.model == OWN:
             return []
-        client(self.model, self.base_url, self.api_key_env, self.seconds)
-        return [f"The grader sends every answer to {self.model} at {self.base_url or 'the address of OpenAI'}."]
+        return ready(self.model, self.base_url, self.api_key_env, self.seconds)
 
     def with_model(self, ask: Ask) -> Self:
         """Returns the grader with the model at hand, where that is the one to be asked."""

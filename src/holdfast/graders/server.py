@@ -25,6 +25,12 @@ def client(model: str, base_url: str | None, api_key_env: str, seconds: float) -
     return openai.OpenAI(api_key=key or "none", base_url=base_url, timeout=seconds, max_retries=4)
 
 
+def ready(model: str, base_url: str | None, api_key_env: str, seconds: float) -> list[str]:
+    """Returns where answers are sent, as a sentence; raises `ConfigError` where the client or its key is missing."""
+    client(model, base_url, api_key_env, seconds)
+    return [f"The grader sends every answer to {model} at {base_url or 'the address of OpenAI'}."]
+
+
 def unanswered(model: str, error: Exception) -> GraderError:
     """Returns that the server gave no answer, and why."""
     return GraderError(f"{model} did not answer: {shown(str(error))}", kind="model_unreachable")

@@ -19,6 +19,7 @@ from holdfast.graders.embedding import cosines
 from holdfast.graders.library import library
 from holdfast.graders.parametrised import Grader
 from holdfast.graders.reference import shown, ungradable
+from holdfast.graders.server import ready
 from holdfast.graders.template import View
 
 if TYPE_CHECKING:
@@ -72,6 +73,12 @@ class TextSimilarity(Grader, frozen=True):
                 f"only cosine asks a model, so {', '.join(sorted(unread))} has no effect: leave it out, or take cosine"
             )
         return self
+
+    def ready(self) -> list[str]:
+        """Returns where texts are sent to be embedded, if they are."""
+        if self.evaluation_metric != "cosine":
+            return []
+        return ready(self.embedding_model, self.base_url, self.api_key_env, self.seconds)
 
     def many(self, answers: Sequence[tuple[Completion, Example]]) -> list[Score]:
         """Judges several answers; their embeddings are asked for together."""

@@ -270,5 +270,9 @@ def test_where_answers_are_sent_is_said_first_and_a_missing_key_is_an_error_befo
     (said,) = grader({**settings, "base_url": "http://localhost:9/v1"}).ready()
     assert "sends every answer to judge at http://localhost:9/v1" in said
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
-        grader(settings).ready()
+    alike = {"type": "text_similarity", "evaluation_metric": "cosine", "embedding_model": "words"}
+    texts = {"input": "{{ sample.output_text }}", "reference": "{{ item.reference }}"}
+    for asking in (settings, {**alike, **texts}):
+        with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
+            grader(asking).ready()
+    assert grader({**texts, "type": "text_similarity", "evaluation_metric": "bleu"}).ready() == []
