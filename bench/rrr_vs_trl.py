@@ -12,7 +12,7 @@ ratio compares neighbours in time. Run it on an otherwise idle machine.
     python bench/rrr_vs_trl.py --write docs/performance.md
 
 Settings: `short` and `long` are the embedded base on failed calls of tools, where the prompt of a reflection has
-about 70 or about 1,000 tokens. Arms: `holdfast`; `trl`, the whole batch in one micro-batch and no activation
+about 50 or about 1,000 tokens. Arms: `holdfast`; `trl`, the whole batch in one micro-batch and no activation
 checkpointing (its fastest); `trl-lean`, micro-batches of one sequence and activation checkpointing on (its leanest).
 """
 
