@@ -8,8 +8,9 @@
 Sources: Shao et al. 2024 (GRPO, arXiv:2402.03300), Yu et al. 2025 (DAPO, arXiv:2503.14476: e_high > e_low, mean
 over tokens), Liu et al. 2025 (Dr. GRPO, arXiv:2503.20783: no division by length or spread).
 
-How the losses of tokens add up to one (`token_shares`): `sequence` = mean of each sequence, then of all (GRPO);
-`token` = mean over all tokens (DAPO); `budget` = sum over tokens / (sequences x longest allowed) (Dr. GRPO).
+How the losses of tokens add up to one (`token_shares`, `PolicyLoss.total`): `sequence` = mean of each sequence, then
+of all (GRPO); `token` = mean over all tokens (DAPO); `budget` = sum over tokens / (sequences x longest allowed)
+(Dr. GRPO).
 """
 
 from __future__ import annotations
@@ -24,15 +25,37 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from holdfast.training.reflect_config import PolicyConfig
+
+Shares = Literal["sequence", "token", "budget"]
+_SHARES: dict[str, Shares] = {"grpo": "sequence", "dapo": "token", "dr_grpo": "budget"}
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyObjective:
-    """Settings of the loss; `beta` weighs the KL to the reference."""
+    """Settings of the loss; `beta` weighs the KL to the reference.
+
+    `shares` is how the losses of tokens add up, and `scale` what a group's advantages are divided by.
+    """
 
     beta: float = 0.0
     epsilon_low: float = 0.2
     epsilon_high: float = 0.2
     level: Literal["token", "sequence"] = "token"
+    shares: Shares = "token"
+    scale: Literal["group", "none"] = "group"
+
+    @classmethod
+    def of(cls, config: PolicyConfig) -> PolicyObjective:
+        """Returns what a recipe's settings stand for; Dr. GRPO divides by neither length nor spread."""
+        return cls(
+            beta=config.chosen_beta,
+            epsilon_low=config.epsilon_low,
+            epsilon_high=config.chosen_epsilon_high,
+            level=config.ratio,
+            shares=_SHARES[config.chosen_loss],
+            scale="none" if config.chosen_loss == "dr_grpo" else "group",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +65,10 @@ class PolicyLoss:
     per_token: Tensor
     kl: Tensor
     clipped: Tensor
+
+    def total(self, shares: Sequence[float], lengths: Sequence[int]) -> Tensor:
+        """Returns the loss as one number; `shares` has for each sequence what each of its tokens counts."""
+        return (self.per_token * spread(shares, lengths, self.per_token)).sum()
 
 
 def policy_loss(
@@ -76,7 +103,13 @@ def policy_loss(
     return PolicyLoss(per_token, kl.detach(), clipped)
 
 
-def token_shares(lengths: Sequence[int], kind: Literal["sequence", "token", "budget"], budget: int) -> list[float]:
+def spread(values: Sequence[float], lengths: Sequence[int], like: Tensor) -> Tensor:
+    """Returns [N] each sequence's value at each of its tokens, of the dtype and on the device of `like`."""
+    each = torch.tensor(values, dtype=like.dtype, device=like.device)
+    return torch.repeat_interleave(each, torch.tensor(lengths, device=like.device))
+
+
+def token_shares(lengths: Sequence[int], kind: Shares, budget: int) -> list[float]:
     """Returns for each sequence the share that each of its tokens has in the loss of a whole batch.
 
     >>> token_shares([1, 3], "sequence", 8)

@@ -12,7 +12,7 @@ from holdfast.models.layout import TokenRow, apart
 from holdfast.training.config import Recipe
 from holdfast.training.loop import Run
 from holdfast.training.methods.reflect_retry_reward import SAME_WINDOW, ReflectRetryReward
-from holdfast.training.policy_loss import PolicyObjective, policy_loss, token_shares
+from holdfast.training.policy_loss import PolicyObjective, policy_loss, spread, token_shares
 from holdfast.training.reflection import Conversation, obedience, share_with_answer, visible
 from holdfast.types import Completion, Example, Message, Score
 
@@ -88,15 +88,13 @@ def test_loss_and_gradient_are_those_of_the_dense_computation(make, settings):
     learner, method = make(*settings)
     rows = method.make_batch(learner, TASKS[:3], 2)
     lengths = [n for row in rows for n in row.policy.lengths]
-    kind = {"grpo": "sequence", "dapo": "token", "dr_grpo": "budget"}[method.config.policy.chosen_loss]
-    counts = torch.tensor(lengths)
-    shares = torch.repeat_interleave(torch.tensor(token_shares(lengths, kind, 6)), counts)
-    advantages = torch.repeat_interleave(torch.tensor([a for row in rows for a in row.policy.advantages]), counts)
+    objective = PolicyObjective.of(method.config.policy)
     logp = torch.cat([dense(learner, row, "candidate") for row in rows])
     with torch.no_grad():
         reference = torch.cat([dense(learner, row, "current") for row in rows])
-    objective = PolicyObjective(method.config.policy.chosen_beta)
-    wanted = (policy_loss(logp, logp.detach(), advantages, lengths, objective, reference).per_token * shares).sum()
+    advantages = spread([a for row in rows for a in row.policy.advantages], lengths, logp)
+    found = policy_loss(logp, logp.detach(), advantages, lengths, objective, reference)
+    wanted = found.total(token_shares(lengths, objective.shares, 6), lengths)
     wanted.backward()
     gradients = {name: p.grad.clone() for name, p in learner.trainable()}
     for _, parameter in learner.trainable():

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -45,7 +45,7 @@ from holdfast.training.advantages import group_advantages, has_signal
 from holdfast.training.head_loss import head_loss
 from holdfast.training.losses import Divergence
 from holdfast.training.method import Loss, PolicyTargets, Row, row_means, targets, token_rows, weighted_sum
-from holdfast.training.policy_loss import PolicyObjective, policy_loss, token_shares
+from holdfast.training.policy_loss import PolicyObjective, policy_loss, spread, token_shares
 from holdfast.training.reflection import (
     Conversation,
     Failure,
@@ -72,7 +72,6 @@ if TYPE_CHECKING:
     Group = tuple[Example, str, Sequence[Tried]]
 
 _CROSS_ENTROPY = Divergence("cross_entropy")
-_SHARES = {"grpo": "sequence", "dapo": "token", "dr_grpo": "budget"}
 SAME_WINDOW = 5
 """Steps in a row in which nearly all reflections are one text before the run is stopped."""
 
@@ -87,9 +86,7 @@ class ReflectRetryReward:
         self.config, self.grader = config, grader
         self.packed = learner.can_pack
         self.steps_per_generation = config.steps_per_generation
-        self.objective = PolicyObjective(
-            config.policy.chosen_beta, config.policy.epsilon_low, config.policy.chosen_epsilon_high, config.policy.ratio
-        )
+        self.objective = PolicyObjective.of(config.policy)
         self.measured: dict[str, float] = {}
         self.failures: list[Failure] = []
         self._tasks = {example.id: example for example in examples}
@@ -120,7 +117,6 @@ class ReflectRetryReward:
         head, wanted = learner.head("candidate"), targets(rows, hidden.device)
         policies = [cast("PolicyTargets", row.policy) for row in rows]
         lengths = [length for policy in policies for length in policy.lengths]
-        counts = torch.tensor(lengths, device=hidden.device)
         with torch.no_grad():
             blank = torch.zeros(len(wanted), device=hidden.device)
             seen = head_loss(
@@ -136,15 +132,14 @@ class ReflectRetryReward:
         old = (
             logp.detach() if self.steps_per_generation == 1 else torch.cat([policy.old for policy in policies]).to(logp)
         )
-        advantage = _spread([value for policy in policies for value in policy.advantages], counts, logp)
-        shares = _spread([value for policy in policies for value in policy.shares], counts, logp)
+        advantage = spread([value for policy in policies for value in policy.advantages], lengths, logp)
         reference = (
             torch.cat([cast("Tensor", policy.reference) for policy in policies]).to(logp)
             if self.objective.beta
             else None
         )
         found = policy_loss(logp, old, advantage, lengths, self.objective, reference)
-        value = (found.per_token * shares).sum()
+        value = found.total([share for policy in policies for share in policy.shares], lengths)
         # The loss is a function of the log-probabilities; its gradient in them weighs the fused head's gradient.
         (slope,) = torch.autograd.grad(value, logp)
         carrier = head_loss(hidden, head.weight, head.bias, -slope, targets=wanted, divergence=_CROSS_ENTROPY).loss
@@ -244,8 +239,7 @@ class ReflectRetryReward:
 
     def advantages(self, group: Sequence[Tried]) -> list[float]:
         """Returns the advantage of each reflection of a group; 0 for what could not be graded."""
-        loss = self.config.policy.chosen_loss
-        return group_advantages([one.reward for one in group], "none" if loss == "dr_grpo" else "group")
+        return group_advantages([one.reward for one in group], self.objective.scale)
 
     def row(self, example: Example, prompt: Sequence[int], said: Sequence[Completion], advantages: list[float]) -> Row:
         """Returns a row with a branch for each completion of one prompt."""
@@ -297,8 +291,7 @@ class ReflectRetryReward:
         """Returns the rows of one step with the share of each token in its loss, normalised over the whole step."""
         policies = [cast("PolicyTargets", row.policy) for row in rows]
         lengths = [length for policy in policies for length in policy.lengths]
-        kind = cast("Literal['sequence', 'token', 'budget']", _SHARES[self.config.policy.chosen_loss])
-        shares = iter(token_shares(lengths, kind, self.config.max_tokens.reflection))
+        shares = iter(token_shares(lengths, self.objective.shares, self.config.max_tokens.reflection))
         total = max(1, sum(lengths))
         return [
             replace(
@@ -342,11 +335,6 @@ class ReflectRetryReward:
                 "where a reflection that says nothing succeeds as often as one that does, there is nothing to learn.",
                 param="method.max_same_reflection",
             )
-
-
-def _spread(values: Sequence[float], counts: Tensor, like: Tensor) -> Tensor:
-    """Returns each sequence's value at each of its tokens."""
-    return torch.repeat_interleave(torch.tensor(values, dtype=like.dtype, device=like.device), counts)
 
 
 def _nothing_failed(config: ReflectConfig, num_tasks: int) -> str:
