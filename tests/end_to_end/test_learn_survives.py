@@ -120,6 +120,24 @@ def test_an_averaged_teacher_and_an_adapter_survive_a_death_too(command, order):
     assert len(ends[0]["steps"]) == 24
 
 
+def test_mined_failures_are_on_disk_when_the_process_dies_and_the_same_in_the_end(command, order):
+    short = [f"method.max_tokens.{turn}=4" for turn in ("attempt", "reflection", "retry")]
+    method = ("method.type=reflect", *short, "method.group_size=2", "method.refill=0", "evaluation.reflect=0")
+    method += ("method.attempts.per_task=1", "method.attempts.remine_every=4", "steps=6", "checkpoint_every=3")
+    method += ("batch.examples=2", "evaluation.test_share=0.3", "evaluation.max_new_tokens=4")
+    method += ("method.max_same_reflection=1", "guards.reflection_check=off", "gate.remedies=[]")
+    home, words = order(*method)
+    killed = command(*words, die=["holdfast.training.loop", "Run._update", 6, "after"])
+    assert killed["status"] == -signal.SIGKILL, killed["err"]
+    file = home / ".holdfast" / "runs" / "run-1" / "attempts.jsonl"
+    before = file.read_text()
+    assert {json.loads(line)["step"] for line in before.splitlines()} == {0, 4}
+    done = command(*words)
+    assert "Resuming at step 3" in done["err"]  # what was mined at step 4 is mined again
+    assert done["status"] in (0, 3), done["err"]
+    assert file.read_text() == before
+
+
 def test_a_learner_killed_again_and_again_still_ends_with_the_same_bits(command, order, undisturbed):
     home, words = order()
     for _ in range(4):

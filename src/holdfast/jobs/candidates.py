@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import CollapseError, StoreError
-from holdfast.jobs.folder import write_atomically
+from holdfast.jobs.failures import FailureFile
 from holdfast.jobs.progress import SilentBar, counting
 from holdfast.jobs.remedies import CHECKPOINT_SHARES
 from holdfast.jobs.train import drive, go_back, marks
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from holdfast.models.learner import Learner
     from holdfast.training.config import Recipe
     from holdfast.training.loop import Step
-    from holdfast.training.method import Method
     from holdfast.training.rehearsal import Reminder
     from holdfast.types import Example, JSONValue
 
@@ -117,6 +115,7 @@ class Candidates:
                 metrics = {**step.metrics, "learning_rate": step.learning_rate, "grad_norm": step.grad_norm}
                 job.workspace.record_step(job.run_id, before + step.index, step.loss, metrics)
 
+        mined = FailureFile(job, method, attempt.index)
         keep = marks(CHECKPOINT_SHARES, run.num_steps)
         back = {"sdft": recipe.guards.window, "reflect": SAME_WINDOW}.get(recipe.method.type, 0)
         try:
@@ -127,6 +126,7 @@ class Candidates:
                 keep=keep,
                 back=back,
                 record=record,
+                after_step=mined.keep,
                 progress=job.progress,
                 stop=job.stop,
                 title="training" if attempt.index == 0 else f"training again ({attempt.index})",
@@ -137,26 +137,12 @@ class Candidates:
             if good is None:
                 text = f"{error.message} There is no checkpoint from before, so there is no candidate."
                 raise CollapseError(text, param=error.param) from error
-            self._keep_attempts(method)
             text = f"{error.message} Going on with the last good checkpoint, of step {good}: the gate judges it."
             job.note(text, warning=True)
             self.learner.load_candidate_state(self._checkpoint(attempt.index, 1.0))
-
-        else:
-            self._keep_attempts(method)
-
-    def _keep_attempts(self, method: Method) -> None:
-        """Writes the failed attempts that were learned from beside the run, each with where it comes from."""
-        failures = getattr(method, "failures", [])
-        if failures:
-            made_by = {
-                "version": self.job.parent.id,
-                "grader": self.job.recipe.evaluation.grader,
-                "temperature": getattr(self.job.recipe.method, "temperature", None),
-                "seed": self.job.recipe.seed,
-            }
-            lines = [json.dumps({**asdict(failure), **made_by}, ensure_ascii=False) for failure in failures]
-            write_atomically(self.job.folder.path / "attempts.jsonl", "\n".join(lines) + "\n")
+        finally:
+            # A step that was not finished may have mined too.
+            mined.keep()
 
     def _checkpoint(self, training: int, share: float) -> Mapping[str, Tensor]:
         """Returns the candidate's weights at a share of a training."""

@@ -35,13 +35,15 @@ def drive(
     stop: StopSwitch,
     title: str,
     back: int = 0,
+    after_step: Callable[[], None] | None = None,
 ) -> None:
     """Runs `run` to its end from its newest checkpoint in `folder`.
 
     A checkpoint is written after every `every` steps, at the steps in `keep`, at the last step, and when a stop
     is asked for; those that `go_back` may need after a collapse that shows `back` steps late stay. Steps are
     recorded together with the checkpoint that holds them: a step that a crash undid was never recorded, and the
-    resumed run takes it again with the same numbers.
+    resumed run takes it again with the same numbers. `after_step` is called after every step, before its checkpoint:
+    a run that is resumed there never makes again what the step made known.
     """
     from holdfast.models.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 
@@ -54,6 +56,8 @@ def drive(
         for step in run:
             pending.append(step)
             bar.update(step.index, note=_note(step))
+            if after_step is not None:
+                after_step()
             ends = step.index == step.of or run.stopped is not None
             if ends or step.index % every == 0 or step.index in keep or stop.turned:
                 save_checkpoint(folder, run.state_dict())
