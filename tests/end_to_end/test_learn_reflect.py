@@ -177,6 +177,18 @@ def test_the_doctor_measures_every_control(workspace, tasks, grader_file):
         assert row.low <= row.share <= row.high
 
 
+def test_the_doctor_says_first_what_the_grader_has_to_say(workspace, tmp_path):
+    from holdfast.jobs.doctor import examine_reflection
+
+    own = {"type": "python", "source": "def grade(sample, item): return 1", "image_tag": "2025-05-08"}
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    recipe = on_base(workspace, read_recipe(None, [*REFLECT, f"evaluation.grader={tmp_path / 'own.json'}"]))
+    progress = Silent()
+    with pytest.raises(DataError, match="nowhere"):
+        examine_reflection(workspace, "nowhere.jsonl", recipe=recipe, num=4, progress=progress, stop=StopSwitch())
+    assert any("image_tag '2025-05-08' has no effect" in text for text in progress.warned)
+
+
 def test_a_run_reports_tries_recovery_and_controls_before_and_after(workspace, tasks, grader_file):
     settings = [*REFLECT, f"evaluation.grader={grader_file}"]
     result = teach(workspace, tasks("tasks.jsonl", 60), settings, test_source=tasks("test.jsonl", 40, start=500))

@@ -9,8 +9,6 @@ that trains is noise; `on_error: "zero"` gives the other meaning. The result mus
 from __future__ import annotations
 
 import ast
-import logging
-from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from holdfast.graders.template import View
     from holdfast.types import Completion, Example, JSONValue, Score
 
-_log = logging.getLogger(__name__)
 MAX_SOURCE = 256 * 1024
 SCALE = "scores lie between 0 and 1: have it return (value - least) / (largest - least)"
 
@@ -53,11 +50,12 @@ class PythonCode(ConfinedGrader, frozen=True):
             raise ValueError(f"is not Python: {error}") from None
         return source
 
-    @field_validator("image_tag")
-    @classmethod
-    def _is_only_heard(cls, image_tag: str) -> str:
-        _say_once(image_tag)
-        return image_tag
+    def ready(self) -> list[str]:
+        """Returns also that an image is not used."""
+        if not self.image_tag:
+            return super().ready()
+        where = "its code runs with the Python and the libraries installed here"
+        return [*super().ready(), f"The grader's image_tag {self.image_tag!r} has no effect: {where}."]
 
     def columns(self) -> set[str]:
         """Returns that all columns may be read."""
@@ -87,12 +85,3 @@ class PythonCode(ConfinedGrader, frozen=True):
         if self.on_error == "zero" and outcome.error != "sandbox_failed":
             return judged(right=False, explanation=outcome.text)
         return super().failed(outcome)
-
-
-@cache
-def _say_once(image_tag: str) -> None:
-    """Says that the image is not used."""
-    _log.warning(
-        "The grader's image_tag %r has no effect: its code runs with the Python and the libraries installed here.",
-        image_tag,
-    )

@@ -71,6 +71,8 @@ def examine_reflection(
 
     if not isinstance(recipe.method, ReflectConfig):
         raise ConfigError(f"The recipe's method is {recipe.method.type}; the doctor looks at reflect.", param="method")
+    if recipe.evaluation.grader != "auto":
+        announce(recipe.evaluation.grader, progress.warn)
     found = read_rows(source, recipe, columns)
     for note in found.notes:
         progress.say(note)
@@ -90,7 +92,6 @@ def examine_reflection(
     order = sorted(kept.kept, key=lambda example: derive_seed(recipe.seed, f"doctor {example.id}"))[:num]
     name, why = choose_grader(recipe.evaluation.grader, order)
     progress.say(f"grader {title(name)}: {why}.")
-    announce(name, progress.warn)
     with progress.bar("trying tasks", len(order), unit="tasks") as bar:
         report = check_reflection(
             learner, order, judge_with(learner, name), recipe.method, which="candidate", seed=recipe.seed,

@@ -24,8 +24,11 @@ _CALL = re.compile(r'^\s*(<tool_call>)?\s*\{\s*"name"\s*:')
 
 
 def announce(spec: str, warn: Callable[[str], None]) -> None:
-    """Warns of what a person should know before a grader judges; raises `ConfigError` where it cannot start."""
-    for sentence in grader(spec).ready():
+    """Warns of what a person should know before a grader judges; raises `ConfigError` where it cannot start.
+
+    `spec` is a grader as the person wrote it: the spelling it is stored under leaves out what has no effect.
+    """
+    for sentence in dict.fromkeys(grader(spec).ready()):  # two parts of one grader may say the same
         warn(sentence)
 
 

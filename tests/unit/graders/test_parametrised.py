@@ -7,7 +7,7 @@ import pytest
 from tests.unit.graders.test_graders import HOSTILE
 
 from holdfast.errors import ConfigError
-from holdfast.graders import GRADERS, grader, title
+from holdfast.graders import GRADERS, confined, grader, title
 from holdfast.graders.countdown import evaluate, expression_in
 from holdfast.graders.formula import Formula
 from holdfast.graders.grader_file import is_file, read_grader
@@ -259,14 +259,20 @@ def test_python():
     assert "the grader returned 7; scores lie between 0 and 1: have it return (value - least)" in beyond.explanation
 
 
-def test_an_image_tag_is_accepted_and_said_once_to_have_no_effect(caplog):
-    settings = {"type": "python", "source": "def grade(sample, item): return 1", "image_tag": "2025-05-08"}
-    found = grader(settings)
-    assert grader(settings) == grader({**settings, "name": None})
-    assert len(caplog.messages) == 1
-    assert "image_tag '2025-05-08' has no effect" in caplog.text
+def test_an_image_tag_is_accepted_and_said_at_the_start_to_have_no_effect(monkeypatch, caplog):
+    monkeypatch.setattr(confined, "missing_here", lambda: ["network"])
+    plain = {"type": "python", "source": "def grade(sample, item): return 1", "unenforced": ["network"]}
+    (missing,) = grader(plain).ready()
+    found = grader({**plain, "image_tag": "2025-05-08"})
+    assert found == grader({**plain, "image_tag": "2025-05-08", "name": None})
+    first, second = found.ready()
+    assert first == missing
+    assert "image_tag '2025-05-08' has no effect" in second
+    assert not caplog.messages
     assert found(said("x"), item()).passed
-    assert found.spelled() == grader({key: settings[key] for key in ("type", "source")}).spelled()
+    assert found.spelled() == grader(plain).spelled()
+    whole = {"type": "multi", "graders": {"a": {**plain, "image_tag": "old"}}, "calculate_output": "a"}
+    assert "image_tag 'old' has no effect" in grader(whole).ready()[1]
 
 
 def test_reward_callables_of_trl_are_taken_as_they_are():

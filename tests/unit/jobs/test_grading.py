@@ -1,9 +1,12 @@
 """Which grader judges a skill when nobody said, and why."""
 
+import json
+
 import pytest
 
 from holdfast.errors import ConfigError, DataError
-from holdfast.jobs.grading import choose_grader
+from holdfast.graders import confined
+from holdfast.jobs.grading import announce, choose_grader
 from holdfast.types import Example, Message, ToolCall
 
 
@@ -49,3 +52,15 @@ def test_a_named_grader_is_taken_and_an_unknown_one_refused():
 def test_items_without_answers_cannot_be_judged():
     with pytest.raises(DataError, match="no answers to compare with"):
         choose_grader("auto", [Example("a", (Message("user", "q"),))])
+
+
+def test_what_a_grader_has_to_say_is_said_once_however_many_parts_say_it(monkeypatch):
+    monkeypatch.setattr(confined, "missing_here", list)
+    part = {"type": "python", "source": "def grade(sample, item): return 1", "image_tag": "2025-05-08"}
+    whole = {"type": "multi", "graders": {"a": part, "b": part}, "calculate_output": "a * b"}
+    warned = []
+    announce(json.dumps(whole), warned.append)
+    (sentence,) = warned
+    assert "image_tag '2025-05-08' has no effect" in sentence
+    announce("exact", warned.append)
+    assert warned == [sentence]
