@@ -170,8 +170,14 @@ def test_the_doctor_measures_every_control(workspace, tasks, grader_file):
     assert "control: gold" not in names  # there are no answers
     first, second, recovery = found.rows[:3]
     assert first.total == second.total == 40
-    assert second.passed == first.passed + recovery.passed
-    assert recovery.total == 40 - first.passed
+    assert second.num == first.num + recovery.num
+    assert recovery.total == 40 - first.num
+    assert any(name.startswith("mistake at the first try: ") for name in names)
+    assert list(found.means) == [
+        "recovery over the best control, points",
+        "reflection length, tokens",
+        "reflections that ended, %",
+    ]
     assert found.to_json()["shares"]["recovery"]["total"] == recovery.total
     for row in found.rows:
         assert row.low <= row.share <= row.high
@@ -200,7 +206,11 @@ def test_a_run_reports_tries_recovery_and_controls_before_and_after(workspace, t
         assert first["total"] == second["total"] == 40
         assert second["passed"] == first["passed"] + recovery["passed"]
         assert recovery["total"] == 40 - first["passed"]
-        assert sum(found[when]["mistakes_at_first"].values()) == recovery["total"]
+        wrong = found[when]["mistakes_at_first"].values()
+        assert sum(row["num"] for row in wrong) == recovery["total"]
+        for figure in (found[when]["gain_over_best_control"], found[when]["reflection_tokens"]):
+            assert figure["low"] <= figure["value"] <= figure["high"]
+        assert found[when]["reflections_with_the_answer"] is None  # there are no answers
     before = {row.item_id: row.passed for row in workspace.scores(result.parent.id, "letters")}
     assert len(before) == 40
     page = result.report_path.read_text()
@@ -209,6 +219,10 @@ def test_a_run_reports_tries_recovery_and_controls_before_and_after(workspace, t
     assert "KL to the teacher" not in page
     shown = found["after"]["shares"]["recovery"]
     assert f"{100 * shown['passed'] / shown['total']:.1f} % (" in page
+    length = found["after"]["reflection_tokens"]
+    assert f"{length['value']:.1f} ({length['low']:.1f} to {length['high']:.1f})" in page
+    assert "reflections that hold the answer" not in page.split("Reflections before and after")[1].split("</table>")[0]
+    assert "mistake at the retry: " in page
     assert "obedience" not in workspace.steps(result.run_id)[0].metrics  # there are no answers to give away
 
 

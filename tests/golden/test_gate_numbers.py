@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from scipy.special import gammaln
 
-from holdfast.evaluation.bound import lower_bound, p_value, upper_bound
+from holdfast.evaluation.bound import lower_bound, p_value, share_interval, upper_bound
 from holdfast.evaluation.gate import Pair, decide
 from holdfast.evaluation.metrics import wilson
 
@@ -57,6 +57,21 @@ def test_graded_differences_agree_with_the_simulated_bootstrap_that_defines_the_
     weights = np.random.default_rng(5).dirichlet(np.ones(8), size=400_000)
     simulated = np.quantile(weights[:, :7] @ differences - weights[:, 7], 0.05)
     assert lower_bound(list(differences), 0.95) == pytest.approx(simulated, abs=4e-3)
+
+
+@pytest.mark.parametrize(("passed", "total"), [(0, 20), (20, 20), (1, 7), (30, 100)])
+def test_the_interval_of_a_share_of_right_and_wrong_is_clopper_and_pearsons(passed, total):
+    interval = share_interval([1.0] * passed + [0.0] * (total - passed))
+    lower = stats.beta.ppf(0.025, passed, total - passed + 1) if passed else 0.0
+    upper = stats.beta.ppf(0.975, passed + 1, total - passed) if passed < total else 1.0
+    assert (interval.lower, interval.upper) == (pytest.approx(lower, abs=1e-6), pytest.approx(upper, abs=1e-6))
+
+
+def test_the_interval_of_graded_shares_is_narrower_than_that_of_right_and_wrong_and_turns_over_with_them():
+    graded, sharp = share_interval([0.25, 0.75] * 10), share_interval([0.0, 1.0] * 10)
+    assert sharp.lower < graded.lower < 0.5 < graded.upper < sharp.upper
+    rare, often = share_interval([0.0, 0.0, 0.25]), share_interval([1.0, 1.0, 0.75])
+    assert (often.lower, often.upper) == (pytest.approx(1 - rare.upper), pytest.approx(1 - rare.lower))
 
 
 def test_the_upper_bound_is_the_lower_bound_of_the_opposite():

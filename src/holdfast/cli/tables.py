@@ -133,16 +133,23 @@ def show_scores(found: Evaluated) -> None:
 
 
 def show_diagnosis(found: Diagnosis) -> None:
-    """Writes what reflections are worth: a line for each try and control, then the findings in words."""
+    """Writes what reflections are worth: every try, control and mistake, the means, then the findings in words."""
     console = _console()
     table = Table(title=f"{found.model}, graded by {found.grader}", title_justify="left")
-    for name in ("", "passed", "%", "95 % interval"):
+    for name in ("", "tasks", "%", "95 % interval"):
         table.add_column(name, justify="left" if not name else "right")
     for row in found.rows:
         table.add_row(
-            row.name, f"{row.passed}/{row.total}", percent(row.share), f"{percent(row.low)} to {percent(row.high)}"
+            row.name, f"{row.num}/{row.total}", percent(row.share), f"{percent(row.low)} to {percent(row.high)}"
         )
     console.print(table)
+    if found.means:
+        table = Table(title="means over the failed tasks", title_justify="left")
+        for name in ("", "mean", "95 % interval"):
+            table.add_column(name, justify="left" if not name else "right")
+        for name, (value, interval) in found.means.items():
+            table.add_row(name, value, interval)
+        console.print(table)
     for sentence in found.words:
         console.print(sentence, markup=False)
     for doubt in found.doubts:

@@ -1,4 +1,4 @@
-"""Accuracy and its error bars: Wilson, paired bootstrap, McNemar, macro-F1. Pure functions."""
+"""Accuracy and its error bars: Wilson, bootstrap, macro-F1. Pure functions."""
 
 from __future__ import annotations
 
@@ -50,6 +50,23 @@ def wilson(successes: int, total: int, confidence: float = 0.95) -> Interval:
     return Interval(lower, upper)
 
 
+def bootstrap(values: Sequence[float], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
+    """Returns the percentile-bootstrap interval of the mean of independent values.
+
+    For show, never for a decision: where all values are alike its width is zero.
+    """
+    _require_confidence(confidence)
+    _require_items(values)
+    distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
+    generator = np.random.default_rng(derive_seed(seed, "bootstrap", len(values)))
+    # Resampling n items is drawing how often each distinct value comes: a multinomial, which is exact and fast.
+    draws = generator.multinomial(len(values), counts / len(values), size=resamples)
+    means = draws @ distinct / len(values)
+    tail = (1 - confidence) / 2
+    lower, upper = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(lower), float(upper))
+
+
 def paired_bootstrap(
     before: Sequence[float],
     after: Sequence[float],
@@ -62,19 +79,10 @@ def paired_bootstrap(
 
     For show beside the gate's bound, never for a decision: with no item changed its width is zero.
     """
-    _require_confidence(confidence)
-    _require_items(before)
     if len(before) != len(after):
         raise ConfigError(f"Paired values differ in number: {len(before)} before, {len(after)} after.")
-    differences = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-    values, counts = np.unique(differences, return_counts=True)
-    generator = np.random.default_rng(derive_seed(seed, "bootstrap", len(differences)))
-    # Resampling n items is drawing how often each distinct difference comes: a multinomial, which is exact and fast.
-    draws = generator.multinomial(len(differences), counts / len(differences), size=resamples)
-    means = draws @ values / len(differences)
-    tail = (1 - confidence) / 2
-    lower, upper = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(lower), float(upper))
+    differences = [new - old for old, new in zip(before, after, strict=True)]
+    return bootstrap(differences, confidence=confidence, resamples=resamples, seed=seed)
 
 
 def macro_f1(truth: Sequence[str], predicted: Sequence[str]) -> float:

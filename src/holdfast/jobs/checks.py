@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from holdfast.errors import NothingToReflectError
 from holdfast.jobs.admission import has_context
 from holdfast.jobs.progress import counting
+from holdfast.jobs.reflection_figures import figures
 from holdfast.seeds import derive_seed
 from holdfast.training.config import ReflectConfig, SdftConfig, SftConfig
 
@@ -131,4 +132,4 @@ def _reflection(job: Job, learner: Learner, examples: Sequence[Example], method:
             learner, chosen, judge, method, which="current", seed=job.recipe.seed,
             attempt_temperature=method.temperature, progress=counting(bar, job.stop.check),
         )  # fmt: skip
-    return {**asdict(report), "words": words(report), "doubts": doubts(report)}
+    return {**figures(report), "words": words(report), "doubts": doubts(report)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.data.prepare import prepare
@@ -12,7 +12,7 @@ from holdfast.jobs.admission import Reader, read_rows, train_problem
 from holdfast.jobs.grading import announce, choose_grader
 from holdfast.jobs.model import learner_of
 from holdfast.jobs.progress import counting
-from holdfast.jobs.reflection_figures import Share, figures, shares
+from holdfast.jobs.reflection_figures import MEANS, Share, figures, means, rows, spelled
 from holdfast.seeds import derive_seed
 from holdfast.training.config import ReflectConfig
 
@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was measured, in figures and in words, and what speaks against learning."""
+    """What was measured, in figures and in words, and what speaks against learning.
+
+    `means` has a mean and its interval as people read them, by what it is of.
+    """
 
     model: str
     grader: str
     rows: list[Share]
+    means: dict[str, tuple[str, str]]
     report: ReflectionReport
     words: list[str]
     doubts: list[str]
@@ -97,4 +101,5 @@ def examine_reflection(
             learner, order, judge_with(learner, name), recipe.method, which="candidate", seed=recipe.seed,
             attempt_temperature=recipe.method.temperature, progress=counting(bar, stop.check),
         )  # fmt: skip
-    return Diagnosis(model, title(name), shares(report), report, words(report), doubts(report))
+    read = {MEANS[key][0]: spelled(key, asdict(mean)) for key, mean in means(report).items()}
+    return Diagnosis(model, title(name), rows(report), read, report, words(report), doubts(report))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from holdfast.evaluation.report import Change
 from holdfast.jobs.answers import items_of
 from holdfast.jobs.progress import counting
-from holdfast.jobs.reflection_figures import figures
+from holdfast.jobs.reflection_figures import MEANS, MISTAKES, figures, spelled
 from holdfast.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from holdfast.jobs.job import Job
     from holdfast.models.learner import Learner
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 
 MAX_TASKS = 200
 """Held-out tasks that are tried; every one that fails is retried many times."""
-_FIGURES = {
-    "gain_over_best_control": "recovery over the best control",
-    "unique_reflections": "different reflections",
-    "reflection_tokens": "reflection length, tokens",
-    "reflections_with_the_answer": "reflections that hold the answer",
-}
-_MISTAKES = {"mistakes_at_first": "mistakes at the first try", "mistakes_after": "mistakes at the retry"}
 
 
 def examine_reflections(job: Job, learner: Learner, skill: Skill, config: ReflectConfig) -> None:
@@ -35,11 +28,8 @@ def examine_reflections(job: Job, learner: Learner, skill: Skill, config: Reflec
     First tries are greedy; reflections and retries have the recipe's temperatures.
     """
     found = cast("_Exam", job.folder.once("reflection", lambda: _measure(job, learner, skill, config)))
-    before, after = found["before"], found["after"]
-    for name, row in _shares(after).items():
-        earlier = _shares(before).get(name)
-        was = "-" if earlier is None else _spelled(earlier)
-        job.progress.say(f"{name}: {was} before, {_spelled(row)} after.")
+    for row in _beside(found, _figures):
+        job.progress.say(f"{row.label}: {row.before} before, {row.after} after.")
 
 
 def changes(job: Job) -> list[Change]:
@@ -47,17 +37,11 @@ def changes(job: Job) -> list[Change]:
     found = cast("_Exam | None", job.folder.read("reflection"))
     if found is None:
         return []
-    both = (found["before"], found["after"])
-    rows = [
-        Change(name, *(_cell(_shares(each).get(name)) for each in both))
-        for name in dict.fromkeys(name for each in both for name in _shares(each))
-    ]
-    rows += [Change(label, *(f"{cast('float', each[key]):.2f}" for each in both)) for key, label in _FIGURES.items()]
-    rows += [Change(label, *(_listed(each[key]) for each in both)) for key, label in _MISTAKES.items()]
-    return rows
+    return [*_beside(found, _figures), *_beside(found, _mistakes)]
 
 
 _Exam: TypeAlias = dict[Literal["before", "after"], dict[str, "JSONValue"]]
+_Rows: TypeAlias = dict[str, dict[str, float]]
 
 
 def _measure(job: Job, learner: Learner, skill: Skill, config: ReflectConfig) -> JSONValue:
@@ -77,22 +61,31 @@ def _measure(job: Job, learner: Learner, skill: Skill, config: ReflectConfig) ->
     return found
 
 
-def _shares(exam: Mapping[str, JSONValue]) -> dict[str, dict[str, float]]:
-    return cast("dict[str, dict[str, float]]", exam["shares"])
+def _beside(found: _Exam, told: Callable[[Mapping[str, JSONValue]], dict[str, str]]) -> list[Change]:
+    """Returns what is told of both versions, line by line; "-" where one of them lacks it."""
+    before, after = told(found["before"]), told(found["after"])
+    return [Change(name, before.get(name, "-"), after.get(name, "-")) for name in dict.fromkeys([*before, *after])]
 
 
-def _spelled(row: Mapping[str, float]) -> str:
-    return f"{row['passed'] / row['total']:.0%} of {row['total']:.0f}"
+def _figures(measured: Mapping[str, JSONValue]) -> dict[str, str]:
+    means = {key: cast("dict[str, float] | None", measured[key]) for key in MEANS}
+    unique = cast("float", measured["unique_reflections"])
+    return {
+        **{name: _cell(row) for name, row in cast("_Rows", measured["shares"]).items()},
+        **{MEANS[key][0]: "{} ({})".format(*spelled(key, mean)) for key, mean in means.items() if mean},
+        "different reflections, %": f"{100 * unique:.1f}",
+    }
 
 
-def _cell(row: Mapping[str, float] | None) -> str:
+def _mistakes(measured: Mapping[str, JSONValue]) -> dict[str, str]:
+    return {
+        f"{words}: {kind}": _cell(row)
+        for key, words in MISTAKES.items()
+        for kind, row in cast("_Rows", measured[key]).items()
+    }
+
+
+def _cell(row: Mapping[str, float]) -> str:
     """Returns the share with its interval, in per cent."""
-    if row is None:
-        return "-"
-    share = 100 * row["passed"] / row["total"]
-    return f"{share:.1f} % ({100 * row['low']:.1f} to {100 * row['high']:.1f}) of {row['total']:.0f}"
-
-
-def _listed(counts: JSONValue) -> str:
-    """Returns how often each mistake was made, in words."""
-    return ", ".join(f"{reason} {num}" for reason, num in cast("dict[str, int]", counts).items()) or "none"
+    share, low, high = (f"{100 * row[part]:.1f}" for part in ("share", "low", "high"))
+    return f"{share} % ({low} to {high}) of {row['total']:.0f}"

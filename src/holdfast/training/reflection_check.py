@@ -26,7 +26,7 @@ from holdfast.training.reflection import (
 from holdfast.types import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from holdfast.graders import Grader
     from holdfast.models.learner import Learner, Which
@@ -57,6 +57,11 @@ class ReflectionReport:
 
     `recovery` counts failed tasks whose retry after the own reflection succeeds; each control counts the same tasks.
     `second` counts tasks solved at the first or second try. `informative` counts groups whose retries differ.
+    `gains` has for each control but gold the success of the own retry less that of the control, task by task.
+    `lengths` (in tokens), `ended` and `leaks` (the share that holds the answer, of tasks that have one) are means over
+    the reflections of one task: those are not independent of each other, the tasks are.
+    `unique` is the share of different texts among all reflections. It describes these and no others: the more there
+    are, the more repeat each other, so it estimates nothing that an interval could hold.
     """
 
     first: Counted
@@ -64,10 +69,11 @@ class ReflectionReport:
     recovery: Counted
     controls: dict[str, Counted]
     informative: Counted
+    gains: dict[str, list[float]]
+    lengths: list[float]
+    ended: list[float]
+    leaks: list[float]
     unique: float
-    length: float
-    ended: float
-    leaks: float
     not_graded: int
     reasons: dict[str, int] = field(default_factory=dict[str, int])
     reasons_after: dict[str, int] = field(default_factory=dict[str, int])
@@ -75,8 +81,12 @@ class ReflectionReport:
     @property
     def gain(self) -> float:
         """Recovery less that of the best control but gold: what reading the own reflection is worth."""
-        others = [counted.share for name, counted in self.controls.items() if name != "gold"]
-        return self.recovery.share - max(others, default=0.0)
+        return min((_mean(differences) for differences in self.gains.values()), default=0.0)
+
+    @property
+    def length(self) -> float:
+        """The mean length of a reflection, in tokens."""
+        return _mean(self.lengths)
 
 
 def check_reflection(
@@ -113,22 +123,25 @@ def check_reflection(
     items = [example for example, _ in tasks]
     groups = _groups(talk, tasks, grader, which, seed) if tasks else []
     own = [group[0].score for group in groups]
-    said = [one.reflection for group in groups for one in group]
-    texts = [reflection.text.strip() for reflection in said]
+    said = [[one.reflection for one in group] for group in groups]
+    texts = [reflection.text.strip() for group in said for reflection in group]
     recovered = _count(own)
+    controls = _controls(talk, tasks, groups, grader, which, seed) if tasks else {}
+    held = [share_with_answer([item], [[one.text for one in group]]) for item, group in zip(items, said, strict=True)]
     return ReflectionReport(
         first=_count([score for _, _, score in graded]),
         second=Counted(len(graded) - len(failed) + recovered.passed, len(graded)),
         recovery=recovered,
-        controls=_controls(talk, tasks, groups, grader, which, seed) if tasks else {},
+        controls={name: _count(scores) for name, scores in controls.items()},
         informative=Counted(sum(has_signal([one.reward for one in group]) for group in groups), len(groups)),
+        gains=_gains(own, {name: scores for name, scores in controls.items() if name != "gold"}),
+        lengths=[_mean([len(one.token_ids) for one in group]) for group in said],
+        ended=[_mean([one.finish_reason == "stop" for one in group]) for group in said],
+        leaks=[share for share in held if share is not None],
         unique=len(set(texts)) / len(texts) if texts else 0.0,
-        length=sum(len(reflection.token_ids) for reflection in said) / len(said) if said else 0.0,
-        ended=sum(reflection.finish_reason == "stop" for reflection in said) / len(said) if said else 0.0,
-        leaks=share_with_answer(items, [[one.reflection.text for one in group] for group in groups]) or 0.0,
         not_graded=len(firsts) - len(graded) + sum(score.error_type is not None for score in own),
         reasons=_reasons([score for _, _, score in failed]),
-        reasons_after=_reasons([score for score in own if not score.passed]),
+        reasons_after=_reasons([score for score in own if score.error_type is None and not score.passed]),
     )
 
 
@@ -149,7 +162,8 @@ def _controls(
     grader: Grader,
     which: Which,
     seed: int,
-) -> dict[str, Counted]:
+) -> dict[str, list[Score]]:
+    """Returns the scores of one retry of each failed attempt under every control; of gold, where there are answers."""
     config = talk.config
     donors = [group[0].reflection.text for group in [*groups[1:], *groups[:1]]]
     asked = {
@@ -164,20 +178,35 @@ def _controls(
             talk.retry(example, attempt, donor) for (example, attempt), donor in zip(tasks, donors, strict=True)
         ]
     items = [example for example, _ in tasks]
-    found: dict[str, Counted] = {}
+    found: dict[str, list[Score]] = {}
     for name, prompts in asked.items():
         # Another sample of the bare task must be one: greedily it would be the failed attempt again.
         temperature = config.temperature if name == "blind" else config.retry_temperature
-        found[name] = _count(
-            graded_answers(
-                talk, list(zip(items, prompts, strict=True)), grader, which=which, temperature=temperature,
-                seed=derive_seed(seed, f"control {name}"),
-            )
+        found[name] = graded_answers(
+            talk, list(zip(items, prompts, strict=True)), grader, which=which, temperature=temperature,
+            seed=derive_seed(seed, f"control {name}"),
         )  # fmt: skip
     gold = obedience(
         talk, tasks, grader, which=which, temperature=config.retry_temperature, seed=derive_seed(seed, "control gold")
     )
-    return {**found, "gold": _count(gold)} if gold else found
+    return {**found, "gold": gold} if gold else found
+
+
+def _gains(own: Sequence[Score], controls: Mapping[str, Sequence[Score]]) -> dict[str, list[float]]:
+    """Returns what the own retry has over each control's, on every task where both could be graded."""
+    found = {
+        name: [
+            float(mine.passed) - float(theirs.passed)
+            for mine, theirs in zip(own, scores, strict=True)
+            if mine.error_type is None and theirs.error_type is None
+        ]
+        for name, scores in controls.items()
+    }
+    return {name: differences for name, differences in found.items() if differences}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
 
 
 def _count(scores: Sequence[Score]) -> Counted:

@@ -2,10 +2,12 @@
 
 import pytest
 
-from holdfast.cli.tables import percent, show_matrix, show_rendered, show_scores, show_versions
+from holdfast.cli.tables import percent, show_diagnosis, show_matrix, show_rendered, show_scores, show_versions
 from holdfast.data.rejected import Rejected
+from holdfast.jobs.doctor import Diagnosis
 from holdfast.jobs.evaluate import Evaluated, SkillScore
 from holdfast.jobs.overview import Matrix, MatrixRow, Node
+from holdfast.jobs.reflection_figures import Share
 from holdfast.jobs.render import Rendering, Shown
 
 
@@ -75,6 +77,16 @@ def test_scores_come_with_their_interval_and_a_classifiers_macro_f1(capsys):
     assert "90/100" in text
     assert "83.0 to 94.0" in text
     assert "macro-F1 89.0, classifier v2" in text
+
+
+def test_a_diagnosis_shows_every_figure_with_its_interval_and_ends_with_the_doubts(capsys):
+    rows = [Share("recovery", 8, 20, 0.4, 0.219, 0.613)]
+    means = {"reflection length, tokens": ("30.0", "25.6 to 34.4")}
+    show_diagnosis(Diagnosis("v1", "countdown", rows, means, None, ["Of 20 failed tasks 40% recover."], ["it is late"]))
+    lines = capsys.readouterr().out.splitlines()
+    assert any("recovery" in line and "8/20" in line and "40.0" in line and "21.9 to 61.3" in line for line in lines)
+    assert any("reflection length, tokens" in line and "30.0" in line and "25.6 to 34.4" in line for line in lines)
+    assert lines[-2:] == ["Of 20 failed tasks 40% recover.", "Doubt: it is late."]
 
 
 def test_an_unmeasured_cell_is_a_dot():

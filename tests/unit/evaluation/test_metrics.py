@@ -5,7 +5,7 @@ from sklearn.metrics import f1_score
 
 from holdfast.errors import ConfigError
 from holdfast.evaluation.forgetting import average_accuracy, backward_transfer, forgetting
-from holdfast.evaluation.metrics import accuracy, macro_f1, paired_bootstrap, wilson
+from holdfast.evaluation.metrics import accuracy, bootstrap, macro_f1, paired_bootstrap, wilson
 
 
 def test_the_bootstrap_has_no_width_when_no_item_changed_which_is_why_it_decides_nothing():
@@ -20,6 +20,11 @@ def test_the_bootstrap_of_fifty_losses_and_fifty_gains_in_400_is_near_the_normal
     assert interval.lower == pytest.approx(-0.049, abs=0.004)
     assert interval.upper == pytest.approx(0.049, abs=0.004)
     assert paired_bootstrap(before, after, seed=1) != interval == paired_bootstrap(before, after)
+
+
+def test_the_bootstrap_of_pairs_is_that_of_their_differences():
+    before, after = [0.5, 0.25, 1.0, 0.0], [1.0, 0.25, 0.5, 0.75]
+    assert paired_bootstrap(before, after) == bootstrap([0.5, 0.0, -0.5, 0.75])
 
 
 def test_macro_f1_counts_every_class_once_and_agrees_with_scikit_learn():
@@ -43,6 +48,7 @@ def test_wilson_never_leaves_zero_to_one_and_has_width_at_the_ends():
         lambda: wilson(0, 0),
         lambda: wilson(1, 2, 1.0),
         lambda: paired_bootstrap([1.0], [1.0, 0.0]),
+        lambda: bootstrap([]),
         lambda: macro_f1(["a"], []),
     ],
 )
