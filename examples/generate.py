@@ -1,18 +1,21 @@
-"""Writes the three example skills of this folder: `python examples/generate.py`.
+"""Writes the example skills of this folder: `python examples/generate.py`.
 
 companies  facts about companies in short documents, asked in several wordings and indirectly
 tools      an assistant that answers requests with a call to one of three tools
 routing    a workshop's tickets sent to one of four teams, in its desk's own style
+countdown  three numbers and a target, without an answer: tasks for the method reflect
 
 Each skill is two files, NAME.jsonl (to learn) and NAME.test.jsonl (held out). No test item stands
 in the training file: tools and routing keep back combinations, companies keep back wordings, the
-indirect questions among them (the training file has some indirect ones of its own). The words and
+indirect questions among them (the training file has some indirect ones of its own), countdown keeps
+back numbers: no three of them stand together in both files, in whatever order. The words and
 sentences they are made of stand in wordings.json. The same seed writes the same files.
 """
 
 from __future__ import annotations
 
 import json
+import operator
 import random
 from pathlib import Path
 
@@ -39,6 +42,12 @@ TEAMS = {
     "guard": ("clock", "lamp"),
 }
 ASKED = "which team takes the ticket: "
+
+SIGNS = (operator.add, operator.sub, operator.mul)
+COUNTDOWN = (
+    "Use {}, {} and {} to make {}. Use each number once, with + - * / and parentheses, and answer with the expression "
+    "alone."
+)
 
 
 def write(name: str, rows: list[dict[str, object]]) -> None:
@@ -131,11 +140,29 @@ def make_routing(rng: random.Random) -> None:
     write("routing.test.jsonl", [{"prompt": p, "privileged_context": c, "completion": team} for p, c, team in rows])
 
 
+def make_countdown(rng: random.Random, num_train: int, num_test: int) -> None:
+    """Tasks that only a check can grade; the held-out ones have other numbers, and each can be solved."""
+    seen: dict[tuple[int, ...], int] = {}
+    while len(seen) < num_train + num_test:
+        numbers = rng.sample(range(2, 21), 3)
+        first, second = rng.choices(SIGNS, k=2)
+        target = second(first(numbers[0], numbers[1]), numbers[2])
+        if 0 < target < 100:
+            seen.setdefault(tuple(sorted(numbers)), target)
+    rows: list[dict[str, object]] = [
+        {"prompt": COUNTDOWN.format(*numbers, target), "nums": list(numbers), "target": target}
+        for numbers, target in seen.items()
+    ]
+    write("countdown.jsonl", rows[:num_train])
+    write("countdown.test.jsonl", rows[num_train:])
+
+
 def main() -> None:
-    """Writes all six files."""
+    """Writes all files."""
     make_tools(random.Random(SEED), 480, 400)
     make_facts(random.Random(SEED + 1), 7)
     make_routing(random.Random(SEED + 2))
+    make_countdown(random.Random(SEED + 3), 200, 160)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from holdfast.errors import ConfigError
 from holdfast.training.config import Recipe
 from holdfast.training.recipe_source import known_keys
+from holdfast.training.reflect_config import ReflectConfig
 
 MAX_FIELDS = 15
 KEYS = sorted(set(known_keys(Recipe)))
@@ -78,9 +79,17 @@ def test_every_example_recipe_loads(repository):
         Recipe.from_toml(path)
 
 
-def test_the_recipe_that_writes_the_defaults_out_says_what_they_are(repository):
-    written = Recipe.from_toml(repository / "examples" / "sdft.toml")
-    assert written == Recipe.from_overrides(["method=sdft", "steps=400"])
+@pytest.mark.parametrize("method", ["sdft", "reflect"])
+def test_a_recipe_that_writes_the_defaults_out_says_what_they_are(repository, method):
+    written = Recipe.from_toml(repository / "examples" / f"{method}.toml")
+    assert written == Recipe.from_overrides([f"method={method}", "steps=400"])
+
+
+def test_the_recipe_of_reflect_has_every_setting_of_the_method(repository):
+    written = tomllib.loads((repository / "examples" / "reflect.toml").read_text())["method"]
+    tables = {f"{table}.{key}" for table, values in written.items() if isinstance(values, dict) for key in values}
+    # TOML has no word for none, which is the default of this one.
+    assert {*written, *tables, "attempts.remine_every"} == set(known_keys(ReflectConfig))
 
 
 def functions_of(path):
