@@ -1,22 +1,22 @@
 """What Reflect, Retry, Reward teaches the embedded base, beside the controls that could explain it away.
 
     python bench/reflect.py               # both tasks, every arm, 3 seeds; goes on where it was stopped
+    python bench/reflect.py --sweep       # how the rates were chosen: each arm at each rate, on other items
     python bench/reflect.py --table       # print the tables of what is there
 
 Two tasks, as in the paper (arXiv:2505.24726), of a size that the base can do:
 
-- `calls`: a topic, a place and four tools in view; which tool a topic needs is written nowhere. The pairs of topic
-  and place of the test are never trained on.
-- `countdown`: two numbers and a target. Problems of the test are never trained on.
+- `calls`: a request that is taken back half-way ("find the mail, no, book the seat in oslo") with four tools in view,
+  those of both halves among them. What counts is what is said last.
+- `countdown`: two numbers and a target, and which sign makes it.
 
-A short fine-tuning first gives the base the form of both and a gap: attempts use a random tool or sign, reflections
-name another one, a random one, in four cases of ten, and retries obey. Nothing in it depends on what is right: that
-is for the reward to teach.
+No request or problem of a test is trained on. A short fine-tuning first gives the base the form of a task and a gap:
+attempts are random, reflections name another tool or sign in six cases of ten, which is right hardly more often than
+chance, and retries obey. What is right is for the reward to teach.
 
 Arms, all with the same tasks, steps, groups and self-rehearsal: `reflect` (ours); `shuffled`, whose rewards are dealt
 anew among the retries of a step; `retry tokens`, which trains the retry instead of the reflection; `first try`, GRPO
-on first attempts, as many samples of them as `reflect` takes of reflections and retries together. Each arm's rate is
-swept on a seed of its own.
+on first attempts, as many sampled tokens of them as `reflect` takes for reflections and retries together.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from holdfast.errors import CollapseError
 from holdfast.graders import grader
 from holdfast.graders.parametrised import Grader
 from holdfast.jobs.comparison import measure_abilities
 from holdfast.jobs.progress import Silent
 from holdfast.jobs.side_by_side import end_with_parent
 from holdfast.models.curriculum.item import call_text, tool
-from holdfast.models.curriculum.tools import INFORMATIVE_SHARE, REFLECT, RETRY, VAGUE, informative
+from holdfast.models.curriculum.tools import NOUNS, REFLECT, RETRY, VAGUE, VERBS, informative
 from holdfast.models.learner import Learner
 from holdfast.models.load import load as load_model
-from holdfast.seeds import derive_seed
 from holdfast.training.config import Recipe
 from holdfast.training.loop import Run
 from holdfast.training.methods import build
 from holdfast.training.methods.reflect_retry_reward import ReflectRetryReward
-from holdfast.training.reflection import Tried, attempt_all
+from holdfast.training.reflection import Conversation, Tried, attempt_all, graded_answers
 from holdfast.training.reflection_check import check_reflection
 from holdfast.training.rehearsal import make_reminders
 from holdfast.types import Example, Message
@@ -56,125 +56,127 @@ from holdfast.types import Example, Message
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-TRAIN, TEST, HELD_OUT, ABILITY_ITEMS, SWEEP_SEED = 256, 200, 48, 100, 1000
+TRAIN, DEV, TEST, ABILITY_ITEMS, SWEEP_SEED = 250, 100, 150, 100, 1000
+USEFUL, INFORMED, REPEATS = 0.6, 0.15, 12
 COMMON = [
     "method=reflect",
-    "steps=60",
-    "batch.examples=8",
+    "batch.examples=16",
     "optimizer.warmup_steps=3",
-    "method.max_tokens.attempt=48",
-    "method.max_tokens.reflection=40",
-    "method.max_tokens.retry=48",
+    "method.refill=0",
+    "method.retry_temperature=0",
+    "method.max_tokens.attempt=32",
+    "method.max_tokens.reflection=24",
+    "method.max_tokens.retry=32",
     f"method.templates.reflect={REFLECT}",
     f"method.templates.retry={RETRY}",
-    f"method.templates.gold={informative('{attempt}', '{answer}')}",
-    "rehearsal.num_reminders=400",
+    "rehearsal.num_reminders=300",
     "rehearsal.max_new_tokens=64",
-    "rehearsal.per_step=16",
+    "rehearsal.per_step=8",
 ]
-RATES = (1e-4, 3e-4)
+STEPS = {"calls": 24, "countdown": 60}
+RATES = (1e-4, 3e-4, 6e-4)
+CHOSEN = {
+    ("calls", "reflect"): 3e-4,
+    ("calls", "retry tokens"): 3e-4,
+    ("calls", "first try"): 3e-4,
+    ("countdown", "reflect"): 3e-4,
+    ("countdown", "retry tokens"): 3e-4,
+    ("countdown", "first try"): 3e-4,
+}
+"""The rate of each arm, the best of its sweep; `shuffled` has that of `reflect`."""
 
 
-TOOLS = ("find_mail", "book_seat", "play_song", "rent_room")
-TOPICS = ("story", "photo", "bus", "table", "door", "light", "page", "file", "train", "sale", "task")
 PLACES = ("paris", "oslo", "rome", "cairo", "lima", "tokyo", "bern", "quito", "delhi", "kyiv", "riga", "bonn")
 
 
 @cache
 def calls() -> list[Example]:
-    """Returns every topic in every place, in an order of their own; which tool a topic needs is nowhere written."""
-    tools = tuple(tool(name, name.replace("_", " a "), ["place"]) for name in TOOLS)
+    """Returns requests that are taken back half-way, with the tools of both halves and two others in view."""
+    rng = random.Random(3)
+    found: dict[str, Example] = {}
+    while len(found) < TRAIN + DEV + TEST:
+        pairs = list(zip(rng.sample(VERBS, 4), rng.sample(NOUNS, 4), strict=True))
+        (verb, noun), (said, of) = pairs[:2]
+        names, place = ["_".join(pair) for pair in pairs], rng.choice(PLACES)
+        request = f"{said} the {of}, no, {verb} the {noun} in {place}"
+        turns = (Message("user", request), Message("assistant", call_text(names[0], {"place": place})))
+        rng.shuffle(names)
+        tools = tuple(tool(name, name.replace("_", " a "), ["place"]) for name in names)
+        found[request] = Example(request, turns, tools, columns={"names": names, "place": place})
+    return list(found.values())
+
+
+SIGNS = "+-*"
+
+
+@cache
+def countdown() -> list[Example]:
+    """Returns every problem of two numbers up to 20, the larger first, in an order of their own."""
     found: list[Example] = []
-    for number, topic in enumerate(TOPICS):
-        for place in PLACES:
-            asked = Message("user", f"tell me the {topic} in {place}")
-            answer = Message("assistant", call_text(TOOLS[number % len(TOOLS)], {"place": place}))
-            found.append(Example(f"{topic} {place}", (asked, answer), tools, columns={"place": place}))
-    random.Random(3).shuffle(found)
+    for a in range(3, 21):
+        for b in range(2, a):
+            for sign, target in (("+", a + b), ("-", a - b), ("*", a * b)):
+                turns = (Message("user", f"make {target} from {a} and {b}."), Message("assistant", f"{a} {sign} {b}"))
+                columns = {"nums": [a, b], "target": target}
+                found.append(Example(f"{target} from {a} and {b}", turns, columns=columns))
+    random.Random(7).shuffle(found)
     return found
 
 
-SIGNS = {
-    "{a} + {b}": lambda a, b: a + b,
-    "{a} - {b}": lambda a, b: a - b,
-    "{b} - {a}": lambda a, b: b - a,
-    "{a} * {b}": lambda a, b: a * b,
-}
+def dialogues(tasks: Sequence[Example], options: Callable[[Example], list[tuple[str, str]]]) -> list[Example]:
+    """Returns what gives the base the form of a task, a gap, and reflections that know a little.
 
-
-def countdown(part: int, num: int) -> list[Example]:
-    """Returns problems of two numbers: `part` 0 to train on, 1 to test, 2 for the fine-tuning; none is shared."""
-    problems = [
-        (a, b, form) for a in range(2, 30) for b in range(2, 30) if a != b for form in SIGNS if SIGNS[form](a, b) >= 0
-    ]
-    random.Random(7).shuffle(problems)
-    share = len(problems) // 3
-    found: list[Example] = []
-    for a, b, form in problems[part * share : (part + 1) * share][:num]:
-        target = SIGNS[form](a, b)
-        asked = Message("user", f"make {target} from {a} and {b}.")
-        answer = Message("assistant", form.format(a=a, b=b))
-        found.append(
-            Example(f"countdown {part} {len(found)}", (asked, answer), columns={"nums": [a, b], "target": target})
-        )
-    return found
-
-
-def dialogues(
-    tasks: Sequence[Example], answers: Callable[[Example], list[str]], names: Sequence[str] = ()
-) -> list[Example]:
-    """Returns what gives the base the form of a task, and a gap: nothing in it depends on what is right.
-
-    `answers` gives the text of every answer that a task could have; a reflection says it, or its name.
+    Attempts are random; a reflection is useful in `USEFUL` of all cases, and what it names is right a little more
+    often than chance (`INFORMED`); a retry obeys. `options` gives every answer that a task could have, each with the
+    name that a reflection has for it.
     """
     rng = random.Random(11)
     found: list[Example] = []
     for example in tasks:
-        texts = answers(example)
-        failed, other = rng.sample(range(len(texts)), 2)
-        useful = rng.random() < INFORMATIVE_SHARE
-        said = names or texts
-        reflection = informative(said[failed], said[other]) if useful else rng.choice(VAGUE)
+        could = options(example)
+        failed, other = rng.sample(could, 2)
+        right = next(option for option in could if option[0] == example.messages[-1].content)
+        if rng.random() < INFORMED and right != failed:
+            other = right
+        useful = rng.random() < USEFUL
         turns = (
             example.prompt[-1],
-            Message("assistant", texts[failed]),
+            Message("assistant", failed[0]),
             Message("user", REFLECT),
-            Message("assistant", reflection),
+            Message("assistant", informative(failed[1], other[1]) if useful else rng.choice(VAGUE)),
             Message("user", RETRY),
-            Message("assistant", texts[other if useful else failed]),
+            Message("assistant", (other if useful else failed)[0]),
         )
         found.append(Example(f"dialogue {len(found)}", turns, example.tools))
     return found
 
 
-def all_dialogues() -> list[Example]:
-    def named(example: Example) -> list[str]:
-        return [call_text(name, {"place": example.columns["place"]}) for name in TOOLS]
+def calls_in_view(example: Example) -> list[tuple[str, str]]:
+    return [(call_text(name, {"place": example.columns["place"]}), name) for name in example.columns["names"]]
 
-    def signed(example: Example) -> list[str]:
-        a, b = example.columns["nums"]
-        return [form.format(a=a, b=b) for form in SIGNS]
 
-    return [
-        *dialogues(calls() * 5, named, TOOLS),
-        *dialogues(countdown(2, 600), signed),
-    ]
+def signs_between(example: Example) -> list[tuple[str, str]]:
+    a, b = example.columns["nums"]
+    return [(f"{a} {sign} {b}", sign) for sign in SIGNS]
 
 
 @dataclass(frozen=True)
 class Task:
-    """Examples to learn from, a held-out test, and what judges both."""
+    """Examples to learn from, those that rates are chosen by, a held-out test, and what judges all."""
 
     train: list[Example]
+    dev: list[Example]
     test: list[Example]
     grader: str
+    options: Callable[[Example], list[tuple[str, str]]]
 
 
 @cache
 def task(name: str) -> Task:
-    if name == "calls":
-        return Task(calls()[:-HELD_OUT], calls()[-HELD_OUT:], "tool_call_match")
-    return Task(countdown(0, TRAIN), countdown(1, TEST), "countdown")
+    found, judge, options = (
+        (calls(), "tool_call_match", calls_in_view) if name == "calls" else (countdown(), "countdown", signs_between)
+    )
+    return Task(found[:TRAIN], found[TRAIN : TRAIN + DEV], found[-TEST:], judge, options)
 
 
 class Shuffled(Grader, frozen=True):
@@ -214,12 +216,14 @@ class RetryTokens(ReflectRetryReward):
 
 
 class FirstTry(ReflectRetryReward):
-    """GRPO on first attempts at the same tasks: twice as many samples, for there is no retry to sample."""
+    """GRPO on first attempts at the same tasks, as many tokens of them as reflections and retries have together."""
+
+    samples = 0
 
     def sample(self, tasks, seed):
         examples = [example for example, _ in tasks]
         found = attempt_all(
-            self._talk, examples, self.grader, which="candidate", num_samples=2 * self.config.group_size,
+            self._talk, examples, self.grader, which="candidate", num_samples=self.samples,
             temperature=self.config.temperature, seed=seed,
         )  # fmt: skip
         return [[Tried(attempt, attempt, score) for attempt, score in group] for group in found]
@@ -237,146 +241,222 @@ ARMS = {
 }
 
 
-def base(start: Path | None) -> Learner:
-    return Learner.create(load_model("holdfast:tiny", dtype="float32", device="cpu"), None, start=start)
+@dataclass(frozen=True)
+class Start:
+    """What every run of a task begins with: the base after its dialogues, reminders of it, and what it can do."""
+
+    folder: Path
+    reminders: list
+    before: dict
+    on_dev: dict
 
 
-def warmed(folder: Path) -> Path:
-    """Returns the folder of the base after the dialogues, made where it is not there yet."""
-    if not (folder / "model.safetensors").exists():
-        learner = base(None)
-        recipe = Recipe.from_overrides(
-            ["method=sft", "steps=150", "batch.examples=32", "optimizer.learning_rate=5e-4",
-             "rehearsal.num_reminders=400", "rehearsal.max_new_tokens=64", "rehearsal.per_step=16"]
-        )  # fmt: skip
-        examples = all_dialogues()
-        reminders = make_reminders(learner, recipe.rehearsal, registered_prompts={}, seed=5).items
-        for _ in Run(learner, build(recipe, learner, examples), examples, recipe, reminders=reminders):
-            pass
-        learner.save(folder)
-    return folder
+def base(folder: Path | None) -> Learner:
+    return Learner.create(load_model("holdfast:tiny", dtype="float32", device="cpu"), None, start=folder)
 
 
-def measure(learner: Learner, name: str, recipe: Recipe, which: str, items: int) -> dict:
-    found = task(name)
-    report = check_reflection(learner, found.test, grader(found.grader), recipe.method, which=which, seed=17)
-    shares = {"first": report.first, "second": report.second, "recovery": report.recovery, **report.controls}
-    abilities = measure_abilities(learner, which, items, Silent()) if items else {}
+def recipe_of(name: str, *more: str) -> Recipe:
+    return Recipe.from_overrides([*COMMON, f"steps={STEPS[name]}", *more])
+
+
+def prepare(name: str, folder: Path) -> Start:
+    """Gives the base the dialogues of a task, and measures it; runs in a process of its own."""
+    import torch
+
+    torch.set_num_threads(1)
+    learner, found = base(None), task(name)
+    recipe = Recipe.from_overrides(
+        ["method=sft", "steps=120", "batch.examples=24", "optimizer.learning_rate=1e-3",
+         "rehearsal.num_reminders=300", "rehearsal.max_new_tokens=64", "rehearsal.per_step=8"]
+    )  # fmt: skip
+    examples = dialogues(found.train * REPEATS, found.options)
+    reminders = make_reminders(learner, recipe.rehearsal, registered_prompts={}, seed=5).items
+    for _ in Run(learner, build(recipe, learner, examples), examples, recipe, reminders=reminders):
+        pass
+    learner.save(folder)
+    learner, rehearsal = base(folder), recipe_of(name).rehearsal
+    return Start(
+        folder,
+        make_reminders(learner, rehearsal, registered_prompts={}, seed=6).items,
+        measure(learner, name, "current", found.test, ABILITY_ITEMS),
+        measure(learner, name, "current", found.dev, 0),
+    )
+
+
+def measure(learner: Learner, name: str, which: str, items: Sequence[Example], ability_items: int) -> dict:
+    """Returns first and second tries of a version, and what it makes of the failures of the version before."""
+    judge, config = grader(task(name).grader), recipe_of(name).method
+    same = check_reflection(learner, items, judge, config, which=which, seed=17, attempts_by="current")
+    two = config.model_copy(update={"group_size": 2})
+    own = same if which == "current" else check_reflection(learner, items, judge, two, which=which, seed=17)
+    shares = {"first": own.first, "second": own.second, "recovery": same.recovery, **same.controls}
+    abilities = measure_abilities(learner, which, ability_items, Silent()) if ability_items else {}
     return {
         **{key: count.share for key, count in shares.items()},
-        "length": report.length,
-        "unique": report.unique,
-        "informative": report.informative.share,
-        "mistakes": report.reasons,
+        "gold": told(learner, name, which, items),
+        "length": same.length,
+        "unique": same.unique,
+        "informative": same.informative.share,
+        "mistakes": own.reasons,
+        "mistakes after": same.reasons_after,
         "abilities": {key: value.value for key, value in abilities.items()},
     }
 
 
-def run_one(arm: str, name: str, rate: float, seed: int, start: Path | None, items: int) -> dict:
-    """Trains one arm and returns what it measured before and after; runs in a process of its own."""
+def told(learner: Learner, name: str, which: str, items: Sequence[Example]) -> float:
+    """Returns how many retries of the failures before succeed after the reflection that names what is right."""
+    found, talk = task(name), Conversation(learner, recipe_of(name).method)
+    judge = grader(found.grader)
+    tried = attempt_all(talk, items, judge, which="current", num_samples=1, temperature=0.0, seed=17)
+    asked = []
+    for example, ((attempt, score),) in zip(items, tried, strict=True):
+        if not score.passed:
+            names = dict(found.options(example))
+            right = names[example.messages[-1].content]
+            gold = informative(names.get(attempt.text, attempt.text), right)
+            asked.append((example, talk.retry(example, attempt.text, gold)))
+    scores = graded_answers(talk, asked, judge, which=which, temperature=0.0, seed=17)
+    return statistics.mean(score.passed for score in scores)
+
+
+def samples_of_equal_tokens(learner: Learner, name: str, start: Start) -> int:
+    """Returns how many first attempts have the tokens of a group's reflections and retries."""
+    answers = [example.messages[-1].content for example in task(name).train]
+    one = statistics.mean(len(learner.tokenizer.encode(text, add_special_tokens=False)) + 1 for text in answers)
+    return round(recipe_of(name).method.group_size * (start.before["length"] + one) / one)
+
+
+def run_one(name: str, arm: str, rate: float, seed: int, start: Start) -> dict:
+    """Trains one arm and returns what it measured afterwards; runs in a process of its own."""
     import torch
 
     torch.set_num_threads(1)
-    recipe = Recipe.from_overrides([*COMMON, f"optimizer.learning_rate={rate}", f"seed={seed}"])
-    learner, found = base(start), task(name)
-    before = measure(learner, name, recipe, "current", items)
+    recipe = recipe_of(name, f"optimizer.learning_rate={rate}", f"seed={seed}")
+    learner, found = base(start.folder), task(name)
     judge = grader(found.grader)
     began = time.monotonic()
-    reminders = make_reminders(learner, recipe.rehearsal, registered_prompts={}, seed=derive_seed(seed, "remind")).items
     method = ARMS[arm](recipe.method, learner, found.train, shuffled(judge) if arm == "shuffled" else judge)
-    rewards = [step.metrics["reward"] for step in Run(learner, method, found.train, recipe, reminders=reminders)]
+    if isinstance(method, FirstTry):
+        method.samples = samples_of_equal_tokens(learner, name, start)
+    try:
+        steps = Run(learner, method, found.train, recipe, reminders=start.reminders)
+        rewards, stopped = [step.metrics["reward"] for step in steps], None
+    except CollapseError as error:
+        rewards, stopped = [], str(error)
     seconds = time.monotonic() - began
-    after = measure(learner, name, recipe, "candidate", items)
+    sweep = seed == SWEEP_SEED
+    after = measure(learner, name, "candidate", *((found.dev, 0) if sweep else (found.test, ABILITY_ITEMS)))
     return {
-        "arm": arm, "task": name, "rate": rate, "seed": seed, "items": items, "before": before, "after": after,
-        "rewards": rewards, "seconds": seconds,
+        "task": name, "arm": arm, "rate": rate, "seed": seed, "before": start.on_dev if sweep else start.before,
+        "after": after, "rewards": rewards, "stopped": stopped, "seconds": seconds,
     }  # fmt: skip
-
-
-def merit(row: dict) -> float:
-    return row["after"]["second"]
 
 
 def rows_in(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def run_all(jobs: Sequence[tuple], out: Path, start: Path, workers: int) -> None:
-    known = {(row["arm"], row["task"], row["rate"], row["seed"]) for row in rows_in(out)}
-    todo = [job for job in jobs if job[:4] not in known]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
-        running = {pool.submit(run_one, *job[:4], start, job[4]): job for job in todo}
+def run_all(jobs: Sequence[tuple], out: Path, workers: int) -> None:
+    """Does what is not done yet, and adds a line for each run as it ends."""
+    known = {(row["task"], row["arm"], row["rate"], row["seed"]) for row in rows_in(out)}
+    todo = [job for job in jobs if job not in known]
+    if not todo:
+        return
+    began = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="holdfast-reflect-") as scratch,
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool,
+    ):
+        names = list(dict.fromkeys(job[0] for job in todo))
+        started = {name: pool.submit(prepare, name, Path(scratch) / name) for name in names}
+        starts = {name: future.result() for name, future in started.items()}
+        print(f"{', '.join(names)}: prepared after {time.monotonic() - began:.0f} s")
+        running = [pool.submit(run_one, *job, starts[job[0]]) for job in todo]
         for done, future in enumerate(as_completed(running), 1):
             row = future.result()
             with out.open("a") as file:
                 file.write(json.dumps(row) + "\n")
-            told = {key: round(100 * row["after"][key], 1) for key in ("first", "second", "recovery")}
-            print(f"[{done}/{len(todo)}] {row['task']}, {row['arm']}, {row['rate']:g}, seed {row['seed']}: {told}")
+            told = {key: round(100 * row["after"][key], 1) for key in ("first", "second", "recovery", "gold")}
+            print(
+                f"[{done}/{len(todo)}, {time.monotonic() - began:.0f} s] {row['task']}, {row['arm']}, "
+                f"{row['rate']:g}, seed {row['seed']}: {told}", flush=True,
+            )  # fmt: skip
 
 
-def spread(values: list[float], scale: float = 100.0) -> str:
-    return f"{statistics.median(values) * scale:.1f} ({min(values) * scale:.1f} to {max(values) * scale:.1f})"
+COLUMNS = ("first", "second", "recovery", "bare", "blind", "generic", "donor", "gold")
 
 
 def tables(rows: list[dict]) -> str:
     """Returns a table for each task: medians with the range of the seeds."""
     lines = []
     for name in dict.fromkeys(row["task"] for row in rows):
+        mine = [row for row in rows if row["task"] == name]
         lines += [
-            f"### {name}\n",
-            "| arm | rate | first try | second try | recovery | donor | blind | reflection tokens | abilities |",
-            "|---|---|---|---|---|---|---|---|---|",
+            f"`{name}`:\n",
+            "| arm | rate | first try | second try | recovery | bare | blind | generic | donor | gold | own - donor | "
+            "reflection tokens | abilities |",
+            f"|{'---|' * 13}",
+            _line("before", "-", [mine[0]["before"]], None),
         ]
-        mine = [row for row in rows if row["task"] == name and row["seed"] != SWEEP_SEED]
-        if mine:
-            lines.append(_line("before", "-", [row["before"] for row in mine[:1]], None))
         for arm in ARMS:
             runs = [row for row in mine if row["arm"] == arm]
             if runs:
-                lines.append(
-                    _line(arm, f"{runs[0]['rate']:g}", [r["after"] for r in runs], [r["before"] for r in runs])
-                )
+                after, before = [row["after"] for row in runs], [row["before"] for row in runs]
+                lines.append(_line(arm, f"{runs[0]['rate']:g}", after, before))
         lines.append("")
     return "\n".join(lines)
 
 
 def _line(arm: str, rate: str, after: list[dict], before: list[dict] | None) -> str:
-    shares = [spread([one.get(key, 0.0) for one in after]) for key in ("first", "second", "recovery", "donor", "blind")]
-    length = spread([one["length"] for one in after], 1.0)
+    shares = [_spread([one[key] for one in after]) for key in COLUMNS]
+    own = _spread([one["recovery"] - one["donor"] for one in after])
+    length = _spread([one["length"] for one in after], 1.0)
     change = "-"
     if before is not None and after[0]["abilities"]:
-        change = spread(
+        change = _spread(
             [
                 statistics.mean(one["abilities"][key] - was["abilities"][key] for key in one["abilities"])
                 for one, was in zip(after, before, strict=True)
             ]
         )
-    return f"| {arm} | {rate} | {' | '.join(shares)} | {length} | {change} |"
+    return f"| {' | '.join([arm, rate, *shares, own, length, change])} |"
+
+
+def _spread(values: list[float], scale: float = 100.0) -> str:
+    """Returns the median, and the least and the greatest where there is more than one."""
+    median = f"{statistics.median(values) * scale:.1f}"
+    return median if len(values) == 1 else f"{median} ({min(values) * scale:.1f} to {max(values) * scale:.1f})"
+
+
+def swept(rows: list[dict]) -> str:
+    """Returns what every rate led to on the sweep's own items."""
+    lines = ["| task | arm | rate | second try | recovery | gold |", f"|{'---|' * 6}"]
+    for row in sorted(rows, key=lambda row: (row["task"], row["arm"], row["rate"])):
+        after = (f"{100 * row['after'][key]:.1f}" for key in ("second", "recovery", "gold"))
+        lines.append(f"| {row['task']} | {row['arm']} | {row['rate']:g} | {' | '.join(after)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"))
+    parser.add_argument("--out", type=Path, help="where the runs are kept (beside this script)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--tasks", nargs="*", default=["calls", "countdown"])
+    parser.add_argument("--tasks", nargs="*", default=list(STEPS))
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
-    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--sweep", action="store_true", help="try every rate instead")
+    parser.add_argument("--table", action="store_true", help="run nothing")
     options = parser.parse_args()
+    out = options.out or Path(__file__).with_name("reflect.sweep.jsonl" if options.sweep else "reflect.jsonl")
     if not options.table:
-        with tempfile.TemporaryDirectory(prefix="holdfast-reflect-") as scratch:
-            start = warmed(Path(scratch) / "base")
-            pairs = [(arm, name) for name in options.tasks for arm in options.arms]
-            sweep = [(arm, name, rate, SWEEP_SEED, 0) for arm, name in pairs for rate in RATES]
-            run_all(sweep, options.out, start, options.workers)
-            swept = [row for row in rows_in(options.out) if row["seed"] == SWEEP_SEED]
-            best = {
-                (arm, name): max((r for r in swept if (r["arm"], r["task"]) == (arm, name)), key=merit)["rate"]
-                for arm, name in pairs
-            }
-            jobs = [(a, n, best[a, n], seed, ABILITY_ITEMS) for a, n in pairs for seed in range(options.seeds)]
-            run_all(jobs, options.out, start, options.workers)
-    print(tables(rows_in(options.out)))
+        pairs = [(name, arm) for name in options.tasks for arm in options.arms]
+        if options.sweep:
+            jobs = [(*pair, rate, SWEEP_SEED) for pair in pairs if pair in CHOSEN for rate in RATES]
+        else:
+            rates = {(name, arm): CHOSEN.get((name, arm), CHOSEN[name, "reflect"]) for name, arm in pairs}
+            jobs = [(*pair, rates[pair], seed) for seed in range(options.seeds) for pair in pairs]
+        run_all(jobs, out, options.workers)
+    print((swept if options.sweep else tables)(rows_in(out)))
 
 
 if __name__ == "__main__":

@@ -211,6 +211,8 @@ def test_a_run_reports_tries_recovery_and_controls_before_and_after(workspace, t
         for figure in (found[when]["gain_over_best_control"], found[when]["reflection_tokens"]):
             assert figure["low"] <= figure["value"] <= figure["high"]
         assert found[when]["reflections_with_the_answer"] is None  # there are no answers
+    same = found["after_on_failures_before"]["shares"]["recovery"]
+    assert same["total"] == found["before"]["shares"]["recovery"]["total"]
     before = {row.item_id: row.passed for row in workspace.scores(result.parent.id, "letters")}
     assert len(before) == 40
     page = result.report_path.read_text()
@@ -219,6 +221,7 @@ def test_a_run_reports_tries_recovery_and_controls_before_and_after(workspace, t
     assert "KL to the teacher" not in page
     shown = found["after"]["shares"]["recovery"]
     assert f"{100 * shown['passed'] / shown['total']:.1f} % (" in page
+    assert f"{100 * same['share']:.1f} % (" in page.split("on the failures before: recovery")[1].split("</tr>")[0]
     length = found["after"]["reflection_tokens"]
     assert f"{length['value']:.1f} ({length['low']:.1f} to {length['high']:.1f})" in page
     assert "reflections that hold the answer" not in page.split("Reflections before and after")[1].split("</table>")[0]

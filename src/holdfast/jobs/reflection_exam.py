@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from holdfast.jobs.job import Job
-    from holdfast.models.learner import Learner
+    from holdfast.models.learner import Learner, Which
     from holdfast.training.config import ReflectConfig
     from holdfast.types import JSONValue, Skill
 
@@ -25,10 +25,11 @@ MAX_TASKS = 200
 def examine_reflections(job: Job, learner: Learner, skill: Skill, config: ReflectConfig) -> None:
     """Measures `current` and the learner's candidate on the skill's held-out test, once, and tells what changed.
 
-    First tries are greedy; reflections and retries have the recipe's temperatures.
+    First tries are greedy; reflections and retries have the recipe's temperatures. The candidate is also asked about
+    the failures of `current`: where first tries improve, its own are fewer and harder, or none.
     """
     found = cast("_Exam", job.folder.once("reflection", lambda: _measure(job, learner, skill, config)))
-    for row in _beside(found, _figures):
+    for row in [*_beside(found, _figures), *_on_same_failures(found)]:
         job.progress.say(f"{row.label}: {row.before} before, {row.after} after.")
 
 
@@ -37,10 +38,16 @@ def changes(job: Job) -> list[Change]:
     found = cast("_Exam | None", job.folder.read("reflection"))
     if found is None:
         return []
-    return [*_beside(found, _figures), *_beside(found, _mistakes)]
+    return [*_beside(found, _figures), *_on_same_failures(found), *_beside(found, _mistakes)]
 
 
-_Exam: TypeAlias = dict[Literal["before", "after"], dict[str, "JSONValue"]]
+_Exam: TypeAlias = dict[Literal["before", "after", "after_on_failures_before"], dict[str, "JSONValue"]]
+_MEASUREMENTS: tuple[tuple[str, Which, Which], ...] = (
+    ("before", "current", "current"),
+    ("after", "candidate", "candidate"),
+    ("after_on_failures_before", "candidate", "current"),
+)
+"""Under which name, which version is asked, and about whose failures."""
 _Rows: TypeAlias = dict[str, dict[str, float]]
 
 
@@ -51,11 +58,11 @@ def _measure(job: Job, learner: Learner, skill: Skill, config: ReflectConfig) ->
     items = items_of(job.workspace.files.path_of(skill.test_hash))
     items = sorted(items, key=lambda item: derive_seed(job.recipe.seed, f"reflection exam {item.id}"))[:MAX_TASKS]
     found: dict[str, JSONValue] = {}
-    for name, which in (("before", "current"), ("after", "candidate")):
-        with job.progress.bar(f"reflecting, {name}", len(items), unit="tasks") as bar:
+    for name, which, attempts_by in _MEASUREMENTS:
+        with job.progress.bar(f"reflecting, {name.replace('_', ' ')}", len(items), unit="tasks") as bar:
             report = check_reflection(
-                learner, items, judge_with(learner, skill.grader), config, seed=job.recipe.seed,
-                which=cast("Literal['current', 'candidate']", which), progress=counting(bar, job.stop.check),
+                learner, items, judge_with(learner, skill.grader), config, seed=job.recipe.seed, which=which,
+                attempts_by=attempts_by, progress=counting(bar, job.stop.check),
             )  # fmt: skip
         found[name] = figures(report)
     return found
@@ -65,6 +72,17 @@ def _beside(found: _Exam, told: Callable[[Mapping[str, JSONValue]], dict[str, st
     """Returns what is told of both versions, line by line; "-" where one of them lacks it."""
     before, after = told(found["before"]), told(found["after"])
     return [Change(name, before.get(name, "-"), after.get(name, "-")) for name in dict.fromkeys([*before, *after])]
+
+
+def _on_same_failures(found: _Exam) -> list[Change]:
+    """Returns recovery and its controls where both versions reflect on the failures of the one before."""
+    both = (found["before"], found["after_on_failures_before"])
+    before, after = (cast("_Rows", measured["shares"]) for measured in both)
+    return [
+        Change(f"on the failures before: {name}", _cell(before[name]), _cell(after[name]))
+        for name in after
+        if name in before and (name == "recovery" or name.startswith("control"))
+    ]
 
 
 def _figures(measured: Mapping[str, JSONValue]) -> dict[str, str]:

@@ -98,19 +98,21 @@ def check_reflection(
     which: Which,
     seed: int,
     attempt_temperature: float = 0.0,
+    attempts_by: Which | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ReflectionReport:
     """Returns what reflections are worth on `examples`: one first try each, then retries of those that failed.
 
     Every failed task gets `group_size` reflections at the recipe's temperature; recovery is that of the first of
-    them, and the whole group says whether it could teach.
+    them, and the whole group says whether it could teach. `attempts_by` has another version make the first tries, so
+    that two versions can be asked about the same failures.
     """
     talk = Conversation(learner, config)
     tried = attempt_all(
         talk,
         examples,
         grader,
-        which=which,
+        which=attempts_by or which,
         num_samples=1,
         temperature=attempt_temperature,
         seed=seed,

@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+import torch
 
 from holdfast.graders.parametrised import Plain
 from holdfast.training.config import Recipe
@@ -75,3 +76,19 @@ def test_where_nothing_fails_there_is_nothing_to_gain(make_learner):
     report = check(make_learner, lambda completion, example: Score(1.0, passed=True))
     assert report.gain == report.length == 0.0
     assert report.gains == report.controls == {}
+
+
+def test_two_versions_can_be_asked_about_the_same_failures(make_learner):
+    learner = make_learner()
+    with torch.no_grad():
+        for _, parameter in learner.trainable():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    grade = Plain.of("stub", coin)
+    before, own, same = (
+        check_reflection(learner, TASKS, grade, CONFIG, which=which, attempts_by=attempts_by, seed=3)
+        for which, attempts_by in (("current", None), ("candidate", None), ("candidate", "current"))
+    )
+    assert same.first == before.first != own.first
+    assert same.reasons == before.reasons
+    assert same.recovery.total == before.recovery.total
+    assert (same.recovery, same.reasons_after) != (before.recovery, before.reasons_after)
