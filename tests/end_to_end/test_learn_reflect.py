@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+from transformers import AutoTokenizer
 
 from holdfast.errors import ConfigError, DataError, NothingToLearnError, NothingToReflectError
 from holdfast.jobs.interrupt import StopSwitch
@@ -238,3 +239,32 @@ def test_other_methods_have_no_reflections(workspace, tasks, tmp_path):
     result = teach(workspace, str(source), [*plain, "method.type=sft", "evaluation.test_share=0.3"])
     assert result.to_json()["reflection"] is None
     assert "Reflections before and after" not in result.report_path.read_text()
+
+
+def test_the_next_skill_rehearses_reflections_and_second_tries(workspace, tmp_path, quick, small_base, monkeypatch):
+    def rows(name, word, start, num):
+        path = tmp_path / name
+        lines = [{"prompt": f"{word} {start + n}", "completion": "yes" if n % 3 else "no"} for n in range(num)]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return str(path)
+
+    kept, remember = {}, workspace.remember
+
+    def watched(key, content, *, kind):
+        kept[kind] = content
+        remember(key, content, kind=kind)
+
+    monkeypatch.setattr(workspace, "remember", watched)
+    progress = Silent()
+    for skill, settings in (("asked", ["evaluation.reflect=1"]), ("other", ["rehearsal.num_reminders=40"])):
+        recipe = on_base(workspace, read_recipe(None, [*quick, *settings]))
+        source, test = rows(f"{skill}.jsonl", skill, 0, 60), rows(f"{skill}.test.jsonl", skill, 500, 60)
+        found = learn(workspace, source, skill=skill, recipe=recipe, progress=progress, test_source=test)
+        assert found.status == "accepted" or skill == "other"
+    assert any(text.startswith("asked: 20 tasks are tried") for text in progress.said)
+    reminders = json.loads(workspace.files.read_bytes(kept["reminders"]))["items"]
+    tokenizer = AutoTokenizer.from_pretrained(small_base)
+    texts = tokenizer.batch_decode([item[0] for item in reminders if item[3] == "asked"])
+    assert sum("Now try the task again: asked" in text for text in texts) >= 2
+    assert sum("Reflect on" in text and "Now try" not in text for text in texts) >= 2
+    assert sum("Reflect on" not in text for text in texts) >= 2

@@ -53,8 +53,8 @@ def learn_classifier(
     from holdfast.training.methods.classify import Classify
 
     job.note(UNTOUCHED)
-    job.enter("reminding")
     job.enter("guarding")
+    job.enter("reminding")
     learner = open_learner(job, loaded)
     config = cast("ClassifyConfig", job.recipe.method)
     method = Classify(config, learner, data.train, seed=job.recipe.seed)

@@ -134,6 +134,8 @@ def _teach(
     job: Job, learner: Learner, examples: Sequence[Example], skill: Skill, *, alike: bool, was_auto: bool
 ) -> tuple[Skill, Version, Verdict, list[dict[str, JSONValue]]]:
     """Trains, judges, and tries remedies until the gate accepts or nothing is left to try."""
+    job.enter("guarding")
+    run_checks(job, learner, examples, grader_name=skill.grader, tested_alike=alike, method_was_auto=was_auto)
     job.enter("reminding")
     written: Sequence[Reminder] = ()
     if job.recipe.rehearsal.enabled:
@@ -142,8 +144,6 @@ def _teach(
         written = reminders.items
     else:
         job.note("Rehearsal is off: nothing but the method itself protects what the model knows.", warning=True)
-    job.enter("guarding")
-    run_checks(job, learner, examples, grader_name=skill.grader, tested_alike=alike, method_was_auto=was_auto)
 
     def remind(recipe: Recipe) -> Sequence[Reminder]:
         if recipe.rehearsal == job.recipe.rehearsal:

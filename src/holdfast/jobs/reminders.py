@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import TYPE_CHECKING
 
 from holdfast.data.folder import write_rejected
@@ -11,17 +12,19 @@ from holdfast.data.prepare import prepare
 from holdfast.data.read import read
 from holdfast.errors import DataError
 from holdfast.jobs.answers import items_of
+from holdfast.jobs.exam import exam_of_skill
 from holdfast.jobs.judge import earlier_skills
 from holdfast.jobs.material import listed_rows
 from holdfast.jobs.progress import counting
 from holdfast.seeds import derive_seed
 
 if TYPE_CHECKING:
+    from holdfast.jobs.exam import Exam
     from holdfast.jobs.job import Job
     from holdfast.models.learner import Learner
     from holdfast.training.config import RehearsalConfig
     from holdfast.training.rehearsal import Reminders
-    from holdfast.types import Example, JSONValue
+    from holdfast.types import Example, JSONValue, Skill
 
 KIND = "reminders"
 
@@ -31,7 +34,7 @@ def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Remi
     from holdfast.training.rehearsal import Reminders, make_reminders
 
     skills = earlier_skills(job.workspace, job.parent, job.skill)
-    registered = {skill.name: items_of(job.workspace.files.path_of(skill.train_hash)) for skill in skills}
+    exams = {skill.name: exam_of_skill(job.workspace, skill) for skill in skills}
     given = _given(job, learner, settings)
     seed = derive_seed(job.recipe.seed, "reminders")
     made_of: JSONValue = {
@@ -42,7 +45,7 @@ def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Remi
         "precision": job.recipe.precision,
         "settings": settings.model_dump(mode="json", exclude={"per_step", "weight", "first_weight", "cache"}),
         "seed": seed,
-        "registered": {skill.name: skill.train_hash for skill in skills},
+        "registered": {skill.name: [skill.train_hash, exams[skill.name].spelled(skill.grader)] for skill in skills},
         "given": [example.id for example in given],
     }
     key = f"{KIND} {hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()}"
@@ -53,6 +56,7 @@ def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Remi
         if job.folder.read("coverage") is None:
             _tell(job, reminders)
         return reminders
+    registered = {skill.name: _registered(job, learner, skill, exams[skill.name], settings, seed) for skill in skills}
     with job.progress.bar("writing reminders", settings.num_reminders, unit="texts") as bar:
         reminders = make_reminders(
             learner,
@@ -66,6 +70,26 @@ def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Remi
     job.workspace.remember(key, job.workspace.files.put_bytes(text.encode()), kind=KIND)
     _tell(job, reminders)
     return reminders
+
+
+def _registered(
+    job: Job, learner: Learner, skill: Skill, exam: Exam, settings: RehearsalConfig, seed: int
+) -> list[Example]:
+    """Returns the tasks of an earlier skill; where it is tested with second tries, also what these ask the model.
+
+    Without them a version could keep every first answer and unlearn to reflect on a failure.
+    """
+    tasks = items_of(job.workspace.files.path_of(skill.train_hash))
+    if not exam.retries or not settings.registered_share:
+        return tasks
+    from holdfast.training.judging import judge_with
+    from holdfast.training.reflection import Conversation, second_try_prompts
+
+    most = math.ceil(settings.num_reminders * settings.registered_share)
+    drawn = sorted(tasks, key=lambda task: derive_seed(seed, f"second tries {skill.name} {task.id}"))[:most]
+    job.progress.say(f"{skill.name}: {len(drawn)} tasks are tried, for reminders of its reflections and second tries.")
+    talk = Conversation(learner, exam.reflect)
+    return [*drawn, *second_try_prompts(talk, drawn, judge_with(learner, skill.grader), seed=seed)]
 
 
 def _tell(job: Job, reminders: Reminders) -> None:

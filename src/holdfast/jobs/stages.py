@@ -1,6 +1,6 @@
 """The stages of one order to learn, and which may follow which. Pure: no clock, no disk.
 
-validating_files -> preparing -> reminding -> guarding -> training -> evaluating -> deciding -> reporting -> succeeded
+validating_files -> preparing -> guarding -> reminding -> training -> evaluating -> deciding -> reporting -> succeeded
                                                    ^                                  |
                                                    '----------- a remedy -------------'          -> refused
 From every unfinished stage a run may become `failed` (an error) or `cancelled` (asked to stop);
@@ -16,8 +16,8 @@ from holdfast.errors import StoreError
 Stage: TypeAlias = Literal[
     "validating_files",
     "preparing",
-    "reminding",
     "guarding",
+    "reminding",
     "training",
     "evaluating",
     "deciding",
@@ -37,8 +37,8 @@ STOPPED: frozenset[Stage] = frozenset({"failed", "cancelled"})
 _ORDER: tuple[Stage, ...] = (
     "validating_files",
     "preparing",
-    "reminding",
     "guarding",
+    "reminding",
     "training",
     "evaluating",
     "deciding",

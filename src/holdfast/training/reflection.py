@@ -15,7 +15,7 @@ from holdfast.graders.reference import reference_text
 from holdfast.models.generate import Sampling
 from holdfast.models.render import render_prompt
 from holdfast.seeds import derive_seed
-from holdfast.types import Message
+from holdfast.types import Example, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from holdfast.graders import Grader
     from holdfast.models.learner import Learner, Which
     from holdfast.training.config import ReflectConfig
-    from holdfast.types import Completion, Example, Score
+    from holdfast.types import Completion, Score
 
     Progress = Callable[[int, int], None]
 
@@ -227,6 +227,32 @@ def reflect_and_retry(
     scores = iter(grader.many(list(zip(retries, items, strict=True))))
     answers = iter(retries)
     return [[Tried(reflection, next(answers), next(scores)) for reflection in group] for group in groups]
+
+
+def second_try_prompts(talk: Conversation, examples: Sequence[Example], grader: Grader, *, seed: int) -> list[Example]:
+    """Returns what `current` is asked after its first tries at tasks: to reflect on those that failed, and to retry.
+
+    Each is a conversation of its own that ends with what is asked; its id is the task's with "reflect" or "retry".
+    """
+    config = talk.config
+    tried = attempt_all(
+        talk, examples, grader, which="current", num_samples=1, temperature=config.temperature, seed=seed
+    )
+    failed = [
+        (example, attempt.text)
+        for example, ((attempt, score),) in zip(examples, tried, strict=True)
+        if score.error_type is None and not score.passed
+    ]
+    asked = [talk.ids(talk.reflect(example, attempt), example) for example, attempt in failed]
+    sampling = Sampling(
+        max_new_tokens=config.max_tokens.reflection, temperature=config.temperature, seed=derive_seed(seed, "reflect")
+    )
+    said = [group[0].text for group in talk.learner.generate(asked, sampling, which="current")] if asked else []
+    found: list[Example] = []
+    for (example, attempt), reflection in zip(failed, said, strict=True):
+        turns = {"reflect": talk.reflect(example, attempt), "retry": talk.retry(example, attempt, reflection)}
+        found += [Example(f"{example.id} {kind}", each, example.tools) for kind, each in turns.items()]
+    return found
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:

@@ -12,8 +12,8 @@ def test_the_story_runs_from_validating_files_to_succeeded():
     story = [
         "validating_files",
         "preparing",
-        "reminding",
         "guarding",
+        "reminding",
         "training",
         "evaluating",
         "deciding",
