@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import random
 import statistics
 import tempfile
@@ -34,6 +35,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beside import write_between_markers
 from holdfast.errors import CollapseError
 from holdfast.graders import grader
 from holdfast.graders.parametrised import Grader
@@ -56,11 +58,11 @@ from holdfast.types import Example, Message
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-TRAIN, DEV, TEST, ABILITY_ITEMS, SWEEP_SEED = 250, 100, 150, 100, 1000
+TRAIN, DEV, TEST, ABILITY_ITEMS, SWEEP_SEED = 250, 80, 120, 60, 1000
 USEFUL, INFORMED, REPEATS = 0.6, 0.15, 12
 COMMON = [
     "method=reflect",
-    "batch.examples=16",
+    "batch.examples=10",
     "optimizer.warmup_steps=3",
     "method.refill=0",
     "method.retry_temperature=0",
@@ -73,12 +75,13 @@ COMMON = [
     "rehearsal.max_new_tokens=64",
     "rehearsal.per_step=8",
 ]
-STEPS = {"calls": 24, "countdown": 60}
-RATES = (1e-4, 3e-4, 6e-4)
+DIALOGUE_STEPS = {"calls": 120, "countdown": 240}
+STEPS = {"calls": 24, "countdown": 80}
+RATES = {"calls": (3e-4, 6e-4), "countdown": (1.5e-4, 3e-4)}
 CHOSEN = {
-    ("calls", "reflect"): 3e-4,
-    ("calls", "retry tokens"): 3e-4,
-    ("calls", "first try"): 3e-4,
+    ("calls", "reflect"): 6e-4,
+    ("calls", "retry tokens"): 6e-4,
+    ("calls", "first try"): 6e-4,
     ("countdown", "reflect"): 3e-4,
     ("countdown", "retry tokens"): 3e-4,
     ("countdown", "first try"): 3e-4,
@@ -263,10 +266,13 @@ def prepare(name: str, folder: Path) -> Start:
     """Gives the base the dialogues of a task, and measures it; runs in a process of its own."""
     import torch
 
+    known = folder / "start.pickle"
+    if known.exists():
+        return pickle.loads(known.read_bytes())
     torch.set_num_threads(1)
     learner, found = base(None), task(name)
     recipe = Recipe.from_overrides(
-        ["method=sft", "steps=120", "batch.examples=24", "optimizer.learning_rate=1e-3",
+        ["method=sft", f"steps={DIALOGUE_STEPS[name]}", "batch.examples=24", "optimizer.learning_rate=1e-3",
          "rehearsal.num_reminders=300", "rehearsal.max_new_tokens=64", "rehearsal.per_step=8"]
     )  # fmt: skip
     examples = dialogues(found.train * REPEATS, found.options)
@@ -275,17 +281,19 @@ def prepare(name: str, folder: Path) -> Start:
         pass
     learner.save(folder)
     learner, rehearsal = base(folder), recipe_of(name).rehearsal
-    return Start(
+    start = Start(
         folder,
         make_reminders(learner, rehearsal, registered_prompts={}, seed=6).items,
         measure(learner, name, "current", found.test, ABILITY_ITEMS),
         measure(learner, name, "current", found.dev, 0),
     )
+    known.write_bytes(pickle.dumps(start))
+    return start
 
 
 def measure(learner: Learner, name: str, which: str, items: Sequence[Example], ability_items: int) -> dict:
     """Returns first and second tries of a version, and what it makes of the failures of the version before."""
-    judge, config = grader(task(name).grader), recipe_of(name).method
+    judge, config = grader(task(name).grader), recipe_of(name).method.model_copy(update={"group_size": 4})
     same = check_reflection(learner, items, judge, config, which=which, seed=17, attempts_by="current")
     two = config.model_copy(update={"group_size": 2})
     own = same if which == "current" else check_reflection(learner, items, judge, two, which=which, seed=17)
@@ -356,19 +364,16 @@ def rows_in(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def run_all(jobs: Sequence[tuple], out: Path, workers: int) -> None:
+def run_all(jobs: Sequence[tuple], out: Path, work: Path, workers: int) -> None:
     """Does what is not done yet, and adds a line for each run as it ends."""
     known = {(row["task"], row["arm"], row["rate"], row["seed"]) for row in rows_in(out)}
     todo = [job for job in jobs if job not in known]
     if not todo:
         return
     began = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="holdfast-reflect-") as scratch,
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool,
-    ):
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         names = list(dict.fromkeys(job[0] for job in todo))
-        started = {name: pool.submit(prepare, name, Path(scratch) / name) for name in names}
+        started = {name: pool.submit(prepare, name, work / name) for name in names}
         starts = {name: future.result() for name, future in started.items()}
         print(f"{', '.join(names)}: prepared after {time.monotonic() - began:.0f} s")
         running = [pool.submit(run_one, *job, starts[job[0]]) for job in todo]
@@ -440,23 +445,29 @@ def swept(rows: list[dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="where the runs are kept (beside this script)")
+    parser.add_argument("--work", type=Path, help="where the bases that runs begin with are kept (nowhere)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--tasks", nargs="*", default=list(STEPS))
     parser.add_argument("--arms", nargs="*", default=list(ARMS))
     parser.add_argument("--sweep", action="store_true", help="try every rate instead")
     parser.add_argument("--table", action="store_true", help="run nothing")
+    parser.add_argument("--write", type=Path, help="page whose measured block is replaced")
     options = parser.parse_args()
     out = options.out or Path(__file__).with_name("reflect.sweep.jsonl" if options.sweep else "reflect.jsonl")
     if not options.table:
         pairs = [(name, arm) for name in options.tasks for arm in options.arms]
         if options.sweep:
-            jobs = [(*pair, rate, SWEEP_SEED) for pair in pairs if pair in CHOSEN for rate in RATES]
+            jobs = [(*pair, rate, SWEEP_SEED) for pair in pairs if pair in CHOSEN for rate in RATES[pair[0]]]
         else:
             rates = {(name, arm): CHOSEN.get((name, arm), CHOSEN[name, "reflect"]) for name, arm in pairs}
             jobs = [(*pair, rates[pair], seed) for seed in range(options.seeds) for pair in pairs]
-        run_all(jobs, out, options.workers)
-    print((swept if options.sweep else tables)(rows_in(out)))
+        with tempfile.TemporaryDirectory(prefix="holdfast-reflect-") as scratch:
+            run_all(jobs, out, options.work or Path(scratch), options.workers)
+    text = (swept if options.sweep else tables)(rows_in(out)).strip()
+    print(text)
+    if options.write:
+        write_between_markers(options.write, "bench-reflect-sweep" if options.sweep else "bench-reflect", text)
 
 
 if __name__ == "__main__":

@@ -32,24 +32,27 @@ BETA = 0.01
 ARMS = ("holdfast", "trl", "trl-lean")
 FILLER = {"short": 0, "long": 950}
 """Words in front of a task, about a token each."""
+QUESTIONS = (
+    "tell me the story in riga",
+    "tell me the file in rome",
+    "tell me the page in riga",
+    "tell me the table in oslo",
+)
 
 
 def tasks(name):
     """Returns prompts and failed attempts."""
-    from reflect import TOOLS, calls
-
     words = random.Random(1)
     found = []
-    for example in calls()[:GROUPS]:
+    for request in QUESTIONS[:GROUPS]:
         filler = " ".join(words.choice(("red", "blue", "green", "black", "white")) for _ in range(FILLER[name]))
-        question = f"{filler} {example.prompt[-1].content}".strip()
-        found.append((question, f'{{"name": "{TOOLS[0]}_x", "arguments": {{"place": "paris"}}}}'))
+        found.append((f"{filler} {request}".strip(), '{"name": "find_mail_x", "arguments": {"place": "paris"}}'))
     return found
 
 
 def asked(question, attempt):
     """Returns the turns that a reflection answers."""
-    from reflect import REFLECT
+    from holdfast.models.curriculum.tools import REFLECT
 
     return [
         {"role": "user", "content": question},
@@ -70,6 +73,7 @@ def passes(text):
 
 def measure_holdfast(name, folder):
     from holdfast.graders.parametrised import Plain
+    from holdfast.models.curriculum.tools import REFLECT, RETRY
     from holdfast.models.learner import Learner
     from holdfast.models.load import load
     from holdfast.training.config import Recipe
@@ -77,7 +81,6 @@ def measure_holdfast(name, folder):
     from holdfast.training.methods.reflect_retry_reward import ReflectRetryReward
     from holdfast.training.reflection import Failure
     from holdfast.types import Example, Message, Score
-    from reflect import REFLECT, RETRY
 
     recipe = Recipe.from_mapping(
         {
@@ -130,7 +133,7 @@ def measure_trl(name, folder, *, lean):
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from reflect import RETRY
+    from holdfast.models.curriculum.tools import RETRY
 
     meter, losses, lengths = Meter(), [], []
 

@@ -102,7 +102,11 @@ def _check_something_to_learn(example: Example, *, need_demonstration: bool) -> 
         return
     if example.demonstration is None:
         last = example.messages[-1].role
-        raise RowError("roles", f"the last turn is {last}; it must be the assistant's, or there is nothing to learn")
+        raise RowError(
+            "roles",
+            f"the last turn is {last}; it must be the assistant's, or there is nothing to learn from but a check "
+            "(--method reflect --grader GRADER)",
+        )
     if all(message.weight == 0 for message in example.messages if message.role == "assistant"):
         raise RowError("weight", "every assistant turn has weight 0, so there is nothing to learn")
 

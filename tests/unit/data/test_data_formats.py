@@ -216,7 +216,8 @@ def test_preference_pairs_are_refused_and_not_misread(columns):
 def test_prompts_alone_are_for_those_who_ask_for_them():
     assert turns(example_of({"prompt": "hi"}, need_demonstration=False)) == [("user", "hi")]
     assert reason_of({"prompt": "hi"}) == (
-        "roles: the last turn is user; it must be the assistant's, or there is nothing to learn"
+        "roles: the last turn is user; it must be the assistant's, or there is nothing to learn from but a check "
+        "(--method reflect --grader GRADER)"
     )
 
 
