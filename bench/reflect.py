@@ -28,6 +28,7 @@ import random
 import statistics
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache
@@ -408,7 +409,7 @@ def tables(rows: list[dict]) -> str:
             if runs:
                 after, before = [row["after"] for row in runs], [row["before"] for row in runs]
                 lines.append(_line(arm, f"{runs[0]['rate']:g}", after, before))
-        lines.append("")
+        lines += ["", _mistakes(mine), ""]
     return "\n".join(lines)
 
 
@@ -425,6 +426,21 @@ def _line(arm: str, rate: str, after: list[dict], before: list[dict] | None) -> 
             ]
         )
     return f"| {' | '.join([arm, rate, *shares, own, length, change])} |"
+
+
+def _mistakes(rows: list[dict]) -> str:
+    """Returns how often each mistake is made at the first try, before and after `reflect`, all seeds together."""
+    after: Counter[str] = Counter()
+    for row in rows:
+        if row["arm"] == "reflect":
+            after.update(row["after"]["mistakes"])
+    told = [
+        ", ".join(f"{kind} {num}" for kind, num in kinds.items()) for kinds in (rows[0]["before"]["mistakes"], after)
+    ]
+    seeds = len({row["seed"] for row in rows})
+    return (
+        f"Mistakes at the first try, of {TEST} tasks before: {told[0]}; of {seeds * TEST} after `reflect`: {told[1]}."
+    )
 
 
 def _spread(values: list[float], scale: float = 100.0) -> str:
