@@ -60,8 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 TRAIN, DEV, TEST, ABILITY_ITEMS, SWEEP_SEED = 250, 80, 120, 60, 1000
-USEFUL, REPEATS = 0.6, 12
-INFORMED = {"calls": 0.15, "countdown": 0.5}
+USEFUL, INFORMED, REPEATS = 0.6, 0.15, 12
 COMMON = [
     "method=reflect",
     "batch.examples=10",
@@ -128,13 +127,11 @@ def countdown() -> list[Example]:
     return found
 
 
-def dialogues(
-    tasks: Sequence[Example], options: Callable[[Example], list[tuple[str, str]]], informed: float
-) -> list[Example]:
+def dialogues(tasks: Sequence[Example], options: Callable[[Example], list[tuple[str, str]]]) -> list[Example]:
     """Returns what gives the base the form of a task, a gap, and reflections that know a little.
 
-    Attempts are random; a reflection is useful in `USEFUL` of all cases, and what it names is right more often
-    than chance (`informed`); a retry obeys. `options` gives every answer that a task could have, each with the
+    Attempts are random; a reflection is useful in `USEFUL` of all cases, and what it names is right a little
+    more often than chance (`INFORMED`); a retry obeys. `options` gives every answer that a task could have, each with the
     name that a reflection has for it.
     """
     rng = random.Random(11)
@@ -143,7 +140,7 @@ def dialogues(
         could = options(example)
         failed, other = rng.sample(could, 2)
         right = next(option for option in could if option[0] == example.messages[-1].content)
-        if rng.random() < informed and right != failed:
+        if rng.random() < INFORMED and right != failed:
             other = right
         useful = rng.random() < USEFUL
         turns = (
@@ -279,7 +276,7 @@ def prepare(name: str, folder: Path) -> Start:
         ["method=sft", f"steps={DIALOGUE_STEPS[name]}", "batch.examples=24", "optimizer.learning_rate=1e-3",
          "rehearsal.num_reminders=300", "rehearsal.max_new_tokens=64", "rehearsal.per_step=8"]
     )  # fmt: skip
-    examples = dialogues(found.train * REPEATS, found.options, INFORMED[name])
+    examples = dialogues(found.train * REPEATS, found.options)
     reminders = make_reminders(learner, recipe.rehearsal, registered_prompts={}, seed=5).items
     for _ in Run(learner, build(recipe, learner, examples), examples, recipe, reminders=reminders):
         pass

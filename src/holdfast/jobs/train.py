@@ -110,6 +110,5 @@ def _retire(path: Path) -> None:
 
 def _note(step: Step) -> str:
     parts = [f"loss {step.loss:.3f}"]
-    if "kl" in step.metrics:
-        parts.append(f"kl {step.metrics['kl']:.3f}")
+    parts += [f"{name} {step.metrics[name]:.3f}" for name in ("kl", "reward") if name in step.metrics]
     return " ".join(parts)
