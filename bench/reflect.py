@@ -131,8 +131,8 @@ def dialogues(tasks: Sequence[Example], options: Callable[[Example], list[tuple[
     """Returns what gives the base the form of a task, a gap, and reflections that know a little.
 
     Attempts are random; a reflection is useful in `USEFUL` of all cases, and what it names is right a little
-    more often than chance (`INFORMED`); a retry obeys. `options` gives every answer that a task could have, each with the
-    name that a reflection has for it.
+    more often than chance (`INFORMED`); a retry obeys. `options` gives every answer that a task could have,
+    each with the name that a reflection has for it.
     """
     rng = random.Random(11)
     found: list[Example] = []
