@@ -45,7 +45,12 @@ def reminders_for(job: Job, learner: Learner, settings: RehearsalConfig) -> Remi
         "precision": job.recipe.precision,
         "settings": settings.model_dump(mode="json", exclude={"per_step", "weight", "first_weight", "cache"}),
         "seed": seed,
-        "registered": {skill.name: [skill.train_hash, exams[skill.name].spelled(skill.grader)] for skill in skills},
+        "registered": {skill.name: skill.train_hash for skill in skills},
+        "second tries": {
+            skill.name: [skill.grader, exams[skill.name].reflect.model_dump(mode="json")]
+            for skill in skills
+            if exams[skill.name].retries
+        },
         "given": [example.id for example in given],
     }
     key = f"{KIND} {hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()}"

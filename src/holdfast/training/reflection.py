@@ -207,11 +207,7 @@ def reflect_and_retry(
 ) -> list[list[Tried]]:
     """Returns for each task and failed attempt its reflections, each with the retry that followed and its score."""
     config = talk.config
-    asked = [talk.ids(talk.reflect(example, attempt), example) for example, attempt in tasks]
-    reflecting = Sampling(
-        max_new_tokens=config.max_tokens.reflection, temperature=temperature, num_samples=num_samples, seed=seed
-    )
-    groups = talk.learner.generate(asked, reflecting, which=which)
+    asked, groups = _reflections(talk, tasks, which=which, num_samples=num_samples, temperature=temperature, seed=seed)
     again = [
         talk.ids(talk.retry(example, attempt, reflection.text), example)
         for (example, attempt), group in zip(tasks, groups, strict=True)
@@ -229,6 +225,23 @@ def reflect_and_retry(
     return [[Tried(reflection, next(answers), next(scores)) for reflection in group] for group in groups]
 
 
+def _reflections(
+    talk: Conversation,
+    tasks: Sequence[tuple[Example, str]],
+    *,
+    which: Which,
+    num_samples: int,
+    temperature: float,
+    seed: int,
+) -> tuple[list[list[int]], list[list[Completion]]]:
+    """Returns the prompt of each task and failed attempt, and what is said to it."""
+    asked = [talk.ids(talk.reflect(example, attempt), example) for example, attempt in tasks]
+    sampling = Sampling(
+        max_new_tokens=talk.config.max_tokens.reflection, temperature=temperature, num_samples=num_samples, seed=seed
+    )
+    return asked, talk.learner.generate(asked, sampling, which=which)
+
+
 def second_try_prompts(talk: Conversation, examples: Sequence[Example], grader: Grader, *, seed: int) -> list[Example]:
     """Returns what `current` is asked after its first tries at tasks: to reflect on those that failed, and to retry.
 
@@ -243,14 +256,14 @@ def second_try_prompts(talk: Conversation, examples: Sequence[Example], grader: 
         for example, ((attempt, score),) in zip(examples, tried, strict=True)
         if score.error_type is None and not score.passed
     ]
-    asked = [talk.ids(talk.reflect(example, attempt), example) for example, attempt in failed]
-    sampling = Sampling(
-        max_new_tokens=config.max_tokens.reflection, temperature=config.temperature, seed=derive_seed(seed, "reflect")
+    if not failed:
+        return []
+    _, said = _reflections(
+        talk, failed, which="current", num_samples=1, temperature=config.temperature, seed=derive_seed(seed, "reflect")
     )
-    said = [group[0].text for group in talk.learner.generate(asked, sampling, which="current")] if asked else []
     found: list[Example] = []
-    for (example, attempt), reflection in zip(failed, said, strict=True):
-        turns = {"reflect": talk.reflect(example, attempt), "retry": talk.retry(example, attempt, reflection)}
+    for (example, attempt), (reflection,) in zip(failed, said, strict=True):
+        turns = {"reflect": talk.reflect(example, attempt), "retry": talk.retry(example, attempt, reflection.text)}
         found += [Example(f"{example.id} {kind}", each, example.tools) for kind, each in turns.items()]
     return found
 
