@@ -8,7 +8,7 @@ Two tasks, as in the paper (arXiv:2505.24726), of a size that the base can do:
 
 - `calls`: a request that is taken back half-way ("find the mail, no, book the seat in oslo") with four tools in view,
   those of both halves among them. What counts is what is said last.
-- `countdown`: two numbers and a target, and which sign makes it.
+- `countdown`: two numbers and a target, and which sign makes it. How large the target is tells.
 
 No request or problem of a test is trained on. A short fine-tuning first gives the base the form of a task and a gap:
 attempts are random, reflections name another tool or sign in six cases of ten, which is right hardly more often than
@@ -76,8 +76,8 @@ COMMON = [
     "rehearsal.per_step=8",
 ]
 DIALOGUE_STEPS = {"calls": 120, "countdown": 240}
-STEPS = {"calls": 24, "countdown": 80}
-RATES = {"calls": (3e-4, 6e-4), "countdown": (1.5e-4, 3e-4)}
+STEPS = {"calls": 24, "countdown": 120}
+RATES = {"calls": (3e-4, 6e-4), "countdown": (1.5e-4, 3e-4, 6e-4)}
 CHOSEN = {
     ("calls", "reflect"): 6e-4,
     ("calls", "retry tokens"): 6e-4,

@@ -41,10 +41,14 @@ SIGNS = "+-*"
 
 @cache
 def countdown() -> list[Example]:
-    """Returns every problem of two numbers up to 20, the larger first, in an order of their own."""
+    """Returns problems of two numbers, the larger first, in an order of their own.
+
+    The numbers are from 11 to 40 and at most nine apart: a difference has one digit, a sum two, a product three or
+    four. So a target shows which sign makes it, which a base that cannot multiply may still learn to see.
+    """
     found: list[Example] = []
-    for a in range(3, 21):
-        for b in range(2, a):
+    for a in range(12, 41):
+        for b in range(max(11, a - 9), a):
             for sign, target in (("+", a + b), ("-", a - b), ("*", a * b)):
                 turns = (Message("user", f"make {target} from {a} and {b}."), Message("assistant", f"{a} {sign} {b}"))
                 columns = {"nums": [a, b], "target": target}
