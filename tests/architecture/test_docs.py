@@ -90,8 +90,8 @@ def test_every_make_target_in_the_docs_exists(texts, repository):
 
 
 def test_every_setting_in_the_docs_exists(texts):
+    from holdfast.settings import known_keys
     from holdfast.training.config import Recipe
-    from holdfast.training.recipe_source import known_keys
 
     keys = {"key", *known_keys(Recipe)}
     wrong = [

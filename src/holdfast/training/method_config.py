@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from holdfast.settings import Count, Positive, Settings
 from holdfast.training.reflect_config import ReflectConfig
-from holdfast.training.settings import Count, Positive, Settings
 
 
 class AutoConfig(Settings):

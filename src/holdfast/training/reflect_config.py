@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from holdfast.training.settings import Count, Positive, Settings, Share
+from holdfast.settings import Count, Positive, Settings, Share
 
 
 class PolicyConfig(Settings):
