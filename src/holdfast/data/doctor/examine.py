@@ -1,0 +1,127 @@
+"""Rows through the checks: each sees them all, says what it found, and decides about each row if that is approved.
+
+Checks that need nothing but the row, and whose remedy needs no question, go through the data in one pass together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from holdfast.data.doctor.check import Change
+from holdfast.data.example_json import example_id, reject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from holdfast.data.doctor.check import Check, Drop, Finding
+    from holdfast.data.doctor.rows import Rows, Tracked
+    from holdfast.data.rejected import Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One finding, whether its remedy was used, and what it did to how many rows."""
+
+    number: int
+    finding: Finding
+    applied: bool
+    num_changed: int = 0
+    num_dropped: int = 0
+
+
+@dataclass(slots=True)
+class Examination:
+    """Goes through checks in order; keeps the rows as they are now, and yields those that a check dropped.
+
+    `approve` is asked about a finding with a remedy whose settings say `ask`. `progress` is told which check is at
+    work, how many chunks are done and how many there are.
+    """
+
+    rows: Rows
+    approve: Callable[[int, Finding], bool]
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None
+    asks: bool = True
+    """Whether `approve` is a person: without one, what is proposed is done and no pass is made only to ask."""
+    results: list[Examined] = field(default_factory=list[Examined])
+    decisions: dict[str, bool] = field(default_factory=dict[str, bool])
+    _effects: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+
+    def run(self, checks: Sequence[Check]) -> Iterator[Rejected]:
+        """Makes all checks, and yields every row that one of them drops."""
+        for group in self._passes([check for check in checks if check.settings.enabled]):
+            yield from self._pass(group)
+
+    def _passes(self, checks: Sequence[Check]) -> Iterator[list[Check]]:
+        """Yields runs of checks that need one pass: all but the last decide as they see."""
+        group: list[Check] = []
+        for check in checks:
+            group.append(check)
+            if not self._decides_at_once(check):
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def _decides_at_once(self, check: Check) -> bool:
+        return check.local and (check.settings.remedy == "apply" or (check.settings.remedy == "ask" and not self.asks))
+
+    def _pass(self, group: Sequence[Check]) -> Iterator[Rejected]:
+        title = ", ".join(check.name.replace("_", " ") for check in group)
+        for place, chunk in self.rows.chunks():
+            now = chunk
+            for check in group:
+                check.see([one.row for one in now])
+                if self._decides_at_once(check):
+                    now = yield from self._treated(check, now)
+            if now is not chunk:
+                self.rows.replace(place, now)
+            self.progress(title, place + 1, len(self.rows))
+        for check in group:
+            finding = check.finding()
+            number = len(self.results) + 1
+            if self._decides_at_once(check):
+                self.decisions[check.name] = True
+            elif finding.remedy is not None:
+                self.decisions[check.name] = self._approved(check, number, finding)
+                if self.decisions[check.name]:
+                    yield from self._treat_all(check)
+            changed, dropped = self._effects[check.name, "changed"], self._effects[check.name, "dropped"]
+            self.results.append(Examined(number, finding, changed + dropped > 0, changed, dropped))
+
+    def _approved(self, check: Check, number: int, finding: Finding) -> bool:
+        wanted = check.settings.remedy
+        if wanted == "ask":
+            return self.approve(number, finding) if self.asks else True
+        return wanted == "apply"
+
+    def _treat_all(self, check: Check) -> Iterator[Rejected]:
+        for place, chunk in self.rows.chunks():
+            now = yield from self._treated(check, chunk)
+            if now is not chunk:
+                self.rows.replace(place, now)
+            self.progress(f"{check.name.replace('_', ' ')}: remedy", place + 1, len(self.rows))
+
+    def _treated(self, check: Check, chunk: list[Tracked]) -> Generator[Rejected, None, list[Tracked]]:
+        """Yields what `check` drops and returns the chunk as it leaves it; the same list if nothing changed."""
+        kept: list[Tracked] = []
+        untouched = True
+        for one in chunk:
+            decision = check.decide(one.row)
+            if decision is None:
+                kept.append(one)
+                continue
+            untouched = False
+            if isinstance(decision, Change):
+                self._effects[check.name, "changed"] += 1
+                kept.append(one.changed(decision.example, check.name, decision.what))
+            else:
+                self._effects[check.name, "dropped"] += 1
+                yield dropped(one, decision)
+        return chunk if untouched else kept
+
+
+def dropped(one: Tracked, drop: Drop) -> Rejected:
+    """Returns a dropped row as it was read, with the reason."""
+    return reject(replace(one.original, id=example_id(one.original)), drop.kind, drop.reason)
