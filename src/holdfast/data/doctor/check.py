@@ -130,6 +130,8 @@ class Check(ABC, Generic[S]):
     """What plans and reports call it."""
     Settings: ClassVar[type[CheckSettings]] = CheckSettings
     local: ClassVar[bool] = False
+    training_only: ClassVar[bool] = False
+    """True where it compares rows with each other, which is no business of rows given as a test."""
 
     def __init__(self, settings: S, context: Context) -> None:
         self.settings = settings

@@ -72,7 +72,7 @@ class Examination:
         for place, chunk in self.rows.chunks():
             now = chunk
             for check in group:
-                check.see([one.row for one in now])
+                check.see([one.row for one in now if not (check.training_only and one.held_out)])
                 if self._decides_at_once(check):
                     now = yield from self._treated(check, now)
             if now is not chunk:
@@ -108,7 +108,7 @@ class Examination:
         kept: list[Tracked] = []
         untouched = True
         for one in chunk:
-            decision = check.decide(one.row)
+            decision = None if check.training_only and one.held_out else check.decide(one.row)
             if decision is None:
                 kept.append(one)
                 continue

@@ -10,7 +10,7 @@ from holdfast.data.doctor.check import Row, text_of
 from holdfast.data.rejected import Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from holdfast.types import Example
@@ -24,12 +24,16 @@ HELD_CHARACTERS = 128 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """A row with its history: as it came, where it was changed, and which checks changed it how."""
+    """A row with its history: as it came, where it was changed, and which checks changed it how.
+
+    `held_out` rows were given as a test: they are repaired like all others, and never trained on.
+    """
 
     row: Row
     before: Example | None = None
     by: tuple[str, ...] = ()
     what: tuple[str, ...] = ()
+    held_out: bool = False
 
     @property
     def original(self) -> Example:
@@ -94,23 +98,27 @@ class Rows:
 
 
 def taken_in(
-    stream: Iterable[Example | Rejected], rows: Rows, rejected: Iterable[Rejected] | None = None
-) -> Iterator[Rejected]:
-    """Puts the examples of `stream` into `rows`, numbered in their order, and yields the rows that are none."""
-    yield from rejected or ()
+    stream: Iterable[Example | Rejected], rows: Rows, *, first: int = 0, held_out: bool = False
+) -> Generator[Rejected, None, int]:
+    """Puts the examples of `stream` into `rows`, numbered from `first` in their order, and yields the rows that are none.
+
+    Returns the number that comes next.
+    """
     chunk: list[Tracked] = []
     characters = 0
-    for number, item in enumerate(stream):
+    number = first - 1
+    for number, item in enumerate(stream, first):  # noqa: B007 - the last number is used
         if isinstance(item, Rejected):
             yield item
             continue
-        chunk.append(Tracked(Row(number, item)))
+        chunk.append(Tracked(Row(number, item), held_out=held_out))
         characters += _length(item)
         if len(chunk) >= CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
             rows.append(chunk)
             chunk, characters = [], 0
     if chunk:
         rows.append(chunk)
+    return number + 1
 
 
 def _size(chunk: Sequence[Tracked]) -> int:

@@ -146,6 +146,30 @@ def test_local_checks_share_a_pass_and_later_ones_see_what_earlier_ones_left(row
     assert checks[2].seen == [("A", 0), ("B", 1), ("A", 2), ("C", 3), ("B", 5)]
 
 
+def test_rows_given_as_a_test_are_repaired_but_not_compared_with_the_others(tmp_path, context):
+    rows = Rows(tmp_path)
+    following = yield_all(taken_in([example("a"), example("a", 2)], rows))
+    yield_all(taken_in([example("a", 3), example("b", 4)], rows, first=following, held_out=True))
+
+    class Compared(TwiceSeen):
+        training_only = True
+
+    examination = Examination(rows, approve=None, asks=False)
+    gone = list(examination.run([Upper(settings(), context), Compared(settings(), context)]))
+    assert [row.line for row in gone] == [2]
+    assert [(one.row.number, one.held_out) for one in rows.tracked()] == [(0, False), (2, True), (3, True)]
+    assert texts(rows) == ["A", "A", "B"]
+
+
+def yield_all(generator):
+    """What a generator returns when it is through."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
+
+
 def test_rows_are_numbered_in_reading_order_and_those_that_are_none_are_handed_on(tmp_path):
     rows = Rows(tmp_path)
     bad = Rejected("file.jsonl", 2, "is no JSON", "{")
