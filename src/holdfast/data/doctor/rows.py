@@ -100,14 +100,14 @@ class Rows:
 def taken_in(
     stream: Iterable[Example | Rejected], rows: Rows, *, first: int = 0, held_out: bool = False
 ) -> Generator[Rejected, None, int]:
-    """Puts the examples of `stream` into `rows`, numbered from `first` in their order, and yields the rows that are none.
+    """Puts the examples of `stream` into `rows`, numbered from `first` on, and yields those that are none.
 
     Returns the number that comes next.
     """
     chunk: list[Tracked] = []
     characters = 0
     number = first - 1
-    for number, item in enumerate(stream, first):  # noqa: B007 - the last number is used
+    for number, item in enumerate(stream, first):
         if isinstance(item, Rejected):
             yield item
             continue
