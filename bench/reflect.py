@@ -82,9 +82,9 @@ CHOSEN = {
     ("calls", "reflect"): 6e-4,
     ("calls", "retry tokens"): 6e-4,
     ("calls", "first try"): 6e-4,
-    ("countdown", "reflect"): 3e-4,
-    ("countdown", "retry tokens"): 3e-4,
-    ("countdown", "first try"): 3e-4,
+    ("countdown", "reflect"): 1.5e-4,
+    ("countdown", "retry tokens"): 1.5e-4,
+    ("countdown", "first try"): 6e-4,
 }
 """The rate of each arm, the best of its sweep; `shuffled` has that of `reflect`."""
 
