@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, cast
 
 from holdfast.data.rejected import RowError
@@ -20,14 +21,15 @@ _KINDS = {
     list: "a list",
     dict: "an object",
 }
+_SPACE = re.compile(r"[ \t\r\n]*")
 MAX_DEPTH = 100
 """Deeper nesting is refused: nothing that a person writes needs it, and recursion ends near 1,000."""
 
 
 def parse(text: str) -> JSONValue:
     """Returns the value that `text` is; raises `RowError` with the reason and the character."""
-    value, end = parse_at(text, _skip_space(text, 0))
-    rest = _skip_space(text, end)
+    value, end = parse_at(text, after_space(text, 0))
+    rest = after_space(text, end)
     if rest != len(text):
         raise RowError("json", f"not JSON: text after the end of the value (character {rest + 1})")
     return value
@@ -43,8 +45,17 @@ def parsed(value: JSONValue, where: str) -> JSONValue:
         raise RowError(error.kind, f"{where}: {error.reason}") from None
 
 
-def parse_at(text: str, start: int) -> tuple[JSONValue, int]:
-    """Returns the value that starts at `start`, and where it ends; raises `RowError`."""
+def after_space(text: str, position: int) -> int:
+    """Returns the first place from `position` on that is no space in the sense of JSON."""
+    match = _SPACE.match(text, position)
+    return match.end() if match else position
+
+
+def parse_at(text: str, start: int, *, origin: int = 0) -> tuple[JSONValue, int]:
+    """Returns the value that starts at `start`, and where it ends; raises `RowError`.
+
+    Reasons count characters from `origin`.
+    """
     faults: list[str] = []
     decoder = json.JSONDecoder(
         object_pairs_hook=lambda pairs: _object(pairs, faults),
@@ -54,7 +65,7 @@ def parse_at(text: str, start: int) -> tuple[JSONValue, int]:
     try:
         value, end = decoder.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise RowError("json", f"not JSON: {error.msg} (character {error.pos + 1})") from None
+        raise RowError("json", f"not JSON: {error.msg} (character {error.pos + 1 - origin})") from None
     except RecursionError:
         raise RowError("json", f"nested more than {MAX_DEPTH} deep") from None
     except ValueError as error:  # an integer of more than 4,300 digits
@@ -78,12 +89,6 @@ def kind_of(value: object) -> str:
 def dump(value: object) -> str:
     """Returns `value` as one line of JSON that people can read in any script."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _skip_space(text: str, position: int) -> int:
-    while position < len(text) and text[position] in " \t\r\n":
-        position += 1
-    return position
 
 
 def _object(pairs: list[tuple[str, JSONValue]], faults: list[str]) -> dict[str, JSONValue]:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, cast
 
 from holdfast.data.rejected import RowError
-from holdfast.data.text_files import RawRow
+from holdfast.data.sources.rows import RawRow, spelled
 from holdfast.errors import DataError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _row_with_bad_text(batch: RecordBatch | Table, index: int) -> dict[str, obje
             row[column] = _bytes_shown(values, index)
     if not bad:
         return row
-    return RowError("encoding", f"the text in {', '.join(bad)} is not UTF-8", raw=_spelled(row))
+    return RowError("encoding", f"the text in {', '.join(bad)} is not UTF-8", raw=spelled(row))
 
 
 def _bytes_shown(values: Array | ChunkedArray, index: int) -> str:
@@ -118,7 +118,7 @@ def _bytes_shown(values: Array | ChunkedArray, index: int) -> str:
 def _raw_row(number: int, row: dict[str, object] | RowError, names: Mapping[str, list[str]]) -> RawRow:
     if isinstance(row, RowError):
         return RawRow(number, row.raw, problem=row)
-    raw = _spelled(row)
+    raw = spelled(row)
     for column, classes in names.items():
         value = row.get(column)
         if isinstance(value, int):
@@ -151,7 +151,3 @@ def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
-
-
-def _spelled(row: object) -> str:
-    return json.dumps(row, ensure_ascii=False, default=str)
