@@ -64,21 +64,21 @@ def write_prepared(
     new = folder.parent / f".{folder.name}.new"
     shutil.rmtree(new, ignore_errors=True)  # left behind by a run that was killed here
     new.mkdir(parents=True)
-    _write_lines(new / "train.jsonl", (to_json(example) for example in train))
-    _write_lines(new / "test.jsonl", (to_json(example) for example in test))
-    _write_lines(new / "rejected.jsonl", (asdict(row) for row in rejected))
-    _write_lines(new / "report.json", [report_to_json(final)])
-    _flush_folder(new)
-    _replace(folder, new)
+    write_lines(new / "train.jsonl", (to_json(example) for example in train))
+    write_lines(new / "test.jsonl", (to_json(example) for example in test))
+    write_lines(new / "rejected.jsonl", (asdict(row) for row in rejected))
+    write_lines(new / "report.json", [report_to_json(final)])
+    flush_folder(new)
+    replace_folder(folder, new)
 
 
 def write_rejected(folder: Path, rejected: Sequence[Rejected]) -> None:
     """Writes `rejected.jsonl` alone, where nothing is left that could be prepared."""
     folder.mkdir(parents=True, exist_ok=True)
     new = folder.parent / f".{folder.name}.rejected"  # beside: what a kill leaves here must not stand in its way
-    _write_lines(new, (asdict(row) for row in rejected))
+    write_lines(new, (asdict(row) for row in rejected))
     new.replace(folder / "rejected.jsonl")
-    _flush_folder(folder)
+    flush_folder(folder)
 
 
 def load_prepared(folder: Path) -> LoadedData:
@@ -101,7 +101,8 @@ def load_prepared(folder: Path) -> LoadedData:
     return data
 
 
-def _replace(folder: Path, new: Path) -> None:
+def replace_folder(folder: Path, new: Path) -> None:
+    """Puts the folder `new` in the place of `folder`, which may exist; a reader sees one of them whole, or none."""
     if folder.exists():
         old = folder.parent / f".{folder.name}.old"
         shutil.rmtree(old, ignore_errors=True)
@@ -110,10 +111,11 @@ def _replace(folder: Path, new: Path) -> None:
         shutil.rmtree(old)
     else:
         new.rename(folder)
-    _flush_folder(folder.parent)
+    flush_folder(folder.parent)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Returns when the names in a folder are on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -121,7 +123,8 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+def write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Writes rows as JSONL, one by one; the file is on disk when this returns."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(dump(row) + "\n")

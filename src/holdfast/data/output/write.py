@@ -1,0 +1,218 @@
+"""Writes a version: data, ledgers, documents, report and manifest into one folder, all or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from holdfast.data.example_json import to_json
+from holdfast.data.folder import flush_folder, replace_folder, write_lines
+from holdfast.data.output.cards import data_card
+from holdfast.data.output.croissant import croissant
+from holdfast.data.output.datasheet import datasheet
+from holdfast.data.output.page import report_page
+from holdfast.data.output.parquet import write_part
+from holdfast.data.output.report_json import report_json
+from holdfast.data.output.toml_text import to_toml
+from holdfast.data.output.version import (
+    MANIFEST,
+    NAME_LENGTH,
+    DataVersion,
+    Part,
+    hash_file,
+    load,
+    version_hash,
+)
+from holdfast.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from holdfast.data.output.prepared import ChangedRow, PreparedData
+
+_NEW = ".new-"
+_LEFTOVER_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The version on disk, and whether it was not there before."""
+
+    version: DataVersion
+    is_new: bool
+
+
+def write_version(root: Path, data: PreparedData) -> Written:
+    """Writes `data` to the folder below `root` that its hash names, and returns it.
+
+    Whoever looks sees the whole folder or none. Where the same version lies there already and says the same, it is
+    left as it is; where other rows were rejected or changed on the way to the same data, the new documents take its
+    place. Raises `DataError` when the counts do not add up to what was written.
+    """
+    data.counts.check()
+    if data.created_at.utcoffset() is None:
+        raise DataError("created_at has no time zone, so it could mean any. Give a time in UTC.", param="created_at")
+    root.mkdir(parents=True, exist_ok=True)
+    with _workplace(root) as new:
+        parts = _write_parts(new, data)
+        _write_ledgers(new, data)
+        version = _described(new, data, parts)
+        folder = root / version.hash[:NAME_LENGTH]
+        known = _there_already(folder, version)
+        if known is not None:
+            return Written(known, is_new=False)
+        flush_folder(new)
+        is_new = not folder.exists()
+        replace_folder(folder, new)
+    return Written(load(folder, verified=False), is_new=is_new)
+
+
+@contextmanager
+def _workplace(root: Path) -> Iterator[Path]:
+    """A new folder beside the versions, removed on the way out unless it was renamed; so are those of killed runs."""
+    for left in root.glob(f"{_NEW}*"):
+        if time.time() - left.stat().st_mtime > _LEFTOVER_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
+    new = Path(tempfile.mkdtemp(prefix=_NEW, dir=root))
+    new.chmod(0o755)  # mkdtemp lets nobody else read it
+    try:
+        yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _write_parts(folder: Path, data: PreparedData) -> dict[str, Part]:
+    parts: dict[str, Part] = {}
+    for name, rows in data.parts().items():
+        file = f"{name}.parquet"
+        done = write_part(folder / file, rows())
+        parts[name] = Part(
+            file=file,
+            num_rows=done.num_rows,
+            content_hash=done.content_hash,
+            num_changed=done.num_changed,
+            num_synthetic=done.num_synthetic,
+            labels=dict(done.labels.most_common()),
+        )
+    total = sum(part.num_rows for part in parts.values())
+    if total != data.counts.num_written:
+        raise DataError(
+            f"{total} rows were written, but {data.counts.unchanged} unchanged, {data.counts.changed} changed and "
+            f"{data.counts.made} made should be {data.counts.num_written}. A row was lost or written twice."
+        )
+    return parts
+
+
+def _write_ledgers(folder: Path, data: PreparedData) -> None:
+    rejected: Counter[str] = Counter()
+    num_changed = 0
+
+    def changes() -> Iterator[dict[str, object]]:
+        nonlocal num_changed
+        for row in data.changed():
+            num_changed += 1
+            yield _change(row)
+
+    def rejections() -> Iterator[dict[str, object]]:
+        for row in data.rejected():
+            rejected[row.kind] += 1
+            yield asdict(row)
+
+    write_lines(folder / "changed.jsonl", changes())
+    write_lines(folder / "rejected.jsonl", rejections())
+    counted = {kind: count for kind, count in data.counts.rejected.items() if count}
+    if num_changed != data.counts.changed or dict(rejected) != counted:
+        raise DataError(
+            f"The ledgers hold {num_changed} changed rows and rejected {_spelled(rejected)}, but "
+            f"{data.counts.changed} and {_spelled(counted)} were counted. A row was lost or counted twice."
+        )
+
+
+def _described(folder: Path, data: PreparedData, parts: Mapping[str, Part]) -> DataVersion:
+    """Writes all documents and, last, the manifest; returns what it says."""
+    deciding = dict(data.plan if data.deciding is None else data.deciding)
+    hashes = {name: part.content_hash for name, part in parts.items()}
+    version = DataVersion(
+        folder=folder,
+        hash=version_hash(data.name, hashes, deciding),
+        skill=data.name,
+        created_at=data.created_at.astimezone(UTC).isoformat(timespec="seconds"),
+        parts=parts,
+        files={item.name: hash_file(item) for item in sorted(folder.iterdir())},
+        sources=tuple(data.sources),
+        counts=data.counts,
+        deciding=deciding,
+        parent=data.parent,
+        seed=data.seed,
+        holdfast=data.holdfast,
+    )
+    documents = {
+        "README.md": data_card(data, version),
+        "croissant.json": _json(croissant(data, version)),
+        "datasheet.md": datasheet(data, version),
+        "plan.toml": to_toml(data.plan),
+        "report.html": report_page(data, version),
+        "report.json": _json(report_json(data, version)),
+    }
+    for name, text in documents.items():
+        _write_text(folder / name, text)
+    files = {item.name: hash_file(item) for item in sorted(folder.iterdir())}
+    whole = replace(version, files=files)
+    _write_text(folder / MANIFEST, _json(whole.to_json()))
+    return whole
+
+
+def _there_already(folder: Path, version: DataVersion) -> DataVersion | None:
+    """The version in the folder, if it is whole and says the same as the new one but for when it was made."""
+    if not folder.exists():
+        return None
+    others = sorted({item.name for item in folder.iterdir()} - {*version.files, MANIFEST})
+    if others:
+        raise DataError(
+            f"{folder}: holds other files, which would be lost ({', '.join(others[:5])}). Move them elsewhere."
+        )
+    try:
+        known = load(folder)
+    except DataError:
+        return None
+    ours, theirs = json.loads(_json(version.to_json())), known.to_json()
+    for values in (ours, theirs):
+        for key in ("created_at", "files", "parent"):
+            values.pop(key)
+    ledgers = all(known.files.get(name) == version.files[name] for name in ("changed.jsonl", "rejected.jsonl"))
+    return known if ours == theirs and ledgers else None
+
+
+def _change(row: ChangedRow) -> dict[str, object]:
+    return {
+        "number": row.number,
+        "source": row.before.source,
+        "before": to_json(row.before),
+        "after": to_json(row.after),
+        "by": list(row.by),
+        "what": list(row.what),
+    }
+
+
+def _spelled(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} as {kind}" for kind, count in sorted(kinds.items())) or "none"
+
+
+def _json(value: Mapping[str, object]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def _write_text(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
