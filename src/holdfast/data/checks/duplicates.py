@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import numpy as np
 
@@ -59,6 +59,8 @@ class DuplicateCheck(Check[S]):
     training_only = True
     kind: ClassVar[str]
     """The kind of a drop."""
+    level: ClassVar[Literal["note", "warning"]] = "warning"
+    """How grave duplicates of this sort are."""
 
     def __init__(self, settings: S, context: Context) -> None:
         super().__init__(settings, context)
@@ -78,9 +80,10 @@ class DuplicateCheck(Check[S]):
     def _alike(self, similarity: float) -> str:
         """Returns how a dropped row is alike to the kept one: completes "this row … FILE:LINE"."""
 
+    @property
     @abstractmethod
-    def _title(self, num_dropped: int) -> str:
-        """Returns the finding's sentence."""
+    def _said(self) -> str:
+        """What duplicates of this sort are like: completes "Rows that … another: 3"."""
 
     def _figures(self) -> dict[str, JSONValue]:
         """Returns figures beside those that all three checks have."""
@@ -114,16 +117,16 @@ class DuplicateCheck(Check[S]):
         by_review = None if self.review is None else sum(not keep for keep in self.review.keep.values())
         num_dropped = len(dropped) if by_review is None else by_review
         conflicting = self.outcome.num_conflicting
-        title = self._title(len(dropped))
+        title = f"Rows that {self._said} another: {len(dropped)}."
         if conflicting:
-            title += f" {conflicting} alike rows carry different labels; none of them was touched for that."
+            title += f" Rows with different labels that are otherwise so: {conflicting} (none is dropped for that)."
         remedy = "keep the best of each cluster and drop the others" if by_review is None else None
         if by_review is not None:
             remedy = f"drop the {by_review} rows that {self.settings.review} marks"
         return Finding(
             self.name,
             title,
-            level="problem" if conflicting else "warning" if len(dropped) else "ok",
+            level="problem" if conflicting else self.level if len(dropped) else "ok",
             num_rows=num_dropped,
             remedy=remedy if num_dropped else None,
             figures={

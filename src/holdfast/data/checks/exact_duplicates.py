@@ -63,5 +63,6 @@ class ExactDuplicates(DuplicateCheck[ExactSettings]):
     def _alike(self, similarity: float) -> str:
         return "says the same as"
 
-    def _title(self, num_dropped: int) -> str:
-        return f"{num_dropped} rows say the same as another row." if num_dropped else "No two rows say the same."
+    @property
+    def _said(self) -> str:
+        return "say the same as"

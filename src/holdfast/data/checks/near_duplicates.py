@@ -168,7 +168,6 @@ class NearDuplicates(DuplicateCheck[NearSettings]):
     def _alike(self, similarity: float) -> str:
         return f"shares {similarity:.0%} of its words in a row with"
 
-    def _title(self, num_dropped: int) -> str:
-        if not num_dropped:
-            return "No two rows are nearly the same."
-        return f"{num_dropped} rows are nearly the same as another row."
+    @property
+    def _said(self) -> str:
+        return "are nearly the same as"

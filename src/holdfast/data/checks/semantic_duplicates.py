@@ -54,6 +54,7 @@ class SemanticDuplicates(DuplicateCheck[SemanticSettings]):
     name = "semantic_duplicates"
     Settings = SemanticSettings
     kind = "semantic_duplicate"
+    level = "note"
 
     def __init__(self, settings: SemanticSettings, context: Context) -> None:
         super().__init__(settings, context)
@@ -182,5 +183,6 @@ class SemanticDuplicates(DuplicateCheck[SemanticSettings]):
     def _alike(self, similarity: float) -> str:
         return f"means the same (cosine {similarity:.2f}) as"
 
-    def _title(self, num_dropped: int) -> str:
-        return f"{num_dropped} rows mean what another row means." if num_dropped else "No two rows mean the same."
+    @property
+    def _said(self) -> str:
+        return "mean the same as"

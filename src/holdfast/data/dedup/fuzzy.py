@@ -70,7 +70,7 @@ def bands_for(threshold: float, permutations: int, recall: float) -> tuple[int, 
     The chance at similarity s is 1 - (1 - s**rows)**bands.
 
     >>> bands_for(0.8, 128, 0.99)
-    (18, 7)
+    (21, 6)
     """
     for rows in range(permutations, 1, -1):
         bands = permutations // rows

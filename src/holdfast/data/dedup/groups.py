@@ -103,7 +103,7 @@ def settled(
     `search(rows, pass)` returns pairs of `rows` and whether they are all there are. While they are not, it is made
     again among the rows that are kept, until nothing more is found, `MOST_PASSES` times at most.
     """
-    found = NO_PAIRS
+    found, every = NO_PAIRS, rows
     standing = representatives(num_rows, found, rank)
     for number in range(MOST_PASSES):
         pairs, complete = search(rows, number)
@@ -112,7 +112,8 @@ def settled(
             standing = representatives(num_rows, found, rank)
         if complete or not len(pairs):
             break
-        rows = rows[standing.kept[rows]]
+        # Not only of `rows`: whoever stood for a row may have been dropped since, and then that row is back.
+        rows = every[standing.kept[every]]
     return standing, found
 
 

@@ -4,7 +4,7 @@
 2. An answer that is complete before one that breaks off (no closing mark at its end though it is a text of sentences).
 3. A clean text before a noisy one: repetition and symbols, in four steps, so that a little more of either never
    outweighs a longer answer.
-4. The longer answer, in characters, spaces counted once.
+4. The longer answer, in characters, spaces counted once. Prompts without answers are not judged by their length.
 5. What was read first.
 """
 
@@ -46,11 +46,11 @@ def answer_of(example: Example) -> str:
 def quality(example: Example) -> int:
     """Returns a number that is greater for the row to keep: the order above in one non-negative int64."""
     answer = answer_of(example)
-    # Without an answer the prompt is all there is to compare.
-    text = answer or "\n".join(message.content for message in example.messages)
-    clean = 3 - sum(noise(text) > step for step in NOISE_STEPS)
-    length = min(len(_SPACE.sub(" ", text)), LONGEST)
-    return bool(answer) << 43 | complete(text) << 42 | clean << 40 | length
+    # A label is not written by anybody, so it is the text it was given to that is clean or not.
+    written = answer if example.demonstration else "\n".join(message.content for message in example.messages)
+    clean = 3 - sum(noise(written) > step for step in NOISE_STEPS)
+    length = min(len(_SPACE.sub(" ", answer)), LONGEST) if example.demonstration else 0
+    return bool(answer) << 43 | complete(written) << 42 | clean << 40 | length
 
 
 def complete(text: str) -> bool:
@@ -91,7 +91,7 @@ def explain(better: Example, worse: Example) -> str:
         return "it has an answer"
     difference = quality(better) ^ quality(worse)
     if difference >> 42:
-        return "its answer does not break off"
+        return "it does not break off"
     if difference >> 40:
         return "it repeats less and has fewer symbols"
     return "its answer is longer" if difference else "it was read first"
