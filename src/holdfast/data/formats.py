@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -82,8 +83,7 @@ def convert(row: Row, source: str, *, need_demonstration: bool = True, keep: Set
     example = known.convert(row)
     check_order(example.messages)
     _check_something_to_learn(example, need_demonstration=need_demonstration)
-    example = replace(example, source=source)
-    example = replace(example, id=example_id(example), columns=_kept(row, keep))
+    example = replace(example, id=example_id(example), source=source, columns=_kept(row, keep))
     check_text(example)
     used = {*known.needs, *known.also, *example.columns}
     unused = {key for key, value in row.items() if key not in used and value is not None and value != ""}
@@ -94,7 +94,14 @@ def convert(row: Row, source: str, *, need_demonstration: bool = True, keep: Set
 
 
 def _kept(row: Row, keep: Set[str]) -> dict[str, JSONValue]:
-    return {key: value for key, value in row.items() if (key in keep or "*" in keep) and value is not None}
+    if not keep:
+        return {}
+    return {key: value for key, value in row.items() if (key in keep or "*" in keep) and not _is_missing(value)}
+
+
+def _is_missing(value: JSONValue) -> bool:
+    """NaN is what pandas writes where a number is missing."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _check_something_to_learn(example: Example, *, need_demonstration: bool) -> None:

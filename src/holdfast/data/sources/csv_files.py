@@ -35,7 +35,7 @@ def _delimiter(header: str) -> str:
     return max(_DELIMITERS, key=outside.count)
 
 
-class _TooLong(Exception):
+class _TooLongError(Exception):
     """A record has more bytes than a row may have; `length` of them were passed over, from byte `start` on."""
 
     def __init__(self, start: int, length: int) -> None:
@@ -72,7 +72,7 @@ class _Lines:
         if self._num_taken > MAX_ROW_BYTES:
             while not line.endswith(("\n", "\r")) and (line := self._file.readline(1 << 20)):
                 self._num_taken += _num_bytes(line)
-            raise _TooLong(self._position + 1, self._num_taken)
+            raise _TooLongError(self._position + 1, self._num_taken)
         return line
 
     def take(self) -> str:
@@ -100,7 +100,7 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
     place = visible(str(path))
     try:
         header = [name.strip() for name in _next_record(reader)]
-    except (csv.Error, _TooLong) as error:
+    except (csv.Error, _TooLongError) as error:
         raise DataError(f"{place}: the header line is not CSV ({error}).", param="training_file") from error
     except StopIteration:
         raise DataError(f"{place}: the file is empty.", param="training_file") from None
@@ -123,7 +123,7 @@ def _records(path: Path, lines: _Lines, reader: Any, notes: list[str]) -> Iterat
             cells = _next_record(reader)
         except StopIteration:
             break
-        except _TooLong as error:
+        except _TooLongError as error:
             yield RawRow(start, start_of(visible_bytes(lines.take())), problem=_length_problem(error, lines.number))
             continue
         except csv.Error as error:
@@ -150,7 +150,7 @@ def _record(start: int, raw: str, cells: list[str], header: list[str]) -> RawRow
     return RawRow(start, text, dict(zip(header, cells, strict=True)))
 
 
-def _length_problem(error: _TooLong, end: int) -> RowError:
+def _length_problem(error: _TooLongError, end: int) -> RowError:
     return RowError(
         "too long",
         f"has {error.length} bytes, from byte {error.start} to the end of line {end}; a row may have {MAX_ROW_BYTES}. "

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _QUERY = re.compile(r"([a-zA-Z][\w+.-]*://.*?)::\s*((?:SELECT|WITH|VALUES|TABLE)\b.*)", re.DOTALL | re.IGNORECASE)
 _URL = re.compile(r"[a-zA-Z][\w+.-]*://.*", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+_ON_THE_NETWORK = re.compile(r"(https?|ftp|s3|gs|az|hf|file)://", re.IGNORECASE)
 _SHOWN_CHARACTERS = 60
 _BATCH_ROWS = 500
 
@@ -32,26 +33,22 @@ def is_query(source: str) -> bool:
 
 def query_name(source: str) -> str:
     """Returns what a query is called in sources and messages: the database without user, password and options."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
     match = _QUERY.fullmatch(source)
-    try:
-        url = make_url(match[1] if match else source.partition("::")[0])
-    except (ArgumentError, ValueError):
-        return f"{source.partition('://')[0]}://…"
-    query = " ".join((match[2] if match else "").split())
+    if match is None:
+        return database_name(source.partition("::")[0])
+    query = " ".join(match[2].split())
     shown = query if len(query) <= _SHOWN_CHARACTERS else query[:_SHOWN_CHARACTERS] + "…"
-    return visible(f"{_database_name(url)}::{shown}" if match else _database_name(url))
+    return f"{database_name(match[1])}::{visible(shown)}"
 
 
 def query_rows(source: str, notes: list[str]) -> Iterator[RawRow]:
     """Yields every row of a query, numbered from 1; the database is only read, and rows come as they are asked for."""
-    from sqlalchemy import text
     from sqlalchemy.exc import SQLAlchemyError
 
     name = query_name(source)
     match = _QUERY.fullmatch(source)
+    if match is None and _ON_THE_NETWORK.match(source):
+        raise DataError(f"{name}: nothing is downloaded. Save it to a file first.", param="training_file")
     if match is None:
         raise DataError(
             f"{name}: a database is given with a query that reads: URL::SELECT … (or WITH, VALUES, TABLE).",
@@ -63,9 +60,10 @@ def query_rows(source: str, notes: list[str]) -> Iterator[RawRow]:
     number = 0
     with reading(match[1], name) as connection:
         try:
-            result = connection.execution_options(stream_results=True, yield_per=_BATCH_ROWS).execute(
-                text(query.replace(":", r"\:"))
-            )
+            # As it stands: neither colons nor percent signs are places for parameters.
+            result = connection.execution_options(
+                stream_results=True, yield_per=_BATCH_ROWS, no_parameters=True
+            ).exec_driver_sql(query)
             if not result.returns_rows:
                 raise DataError(f"{name}: the statement returns no rows; only queries are read.", param="training_file")
             columns = list(result.keys())
@@ -78,7 +76,7 @@ def query_rows(source: str, notes: list[str]) -> Iterator[RawRow]:
         except SQLAlchemyError as error:
             where = f"after row {number}" if number else "at the start"
             raise DataError(
-                f"{name}: the query failed {where} ({_reason(error, match[1])}).", param="training_file"
+                f"{name}: the query failed {where} ({reason_of(error, match[1])}).", param="training_file"
             ) from None  # the cause shows the connection's parameters
     if not number:
         notes.append("the query returned no rows")
@@ -89,7 +87,7 @@ def reading(address: str, name: str) -> Iterator[Connection]:
     """Opens a connection that can only read, as far as the database has a way to promise that."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    engine = _engine(address, name)
+    engine = engine_of(address, name)
     try:
         with engine.connect() as connection:
             if engine.dialect.name == "postgresql":
@@ -102,13 +100,14 @@ def reading(address: str, name: str) -> Iterator[Connection]:
             connection.rollback()
     except SQLAlchemyError as error:
         raise DataError(
-            f"{name}: the database cannot be reached ({_reason(error, address)}).", param="training_file"
+            f"{name}: the database cannot be reached ({reason_of(error, address)}).", param="training_file"
         ) from None
     finally:
         engine.dispose()
 
 
-def _engine(address: str, name: str) -> Engine:
+def engine_of(address: str, name: str) -> Engine:
+    """Returns an engine for an address; SQLite files must exist and cannot be written. Raises `DataError`."""
     from sqlalchemy import create_engine, event, make_url
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -118,7 +117,9 @@ def _engine(address: str, name: str) -> Engine:
             url = _only_reading(url, name)
         engine = create_engine(url)
     except (SQLAlchemyError, ValueError, TypeError) as error:
-        raise DataError(f"{name}: is no database address ({_reason(error, address)}).", param="training_file") from None
+        raise DataError(
+            f"{name}: is no database address ({reason_of(error, address)}).", param="training_file"
+        ) from None
     except ImportError as error:
         raise DataError(
             f"{name}: the driver for this database is not installed ({error.name}): pip install {error.name}.",
@@ -167,13 +168,21 @@ def _check_names(name: str, columns: list[str]) -> None:
         )
 
 
-def _database_name(url: URL) -> str:
+def database_name(address: str) -> str:
+    """Returns a database's address without user, password and options; of what is none, only its first word."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError):
+        return f"{address.partition('://')[0]}://…"
     host = f"{url.host}:{url.port}" if url.host and url.port else url.host or ""
-    return f"{url.drivername}://{host}/{url.database or ''}"
+    return visible(f"{url.drivername}://{host}/{url.database or ''}")
 
 
-def _reason(error: Exception, address: str) -> str:
-    """What went wrong in the database's words, without its password or user."""
+def reason_of(error: Exception, address: str | URL) -> str:
+    """Returns what went wrong in the database's words, without its user, password and options."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -182,7 +191,7 @@ def _reason(error: Exception, address: str) -> str:
         url = make_url(address)
         secrets = [url.password, url.username, *(value for value in url.query.values() if isinstance(value, str))]
     except (ArgumentError, ValueError):
-        secrets = [address]
+        secrets = [str(address)]
     for secret in secrets:
         if secret:
             text = text.replace(str(secret), "…")

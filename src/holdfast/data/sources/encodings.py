@@ -31,13 +31,18 @@ _CONSIDERED = (
     "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp437", "cp850", "cp852", "cp866", "mac_roman",
 )  # fmt: skip
 """What files in the world are in; the more exotic, the more often a short text looks like it by chance."""
+_MOST_COMMON = ("cp1252", "cp1251")
+"""Taken where others fit as well: a short French text is also good Windows-1250."""
+_EQUAL_COHERENCE = 0.05
 _CERTAINLY_UTF8 = 100
 """After so many valid characters outside ASCII nothing else is considered."""
 _MIN_BAD_LINES = 2
 _MIN_BAD_SHARE = 0.01
 _SAMPLE_BYTES = 64 * 1024
 _MIN_TEXT_SHARE = 0.9
-_PUNCTUATION = frozenset(" ¡¢£¥§©«®°±´·»¿×–—‘’‚“”„†•…‰‹›€™،؛؟٪。、「」『』・〜！（），：；？")
+_PUNCTUATION_KINDS = ("P", "Sc", "Z", "Mn", "Mc")
+_OTHER_SIGNS = frozenset("\xa9\xae\xb0\xb1\xb4\xd7\u2122")
+"""Copyright, registered, degree, plus-minus, accent, times, trade mark."""
 _ESCAPE = "holdfast-escape"
 
 
@@ -62,9 +67,11 @@ class AsUtf8(io.RawIOBase):
             self._decode_as(encoding, f"the file is {encoding.upper()}, as its byte order mark says; it was decoded")
 
     def readable(self) -> bool:
+        """It is there to be read."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fills a buffer as far as there are bytes and returns their number."""
         view = memoryview(buffer).cast("B")
         while not self._waiting:
             content = self._block()
@@ -139,17 +146,29 @@ def likeliest(sample: bytes) -> str | None:
     """Returns the encoding in which bytes are most likely text; None if they are text in none."""
     from charset_normalizer import from_bytes
 
-    for match in from_bytes(sample, cp_isolation=list(_CONSIDERED), preemptive_behaviour=False):
-        if _is_text(sample.decode(match.encoding, "replace")):
-            return match.encoding
-    return None
+    found = from_bytes(sample, cp_isolation=list(_CONSIDERED), preemptive_behaviour=False)
+    best = found.best()
+    if best is None:
+        return None
+    equal = {
+        name
+        for match in found
+        if match.chaos <= best.chaos and match.coherence >= best.coherence - _EQUAL_COHERENCE
+        for name in match.could_be_from_charset
+    }
+    encoding = next((name for name in _MOST_COMMON if name in equal), best.encoding)
+    return encoding if _is_text(sample.decode(encoding, "replace")) else None
 
 
 def _is_text(text: str) -> bool:
     beyond = [character for character in text if character > "\x7f"]
-    fitting = sum(character.isalpha() or unicodedata.category(character)[0] == "M" or character in _PUNCTUATION
-                  for character in beyond)  # fmt: skip
-    control = sum(character < " " and character not in "\t\r\n" for character in text)
+    fitting = sum(
+        character.isalpha()
+        or character in _OTHER_SIGNS
+        or unicodedata.category(character).startswith(_PUNCTUATION_KINDS)
+        for character in beyond
+    )
+    control = any(character < " " and character not in "\t\r\n" for character in text)
     return not control and fitting >= _MIN_TEXT_SHARE * len(beyond)
 
 

@@ -93,10 +93,8 @@ class _Walk:
             self._notes.append(visible(f"{self._folder}: left out, {reason}: {named}"))
 
     def _under(self, folder: Path, depth: int) -> Iterator[Path]:
-        real = os.path.realpath(folder)
-        if real in self._folders:
+        if not self._enter(folder, depth):
             return
-        self._folders.add(real)
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -110,15 +108,28 @@ class _Walk:
                 continue
             if stat.S_ISDIR(mode):
                 deeper.append(path)
-            elif not stat.S_ISREG(mode):
-                self._skip(path, "no regular files (pipes, sockets, devices)")
-            elif self._first_time(path):
+            elif self._may_be_read(path, mode):
                 yield path
         for path in deeper:
-            if depth > 1:
-                yield from self._under(path, depth - 1)
-            elif self._depth == _MAX_DEPTH:
-                self._skip(path, f"folders more than {_MAX_DEPTH} deep")
+            yield from self._under(path, depth - 1)
+
+    def _enter(self, folder: Path, depth: int) -> bool:
+        real = os.path.realpath(folder)
+        if depth == 0:
+            if self._depth == _MAX_DEPTH:  # else the pattern asks for no more
+                self._skip(folder, f"folders more than {_MAX_DEPTH} deep")
+            return False
+        if real in self._folders:
+            self._skip(folder, "folders that were read under another name")
+            return False
+        self._folders.add(real)
+        return True
+
+    def _may_be_read(self, path: Path, mode: int) -> bool:
+        if not stat.S_ISREG(mode):
+            self._skip(path, "no regular files (pipes, sockets, devices)")
+            return False
+        return self._first_time(path)
 
     def _mode(self, entry: os.DirEntry[str], path: Path) -> int | None:
         """What kind of thing stands there; None for what is not to be followed, which is noted."""

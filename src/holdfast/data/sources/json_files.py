@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_CLOSED_BY = {"[": "]", "{": "}"}
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+\\?(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
 def json_rows(path: Path, notes: list[str], *, guess: bool = False) -> Iterator[RawRow]:
@@ -137,7 +138,8 @@ def _item(window: _Window, number: int) -> tuple[RawRow, int | None]:
             value, end = parse_at(window.text, start, origin=start)
         except RowError as error:
             problem, end = error, _end_of_item(window.text, start)
-        complete = end is not None and window.text[after_space(window.text, end) :][:1] in (",", "]")
+        following = after_space(window.text, end or 0)
+        complete = end is not None and window.text[following : following + 1] in (",", "]")
         # What looks wrong may only be cut off where the window ends.
         if complete or window.num_left > MAX_ROW_BYTES or not window.fill():
             break
@@ -165,10 +167,10 @@ def _end_of_nested(text: str, position: int) -> int | None:
     """Where the brackets that open at `position` are closed again; None if they are not, or not in their order."""
     open_brackets: list[str] = []
     for match in _BRACKETS.finditer(text, position):
-        token = match[0]
-        if token in "[{":
-            open_brackets.append({"[": "]", "{": "}"}[token])
-        elif token in "]}" and open_brackets.pop() != token:
+        found = match[0]
+        if found in _CLOSED_BY:
+            open_brackets.append(_CLOSED_BY[found])
+        elif found in ("]", "}") and open_brackets.pop() != found:
             return None
         if not open_brackets:
             return match.end()

@@ -37,8 +37,8 @@ def sections_of(sections: Sections, lines: Iterable[str]) -> Iterator[Passage]:
         elif front:
             block.append(line)
             front = line.strip() != "---"
-        elif fence or (opening := _FENCE.match(line)):
-            fence = _after(line, fence, "" if fence else opening[1])
+        elif fence or _FENCE.match(line):
+            fence = _after(line, fence)
             block.append(line)
         elif match := _HEADING.fullmatch(line):
             yield from sections.block("\n".join(block))
@@ -61,10 +61,11 @@ def sections_of(sections: Sections, lines: Iterable[str]) -> Iterator[Passage]:
     yield from sections.end()
 
 
-def _after(line: str, fence: str, opening: str) -> str:
-    """The fence that is open after a line: it is closed by one of the same kind, at least as long."""
+def _after(line: str, fence: str) -> str:
+    """The fence that is open after a line: one is closed by another of the same kind that is at least as long."""
     if not fence:
-        return opening
+        opening = _FENCE.match(line)
+        return opening[1] if opening else ""
     stripped = line.strip()
     closes = stripped.startswith(fence) and not stripped.strip(fence[0])
     return "" if closes else fence
@@ -75,7 +76,7 @@ def text_passages(path: Path, notes: list[str]) -> Iterator[Passage]:
     blocks: list[str] = []
     length, start = 0, 1
     for number, line in enumerate(_lines(path, notes), start=1):
-        if not line.strip() and length > MAX_CHARACTERS // 2 or length > MAX_CHARACTERS:
+        if length > (MAX_CHARACTERS if line.strip() else MAX_CHARACTERS // 2):
             yield from _text_passage(path, blocks, start)
             blocks, length = [], 0
         if not blocks:

@@ -25,6 +25,8 @@ BLOCK = 1 << 20
 _BOMB_BYTES = 1 << 30
 _BOMB_RATIO = 1000
 _BOM = b"\xef\xbb\xbf"
+_BLANK = b"\r\n\t " + _BOM
+_MAX_BLANK = 8 * BLOCK
 
 
 @contextmanager
@@ -37,13 +39,11 @@ def opened(path: Path, notes: list[str], *, guess: bool) -> Iterator[BinaryIO]:
     with _raw(path) as file:
         source = _Guarded(path, file)
         head = source.block()
-        while head and len(head) < 4 and (more := source.block()):
+        while not head.strip(_BLANK) and len(head) < _MAX_BLANK and (more := source.block()):
             head += more
-        marked = mark_of(head)
-        if not head.strip(b"\r\n\t " + _BOM) and not (more := source.block()):
+        if not head.strip(_BLANK) and len(head) < _MAX_BLANK:
             raise DataError(f"{visible(str(path))}: the file is empty.", param="training_file")
-        elif not head.strip(b"\r\n\t " + _BOM):
-            head += more
+        marked = mark_of(head)
         if marked == "utf-8":
             notes.append("a byte order mark at the start was removed")
             head = head[len(_BOM) :]
@@ -125,9 +125,11 @@ class _Guarded(io.RawIOBase):
         return content
 
     def readable(self) -> bool:
+        """It is there to be read."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fills a buffer as far as there are bytes and returns their number."""
         view = memoryview(buffer).cast("B")
         content = self.block()
         self._waiting = content[len(view) :]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from holdfast.data.rejected import RowError
+from holdfast.data.rejected import RowError, visible
+from holdfast.data.sources.cells import plain
+from holdfast.data.sources.opened import check_regular
 from holdfast.data.sources.rows import RawRow, spelled
 from holdfast.errors import DataError
 
@@ -15,10 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pyarrow import Array, ChunkedArray, RecordBatch, Table
-
-    from holdfast.types import JSONValue
+    from pyarrow.parquet import FileMetaData
 
 _BATCH_ROWS = 1000
+_BATCH_BYTES = 32 << 20
+_BUFFER_BYTES = 1 << 20
 
 
 def parquet_rows(path: Path) -> Iterator[RawRow]:
@@ -26,17 +29,31 @@ def parquet_rows(path: Path) -> Iterator[RawRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    check_regular(path)
     number = 0
     try:
-        file = pq.ParquetFile(path)
-        names = _class_names(file.schema_arrow.metadata or {})
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-            for row in _batch_rows(batch):
-                number += 1
-                yield _raw_row(number, row, names)
-    except (pa.ArrowException, OSError) as error:
+        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            names = _class_names(file.schema_arrow.metadata or {})
+            for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
+                for row in _batch_rows(batch):
+                    number += 1
+                    yield _raw_row(number, row, names)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        if isinstance(error, DataError):
+            raise
         where = f"after row {number}" if number else "from the start"
-        raise DataError(f"{path}: this Parquet file cannot be read {where} ({error}). Write it again.") from error
+        raise DataError(
+            f"{visible(str(path))}: this Parquet file cannot be read {where} ({visible(str(error))[:300]}). Write it "
+            "again.",
+            param="training_file",
+        ) from error
+
+
+def _rows_at_once(metadata: FileMetaData) -> int:
+    """So many rows that a batch stays small, by the sizes that the file declares."""
+    size = sum(metadata.row_group(index).total_byte_size for index in range(min(metadata.num_row_groups, 1000)))
+    num_rows = sum(metadata.row_group(index).num_rows for index in range(min(metadata.num_row_groups, 1000)))
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * max(1, num_rows) // max(1, size)))
 
 
 def dataset_rows(name: str, notes: list[str]) -> Iterator[RawRow]:
@@ -118,26 +135,15 @@ def _bytes_shown(values: Array | ChunkedArray, index: int) -> str:
 def _raw_row(number: int, row: dict[str, object] | RowError, names: Mapping[str, list[str]]) -> RawRow:
     if isinstance(row, RowError):
         return RawRow(number, row.raw, problem=row)
-    raw = spelled(row)
     for column, classes in names.items():
         value = row.get(column)
         if isinstance(value, int):
             if not 0 <= value < len(classes):
                 problem = RowError("label", f"{column} is {value}, which is none of the {len(classes)} classes")
-                return RawRow(number, raw, problem=problem)
+                return RawRow(number, spelled(row), problem=problem)
             row[column] = classes[value]
-    cleaned = {column: _without_nulls(value) for column, value in row.items()}
-    return RawRow(number, raw, cast("dict[str, JSONValue]", cleaned))
-
-
-def _without_nulls(value: object) -> object:
-    """Arrow gives every object the keys of all others, as nulls; those were never in the data."""
-    if isinstance(value, dict):
-        items = cast("dict[str, object]", value).items()
-        return {key: _without_nulls(item) for key, item in items if item is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in cast("list[object]", value)]
-    return value
+    # Arrow gives every object the keys of all others, as nulls; `plain` takes those out, which were never in the data.
+    return RawRow(number, "", {column: plain(value) for column, value in row.items()})
 
 
 def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:

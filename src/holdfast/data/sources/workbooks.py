@@ -20,6 +20,7 @@ from holdfast.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import Any
     from xml.etree.ElementTree import Element
 
     from openpyxl import Workbook
@@ -80,7 +81,7 @@ def _sheet_rows(path: Path, notes: list[str], sheet: str | None) -> Iterator[tup
     from openpyxl.worksheet._reader import WorkSheetParser  # the public reader drops rows that have a number twice
 
     class Parser(WorkSheetParser):
-        def parse_row(self, row: Element) -> tuple[int, Cells]:
+        def parse_row(self, row: Element) -> tuple[int, Cells]:  # pyright: ignore[reportIncompatibleMethodOverride] - cells by column
             self.row_counter = int(row.get("r") or self.row_counter + 1)
             self.col_counter = 0
             cells: Cells = {}
@@ -107,11 +108,17 @@ def _sheet_rows(path: Path, notes: list[str], sheet: str | None) -> Iterator[tup
                 f"{visible(str(path))}: has no sheet {chosen!r}. There are: {visible(', '.join(names))}.",
                 param="training_file",
             )
-        found = workbook[chosen]
+        found: Any = workbook[chosen]
+        book: Any = workbook
         with found._get_source() as source:
-            parser = Parser(source, found._shared_strings, data_only=True, epoch=workbook.epoch,
-                            date_formats=workbook._date_formats,
-                            timedelta_formats=workbook._timedelta_formats)  # fmt: skip
+            parser = Parser(
+                source,
+                found._shared_strings,
+                data_only=True,
+                epoch=book.epoch,
+                date_formats=book._date_formats,
+                timedelta_formats=book._timedelta_formats,
+            )
             yield from cast("Iterator[tuple[int, Cells]]", parser.parse())
     finally:
         workbook.close()
