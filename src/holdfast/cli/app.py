@@ -8,6 +8,7 @@ import typer
 
 from holdfast import __version__
 from holdfast.cli import look, teach, use
+from holdfast.cli.data import data, prepare
 from holdfast.cli.doctor import doctor
 from holdfast.cli.door import Door
 
@@ -43,8 +44,9 @@ def holdfast(
     del version, debug  # the first is eager, the second is taken by the door
 
 
-for command in (teach.demo, teach.init, look.render, teach.learn, teach.evaluate, look.skills, look.versions):
+for command in (teach.demo, teach.init, prepare, look.render, teach.learn, teach.evaluate, look.skills, look.versions):
     app.command(name={"evaluate": "eval"}.get(command.__name__))(command)
 for command in (use.rollback, use.chat, use.export):
     app.command()(command)
+app.add_typer(data)
 app.add_typer(doctor)

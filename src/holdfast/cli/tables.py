@@ -22,12 +22,12 @@ LONGEST = 6000
 """Characters of one piece of text that are shown; the middle of a longer one is left out, and said to be."""
 
 
-def _console() -> Console:
+def screen(*, stderr: bool = False) -> Console:
     """Returns a console on stdout; in a pipe it is wide, so that programs find one record on one line."""
-    console = Console(highlight=False, emoji=False)
-    return (
-        console if console.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, emoji=False, width=200)
-    )
+    console = Console(highlight=False, emoji=False, stderr=stderr)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(highlight=False, emoji=False, width=200, stderr=stderr)
 
 
 def percent(value: float | None) -> str:
@@ -41,7 +41,7 @@ def percent(value: float | None) -> str:
 
 def show_rendered(found: Rendering) -> None:
     """Writes rendered examples with the trained part marked, then every rejected row."""
-    console = _console()
+    console = screen()
     console.print(f"{found.source}: {found.num_examples} examples, format {found.format}, rendered for {found.model}.")
     for note in found.notes:
         console.print(note, markup=False)
@@ -81,7 +81,7 @@ def without_middle(text: str) -> str:
 
 def show_matrix(found: Matrix) -> None:
     """Writes the accuracy matrix: versions down, skills across, in percent."""
-    console = _console()
+    console = screen()
     if not found.skills:
         console.print("No skill yet. Teach one: holdfast learn DATA --skill NAME", markup=False)
         return
@@ -103,7 +103,7 @@ def show_matrix(found: Matrix) -> None:
 
 def show_versions(nodes: list[Node]) -> None:
     """Writes the tree of versions; → marks the current one."""
-    console = _console()
+    console = screen()
     tree = Tree("versions", hide_root=True)
     branches: dict[str | None, Tree] = {}
     for node in nodes:
@@ -120,7 +120,7 @@ def show_versions(nodes: list[Node]) -> None:
 
 def show_scores(found: Evaluated) -> None:
     """Writes one line per skill: accuracy, its interval, and what kind of mistakes there were."""
-    console = _console()
+    console = screen()
     table = Table(title=f"version {found.version}", title_justify="left")
     for name in ("skill", "passed", "accuracy %", "95 % interval", "grader", ""):
         table.add_column(name, justify="left" if name in ("skill", "grader", "") else "right")
@@ -134,7 +134,7 @@ def show_scores(found: Evaluated) -> None:
 
 def show_diagnosis(found: Diagnosis) -> None:
     """Writes what reflections are worth: every try, control and mistake, the means, then the findings in words."""
-    console = _console()
+    console = screen()
     table = Table(title=f"{found.model}, graded by {found.grader}", title_justify="left")
     for name in ("", "tasks", "%", "95 % interval"):
         table.add_column(name, justify="left" if not name else "right")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from holdfast.data.read import read
 from holdfast.errors import HoldfastError
 from holdfast.graders import grader
+from holdfast.jobs.versioned import part_of, version_at
 from holdfast.training.config import ReflectConfig, SdftConfig
 from holdfast.types import Message
 
@@ -51,6 +52,9 @@ def longest_example(reader: Reader, recipe: Recipe) -> int:
 
 def read_rows(source: str, recipe: Recipe, columns: Mapping[str, str] | None) -> ReadResult:
     """Returns what `source` holds for this recipe: with its grader's columns, and answers where it needs them."""
+    version = version_at(source, columns)
+    if version is not None:
+        return part_of(version, "train")
     name = recipe.evaluation.grader
     keep = set[str]() if name == "auto" else grader(name).columns()
     return read(source, seed=recipe.seed, columns=columns, need_demonstration=name == "auto", keep=keep)

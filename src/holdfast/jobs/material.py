@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from holdfast.data.folder import load_prepared, write_prepared, write_rejected
 from holdfast.data.prepare import content_hash, prepare, split, to_json, without_overlap
 from holdfast.data.report import data_report
-from holdfast.errors import DataError, NothingToLearnError
+from holdfast.errors import ConfigError, DataError, NothingToLearnError
 from holdfast.jobs.admission import read_rows
+from holdfast.jobs.versioned import part_of, version_at
 from holdfast.seeds import derive_seed
+from holdfast.training.config import EvaluationConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +74,16 @@ def read_all(
             progress.say(note)
         return found
 
+    if test_source is None and (version := version_at(source, columns)) is not None:
+        if recipe.evaluation.test_share != EvaluationConfig().test_share:
+            raise ConfigError(
+                f"evaluation.test_share would have no effect because {source} was divided when it was prepared; remove "
+                "it, or prepare the data again with --set split.test_share=SHARE.",
+                param="evaluation.test_share",
+            )
+        parts = [part_of(version, part) for part in ("train", "test")]
+        progress.say(" ".join(note for part in parts for note in part.notes))
+        return Raw(*parts)
     return Raw(take(source), take(test_source) if test_source else None)
 
 

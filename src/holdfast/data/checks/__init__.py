@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.data.checks.contamination import Contamination, HeldOutSeen
+from holdfast.data.checks.exact_duplicates import ExactDuplicates
+from holdfast.data.checks.legacy_format import LegacyFormatCheck
+from holdfast.data.checks.lengths import LengthsCheck
+from holdfast.data.checks.near_duplicates import NearDuplicates
+from holdfast.data.checks.semantic_duplicates import SemanticDuplicates
+from holdfast.data.checks.size import SizeCheck
+from holdfast.data.checks.template import TemplateCheck
+
 if TYPE_CHECKING:
     from holdfast.data.doctor.check import Check
 
-CHECKS: dict[str, type[Check]] = {}
-"""Before the split, all rows."""
-AFTER_SPLIT: dict[str, type[Check]] = {}
-"""After it: what is asked of the training part."""
+CHECKS: dict[str, type[Check]] = {
+    check.name: check
+    for check in (
+        SizeCheck,
+        LegacyFormatCheck,
+        LengthsCheck,
+        ExactDuplicates,
+        NearDuplicates,
+        SemanticDuplicates,
+        TemplateCheck,
+    )
+}
+"""Before the split, of all rows."""
+AFTER_SPLIT: dict[str, type[Check]] = {check.name: check for check in (HeldOutSeen, Contamination)}
+"""After it: the first of the test, the second of the training part."""

@@ -56,7 +56,7 @@ class DuplicateCheck(Check[S]):
     Rows of different labels are never duplicates: which of the labels is right is for people to say.
     """
 
-    training_only = True
+    training_only: ClassVar[bool] = True
     kind: ClassVar[str]
     """The kind of a drop."""
     level: ClassVar[Literal["note", "warning"]] = "warning"

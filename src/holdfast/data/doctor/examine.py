@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.data.doctor.check import Change
 from holdfast.data.example_json import example_id, reject
+from holdfast.data.output.prepared import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,17 +19,6 @@ if TYPE_CHECKING:
     from holdfast.data.doctor.check import Check, Drop, Finding
     from holdfast.data.doctor.rows import Rows, Tracked
     from holdfast.data.rejected import Rejected
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """One finding, whether its remedy was used, and what it did to how many rows."""
-
-    number: int
-    finding: Finding
-    applied: bool
-    num_changed: int = 0
-    num_dropped: int = 0
 
 
 @dataclass(slots=True)
@@ -44,7 +34,11 @@ class Examination:
     progress: Callable[[str, int, int], None] = lambda name, done, total: None
     asks: bool = True
     """Whether `approve` is a person: without one, what is proposed is done and no pass is made only to ask."""
-    results: list[Examined] = field(default_factory=list[Examined])
+    first: int = 1
+    """The number of the first finding."""
+    among: Callable[[Tracked], bool] | None = None
+    """Which rows are looked at and decided about; None: all."""
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
     decisions: dict[str, bool] = field(default_factory=dict[str, bool])
     _effects: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
 
@@ -72,7 +66,7 @@ class Examination:
         for place, chunk in self.rows.chunks():
             now = chunk
             for check in group:
-                check.see([one.row for one in now if not (check.training_only and one.held_out)])
+                check.see([one.row for one in now if self._concerns(check, one)])
                 if self._decides_at_once(check):
                     now = yield from self._treated(check, now)
             if now is not chunk:
@@ -80,7 +74,7 @@ class Examination:
             self.progress(title, place + 1, len(self.rows))
         for check in group:
             finding = check.finding()
-            number = len(self.results) + 1
+            number = self.first + len(self.outcomes)
             if self._decides_at_once(check):
                 self.decisions[check.name] = True
             elif finding.remedy is not None:
@@ -88,7 +82,7 @@ class Examination:
                 if self.decisions[check.name]:
                     yield from self._treat_all(check)
             changed, dropped = self._effects[check.name, "changed"], self._effects[check.name, "dropped"]
-            self.results.append(Examined(number, finding, changed + dropped > 0, changed, dropped))
+            self.outcomes.append(Outcome(finding, changed + dropped > 0, changed, dropped))
 
     def _approved(self, check: Check, number: int, finding: Finding) -> bool:
         wanted = check.settings.remedy
@@ -103,12 +97,17 @@ class Examination:
                 self.rows.replace(place, now)
             self.progress(f"{check.name.replace('_', ' ')}: remedy", place + 1, len(self.rows))
 
+    def _concerns(self, check: Check, one: Tracked) -> bool:
+        if check.training_only and one.held_out:
+            return False
+        return self.among is None or self.among(one)
+
     def _treated(self, check: Check, chunk: list[Tracked]) -> Generator[Rejected, None, list[Tracked]]:
         """Yields what `check` drops and returns the chunk as it leaves it; the same list if nothing changed."""
         kept: list[Tracked] = []
         untouched = True
         for one in chunk:
-            decision = None if check.training_only and one.held_out else check.decide(one.row)
+            decision = check.decide(one.row) if self._concerns(check, one) else None
             if decision is None:
                 kept.append(one)
                 continue

@@ -87,7 +87,7 @@ def test_every_row_ends_kept_changed_or_dropped_and_the_numbers_add_up(rows, con
     assert texts(rows) == ["A", "B", "C"]
     assert [row.kind for row in gone] == ["duplicate", "duplicate", "long"]
     assert [(row.source, row.line) for row in gone] == [("file.jsonl", 3), ("file.jsonl", 6), ("file.jsonl", 5)]
-    assert [(e.num_changed, e.num_dropped) for e in examination.results] == [(3, 0), (0, 2), (0, 1)]
+    assert [(e.num_changed, e.num_dropped) for e in examination.outcomes] == [(3, 0), (0, 2), (0, 1)]
 
 
 def test_a_changed_row_keeps_what_it_was_and_who_changed_it_how(rows, context):
@@ -114,7 +114,7 @@ def test_a_remedy_is_used_only_if_it_is_approved(rows, context):
     assert asked == [(1, "upper"), (2, "twice")]
     assert texts(rows) == ["a", "B", "A", "c", "long one", "B"]
     assert examination.decisions == {"upper": False, "twice": False}
-    assert not any(result.applied for result in examination.results)
+    assert not any(outcome.applied for outcome in examination.outcomes)
 
 
 def test_skipped_remedies_are_not_asked_about_and_disabled_checks_are_not_made(rows, context):
@@ -124,7 +124,7 @@ def test_skipped_remedies_are_not_asked_about_and_disabled_checks_are_not_made(r
     examination = Examination(rows, approve=never)
     checks = [Upper(settings(remedy="skip"), context), TwiceSeen(settings(enabled=False), context)]
     assert list(examination.run(checks)) == []
-    assert [result.finding.check for result in examination.results] == ["upper"]
+    assert [outcome.finding.check for outcome in examination.outcomes] == ["upper"]
     assert examination.decisions == {"upper": False}
 
 

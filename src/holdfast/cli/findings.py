@@ -1,0 +1,118 @@
+"""What people see of a preparation: numbered findings with their remedies, and versions of data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from holdfast.cli.tables import screen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.data.doctor.check import Finding, Shown
+    from holdfast.data.output.difference import Difference
+    from holdfast.data.output.version import DataVersion
+    from holdfast.jobs.prepare import PrepareResult
+
+STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "bold red"}
+_SHOWN = 3
+
+
+def ask(number: int, finding: Finding) -> bool:
+    """Shows a finding with its remedy on stderr and returns whether a person wants it; the answer is yes by default."""
+    out = screen(stderr=True)
+    out.print(_title(number, finding), soft_wrap=True)
+    for one in finding.shown[:_SHOWN]:
+        for line in _lines(one):
+            out.print(line, soft_wrap=True)
+    return typer.confirm(f"   Proposed: {finding.remedy}. Do it?", default=True, err=True)
+
+
+def show_prepared(found: PrepareResult, *, asked: bool) -> None:
+    """Writes what was found and done, what became of the rows, and where the version lies."""
+    out = screen()
+    for number, outcome in enumerate(found.outcomes, start=1):
+        out.print(_title(number, outcome.finding), soft_wrap=True)
+        if not asked:
+            for one in outcome.finding.shown[:_SHOWN] if outcome.finding.level != "ok" else ():
+                for line in _lines(one):
+                    out.print(line, soft_wrap=True)
+        if outcome.finding.remedy is not None:
+            done = f"{outcome.num_changed:,} rows changed, {outcome.num_dropped:,} dropped"
+            said = f"done: {done}" if outcome.applied else "not done" if asked else "nothing to do, or skipped"
+            out.print(f"   {outcome.finding.remedy}: {said}", markup=False, soft_wrap=True)
+    for note in found.notes:
+        out.print(note, markup=False, soft_wrap=True)
+    show_version(found.version)
+    if not found.is_new:
+        out.print("The very same version was there already.")
+    out.print(f"Report: {found.version.folder / 'report.html'}", markup=False, soft_wrap=True)
+    command = f"holdfast learn {found.version.folder} --skill {found.version.skill}"
+    out.print(f"Teach it: {command}", markup=False, soft_wrap=True)
+
+
+def show_versions(found: Sequence[DataVersion]) -> None:
+    """Writes a line for each version, the oldest first."""
+    out = screen()
+    if not found:
+        out.print("No data is prepared yet: holdfast prepare SOURCE --skill NAME", markup=False)
+        return
+    table = Table("version", "skill", "made", "training", "test", "read", "changed", "rejected")
+    for version in found:
+        parts = [f"{version.parts[name].num_rows:,}" if name in version.parts else "-" for name in ("train", "test")]
+        counts = version.counts
+        table.add_row(
+            version.folder.name, version.skill, version.created_at[:16].replace("T", " "), *parts,
+            f"{counts.read:,}", f"{counts.changed:,}", f"{counts.num_rejected:,}",
+        )  # fmt: skip
+    out.print(table)
+
+
+def show_version(version: DataVersion) -> None:
+    """Writes the numbers that add up, the parts and the sources of a version."""
+    out = screen()
+    counts = version.counts
+    out.print(Text(f"{version.skill}, version {version.folder.name}", style="bold"))
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.rejected.items())
+    out.print(
+        f"{counts.read:,} rows read = {counts.unchanged:,} kept as they were + {counts.changed:,} changed + "
+        f"{counts.num_rejected:,} rejected{f' ({kinds})' if kinds else ''}", markup=False, soft_wrap=True,
+    )  # fmt: skip
+    for name, part in version.parts.items():
+        labels = ", ".join(f"{label} {count:,}" for label, count in list(part.labels.items())[:8])
+        out.print(f"  {name}: {part.num_rows:,} rows{f' ({labels})' if labels else ''}", markup=False, soft_wrap=True)
+    for source in version.sources:
+        digest = f", sha256 {source.sha256[:12]}" if source.sha256 else ""
+        out.print(f"  from {source.path}: {source.num_rows:,} rows{digest}", markup=False, soft_wrap=True)
+
+
+def show_difference(found: Difference) -> None:
+    """Writes how many rows two versions do not share, some of them, and the shifts of labels."""
+    out = screen()
+    for line in found.lines():
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _title(number: int, finding: Finding) -> Text:
+    text = Text(f"{number:2d}. ", style="bold")
+    text.append(f"{finding.check}: ", style=STYLES[finding.level])
+    text.append(finding.title)
+    return text
+
+
+def _lines(one: Shown) -> list[Text]:
+    """Returns a row as a person reads it, on one line before and one after."""
+    found = [Text.assemble(("      ", ""), (one.source or "", "dim"), " ", _one_line(one.before))]
+    if one.after:
+        found.append(Text.assemble(("      ", ""), ("becomes ", "dim"), _one_line(one.after)))
+    if one.note:
+        found.append(Text.assemble(("      ", ""), (_one_line(one.note), "dim")))
+    return found
+
+
+def _one_line(text: str) -> str:
+    return " ⏎ ".join(part for part in text.splitlines() if part.strip())

@@ -1,0 +1,80 @@
+"""The plan of a preparation: which checks are made, with which settings, and what is done about what they find.
+
+A plan is TOML. The one that a preparation writes beside its data holds every decision as it was taken, so that the
+same plan on the same rows gives the same data.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import Field, ValidationError, create_model
+
+from holdfast.data.assignment import SplitSettings
+from holdfast.data.checks import AFTER_SPLIT, CHECKS
+from holdfast.settings import Settings, explain, parse_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast.data.doctor.check import Check, CheckSettings
+    from holdfast.types import JSONValue
+
+
+def _first_line(check: type[Check]) -> str:
+    return (check.__doc__ or "").strip().split("\n", 1)[0]
+
+
+Checks = create_model(
+    "Checks",
+    __base__=Settings,
+    **cast(
+        "dict[str, Any]",
+        {
+            name: (check.Settings, Field(default=check.Settings(), description=_first_line(check)))
+            for name, check in {**CHECKS, **AFTER_SPLIT}.items()
+        },
+    ),
+)
+"""The settings of every check, by its name."""
+
+
+class Plan(Settings):
+    """Everything that decides what becomes of the rows."""
+
+    seed: int = 0
+    """Every draw derives from it."""
+    split: SplitSettings = SplitSettings()
+    """What is held out as the test."""
+    checks: Checks = Checks()  # pyright: ignore[reportInvalidTypeForm] - made from the registry
+    """The checks by name."""
+
+    def of(self, name: str) -> CheckSettings:
+        """Returns the settings of a check."""
+        return getattr(self.checks, name)
+
+    def decided(self, decisions: Mapping[str, bool]) -> Plan:
+        """Returns the plan with the decisions taken in place of those that were to be asked."""
+        checks = {
+            name: self.of(name).model_copy(update={"remedy": "apply" if approved else "skip"})
+            for name, approved in decisions.items()
+        }
+        return self.model_copy(update={"checks": self.checks.model_copy(update=checks)})
+
+    def uses_embeddings(self) -> bool:
+        """Tells whether a check that is made can compare by meaning."""
+        return self.of("semantic_duplicates").enabled
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, JSONValue], where: str = "plan") -> Plan:
+        """Returns the plan that `values` describe; raises ConfigError that names every wrong key."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise explain(error, cls, where) from None
+
+    @classmethod
+    def from_toml(cls, path: Path | str) -> Plan:
+        """Returns the plan of a TOML file."""
+        return cls.from_mapping(parse_toml(Path(path)), where=str(path))

@@ -1,0 +1,150 @@
+"""One preparation, from the rows of its sources to parts that can be written: checks, split, contamination.
+
+Nothing is lost: every row that was read is in a part as it was or changed, or in the ledger with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from holdfast.data.assignment import assign, key_of
+from holdfast.data.checks import CHECKS
+from holdfast.data.checks.contamination import TRAINING_DATA, Contamination, HeldOutSeen
+from holdfast.data.checks.near_duplicates import NearDuplicates
+from holdfast.data.doctor.examine import Examination
+from holdfast.data.doctor.ledger import Ledger
+from holdfast.data.doctor.rows import Rows, Tracked, taken_in
+from holdfast.data.example_json import example_id
+from holdfast.data.output.prepared import ChangedRow, Counts, Outcome, PreparedRow
+from holdfast.types import Example
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+
+    from holdfast.data.assignment import Assignment, Key, Side
+    from holdfast.data.doctor.check import Check, Context, Finding
+    from holdfast.data.doctor.plan import Plan
+    from holdfast.data.rejected import Rejected
+
+
+OWN_TEST = "its own test"
+
+
+@dataclass(frozen=True, slots=True)
+class Attendant:
+    """Who is asked about a remedy and told how far the work is.
+
+    `asks` False means that nobody is there: what is proposed is done.
+    """
+
+    approve: Callable[[int, Finding], bool]
+    progress: Callable[[str, int, int], None]
+    asks: bool
+
+
+@dataclass(slots=True)
+class Treatment:
+    """Rows on their way to parts. Use: `take`, `take` the test if there is one, `examine`, `divide`, then read."""
+
+    plan: Plan
+    context: Context
+    attendant: Attendant
+    rows: Rows = field(init=False)
+    ledger: Ledger = field(init=False)
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    decisions: dict[str, bool] = field(default_factory=dict[str, bool])
+    checks: dict[str, Check] = field(default_factory=dict[str, "Check"])
+    notes: list[str] = field(default_factory=list[str])
+    by_source: Counter[str] = field(default_factory=Counter[str])
+    """How many rows each source gave, used or not."""
+    _num_read: int = 0
+    _num_made: int = 0
+    _assignment: Assignment | None = None
+
+    def __post_init__(self) -> None:
+        self.rows = Rows(self.context.scratch)
+        self.ledger = Ledger(self.context.scratch / "rejected.jsonl")
+
+    def take(self, stream: Iterable[Example | Rejected], *, held_out: bool = False) -> None:
+        """Reads rows; those of a test that is given apart are `held_out`."""
+        first = self._num_read
+
+        def reading() -> Generator[Rejected]:
+            self._num_read = yield from taken_in(map(self._counted, stream), self.rows, first=first, held_out=held_out)
+
+        self.ledger.add(reading())
+
+    def examine(self) -> None:
+        """Makes every check of the plan before the split."""
+        self._run(self._made(CHECKS, self.context))
+
+    def divide(self, earlier_training: Mapping[str, Callable[[], Iterable[Example]]]) -> None:
+        """Puts every row on its side, then looks for training rows that give a test away.
+
+        `earlier_training` is what the model was trained on before, where a new test may stand already.
+        """
+        if not any(one.held_out for one in self.rows.tracked()):
+            self._assignment = assign(self._keys(), self.plan.split, self.plan.seed)
+            self.notes += self._assignment.notes
+        earlier = {f"{TRAINING_DATA}{name}": read for name, read in earlier_training.items()}
+        self._run(self._made({HeldOutSeen.name: HeldOutSeen}, replace(self.context, others=earlier)), only="test")
+        others = {OWN_TEST: lambda: (row.example for row in self.part("test")), **self.context.others}
+        self._run(self._made({Contamination.name: Contamination}, replace(self.context, others=others)), only="train")
+
+    def part(self, side: Side) -> Iterator[PreparedRow]:
+        """Yields the rows of one part as they are now, with their content ids."""
+        for one in self.rows.tracked():
+            if self._side(one) == side:
+                example = replace(one.row.example, id=example_id(one.row.example))
+                yield PreparedRow(example, one.by, synthetic="synthetic" in example.columns)
+
+    def changed(self) -> Iterator[ChangedRow]:
+        """Yields every row that is used otherwise than it was read."""
+        for one in self.rows.tracked():
+            if one.before is not None:
+                yield ChangedRow(one.row.number, one.before, one.row.example, one.by, one.what)
+
+    def counts(self) -> Counts:
+        """Returns what became of all rows; raises DataError if they do not add up."""
+        unchanged = changed = made = 0
+        for one in self.rows.tracked():
+            unchanged += one.before is None
+            changed += one.before is not None
+        found = Counts(self._num_read, unchanged, changed, dict(self.ledger.kinds.most_common()), made)
+        found.check()
+        return found
+
+    def _counted(self, item: Example | Rejected) -> Example | Rejected:
+        place = item.source.rpartition(":")[0] if isinstance(item, Example) else item.source
+        self.by_source[place] += 1
+        return item
+
+    def _made(self, kinds: Mapping[str, type[Check]], context: Context) -> dict[str, Check]:
+        return {name: kind(self.plan.of(name), context) for name, kind in kinds.items()}
+
+    def _run(self, checks: dict[str, Check], only: Side | None = None) -> None:
+        examination = Examination(
+            self.rows,
+            self.attendant.approve,
+            self.attendant.progress,
+            asks=self.attendant.asks,
+            first=len(self.outcomes) + 1,
+            among=(lambda one: self._side(one) == only) if only is not None else None,
+        )
+        self.ledger.add(examination.run(list(checks.values())))
+        self.outcomes += examination.outcomes
+        self.decisions |= examination.decisions
+        self.checks |= checks
+
+    def _keys(self) -> Iterator[Key]:
+        near = self.checks.get(NearDuplicates.name)
+        together = near.group_of if isinstance(near, NearDuplicates) and near.settings.enabled else lambda _: None
+        for one in self.rows.tracked():
+            yield key_of(one.row.number, one.row.example, self.plan.split, together(one.row.number))
+
+    def _side(self, one: Tracked) -> Side:
+        if self._assignment is None:
+            return "test" if one.held_out else "train"
+        return self._assignment.side(one.row.number)

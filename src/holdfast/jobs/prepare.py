@@ -1,0 +1,257 @@
+"""The story of one preparation: from the user's files to a checked, documented version of a data set.
+
+    read -> checks with their remedies -> split -> contamination
+         -> write: Parquet, cards, the report, the plan as decided, the ledger of every changed and rejected row
+
+Nothing is written before the end, and then all at once; what a preparation leaves behind when it is killed is a
+folder of scratch that the next one removes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from holdfast.data.doctor.check import Context
+from holdfast.data.doctor.sources import described
+from holdfast.data.doctor.treatment import Attendant, Treatment
+from holdfast.data.output.prepared import About, PreparedData
+from holdfast.data.output.write import write_version
+from holdfast.data.sources.stream import stream
+from holdfast.errors import DataError, NothingToLearnError
+from holdfast.jobs.compared import earlier_tests, earlier_training
+from holdfast.jobs.prepared_figures import figures_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from holdfast.data.assignment import Side
+    from holdfast.data.doctor.check import Finding
+    from holdfast.data.doctor.plan import Plan
+    from holdfast.data.output.prepared import Outcome
+    from holdfast.data.output.version import DataVersion
+    from holdfast.jobs.progress import Bar, Reporter
+    from holdfast.store.workspace import Workspace
+    from holdfast.training.config import Recipe
+    from holdfast.types import JSONValue
+
+_SCRATCH = "holdfast-prepare-"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be prepared: sources, and a test if there is one apart."""
+
+    sources: Sequence[str]
+    skill: str
+    plan: Plan
+    recipe: Recipe
+    """What the data is for: its base says how long a row may be and whether a model can learn it."""
+    tests: Sequence[str] = ()
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    about: About = field(default_factory=About)
+    chat_template: str | None = None
+    to: Path | None = None
+    """The folder in which versions lie; None: the workspace's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareResult:
+    """The version on disk, every finding with what was done, and whether the version was there before."""
+
+    version: DataVersion
+    outcomes: Sequence[Outcome]
+    notes: Sequence[str]
+    is_new: bool
+
+    def to_json(self) -> dict[str, JSONValue]:
+        """Returns the whole as JSON."""
+        findings: list[JSONValue] = [
+            {
+                "number": number,
+                "check": one.finding.check,
+                "level": one.finding.level,
+                "title": one.finding.title,
+                "remedy": one.finding.remedy,
+                "applied": one.applied,
+                "num_rows": one.finding.num_rows,
+                "num_changed": one.num_changed,
+                "num_dropped": one.num_dropped,
+                "figures": dict(one.finding.figures),
+            }
+            for number, one in enumerate(self.outcomes, start=1)
+        ]
+        return {
+            "folder": str(self.version.folder),
+            "version": self.version.to_json(),
+            "findings": findings,
+            "notes": list(self.notes),
+            "is_new": self.is_new,
+        }
+
+
+def prepare(
+    workspace: Workspace | None,
+    request: Request,
+    *,
+    approve: Callable[[int, Finding], bool] | None,
+    progress: Reporter,
+) -> PrepareResult:
+    """Reads, checks, divides and writes; `approve` is asked about every remedy, None approves what is proposed.
+
+    Raises:
+        DataError: nothing can be read, or no place was named and there is no workspace.
+        NothingToLearnError: no row is left; the reasons are in the message.
+    """
+    root = _root(workspace, request)
+    with _scratch(root) as scratch, _watched(progress) as watch:
+        context = _context(workspace, request, scratch)
+        attendant = Attendant(approve or (lambda *_: True), watch, asks=approve is not None)
+        treatment = Treatment(request.plan, context, attendant)
+        notes = _read(treatment, request)
+        for note in notes:
+            progress.say(note)
+        treatment.examine()
+        treatment.divide(earlier_training(workspace, request.skill))
+        _require_parts(treatment)
+        data = _gathered(treatment, request)
+        written = write_version(root, data)
+        return PrepareResult(written.version, treatment.outcomes, [*notes, *treatment.notes], written.is_new)
+
+
+def _root(workspace: Workspace | None, request: Request) -> Path:
+    if request.to is not None:
+        return request.to
+    if workspace is None:
+        raise DataError(
+            "There is no workspace here to keep the data in. Make one with `holdfast init`, or say where with "
+            "--to FOLDER; without a workspace nothing is compared with earlier skills.",
+            param="to",
+        )
+    return workspace.root / "data"
+
+
+def _read(treatment: Treatment, request: Request) -> list[str]:
+    notes: list[str] = []
+    for sources, held_out in ((request.sources, False), (request.tests, True)):
+        if sources:
+            columns = request.columns or None
+            found = stream(sources, columns=columns, keep=frozenset("*"), seed=request.plan.seed, notes=notes)
+            treatment.take(found, held_out=held_out)
+    return notes
+
+
+def _context(workspace: Workspace | None, request: Request, scratch: Path) -> Context:
+    from holdfast.jobs.admission import longest_example, open_reader, train_problem
+
+    reader = open_reader(request.recipe.base, chat_template=request.chat_template)
+    embed = None
+    if request.plan.uses_embeddings():
+        from holdfast.models.embedding import embedder
+
+        with suppress(DataError):  # not installed: the check says so itself
+            embed = embedder()
+    return Context(
+        scratch,
+        seed=request.plan.seed,
+        count_tokens=lambda text: len(cast("list[int]", reader.tokenizer(text, add_special_tokens=False)["input_ids"])),
+        problem_of=lambda example: train_problem(reader, example, request.recipe),
+        embed=embed,
+        max_tokens=longest_example(reader, request.recipe),
+        others=earlier_tests(workspace, request.skill),
+    )
+
+
+def _require_parts(treatment: Treatment) -> None:
+    needed: list[tuple[Side, type[DataError]]] = [("train", NothingToLearnError), ("test", DataError)]
+    for side, error in needed:
+        if next(iter(treatment.part(side)), None) is None:
+            reasons = "; ".join(f"{count} {kind}" for kind, count in treatment.ledger.kinds.most_common(5))
+            first = next(iter(treatment.ledger.first.values()), "")
+            raise error(
+                f"No row is left for the {side} part. Of those that were read, {reasons or 'none'} "
+                f"were rejected{f' (for example {first})' if first else ''}. Look at the findings, and skip the "
+                "remedies that go too far: --set checks.NAME.remedy=skip"
+            )
+
+
+def _gathered(treatment: Treatment, request: Request) -> PreparedData:
+    from holdfast import __version__
+
+    plan = request.plan.decided(treatment.decisions)
+    has_validation = next(iter(treatment.part("validation")), None) is not None
+    return PreparedData(
+        name=request.skill,
+        train=lambda: treatment.part("train"),
+        test=lambda: treatment.part("test"),
+        validation=(lambda: treatment.part("validation")) if has_validation else None,
+        counts=treatment.counts(),
+        created_at=datetime.now(UTC),
+        changed=treatment.changed,
+        rejected=lambda: iter(treatment.ledger),
+        outcomes=treatment.outcomes,
+        sources=described(treatment.by_source),
+        plan=cast("dict[str, JSONValue]", plan.model_dump(mode="json")),
+        deciding=_deciding(plan, treatment.outcomes),
+        figures=figures_of(treatment, request.recipe.base),
+        about=request.about,
+        seed=request.plan.seed,
+        holdfast=__version__,
+    )
+
+
+def _deciding(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, JSONValue]:
+    """Returns what of the plan decides which rows come out: the split, and the checks that did something.
+
+    A remedy that was approved and had nothing to do, one that was refused, and a check that was not made are alike.
+    """
+    values = cast("dict[str, dict[str, dict[str, JSONValue]]]", plan.model_dump(mode="json"))
+    done = {one.finding.check for one in outcomes if one.applied}
+    checks = {name: settings for name, settings in values["checks"].items() if name in done}
+    for settings in checks.values():
+        settings.pop("remedy")
+    return {"seed": plan.seed, "split": cast("JSONValue", values["split"]), "checks": cast("JSONValue", checks)}
+
+
+@contextmanager
+def _scratch(root: Path) -> Iterator[Path]:
+    """A folder beside the versions, on the same disk; what killed preparations left there long ago goes too."""
+    root.mkdir(parents=True, exist_ok=True)
+    for left in root.glob(f".{_SCRATCH}*"):
+        if time.time() - left.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{_SCRATCH}", dir=root))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _watched(progress: Reporter) -> Iterator[Callable[[str, int, int], None]]:
+    """Yields what moves a bar for each pass over the data."""
+    open_bar: list[tuple[str, Bar, Callable[..., object]]] = []
+
+    def close() -> None:
+        while open_bar:
+            open_bar.pop()[2](None, None, None)
+
+    def watch(title: str, done: int, total: int) -> None:
+        if not open_bar or open_bar[0][0] != title:
+            close()
+            context = progress.bar(title, total, unit="chunks")
+            open_bar.append((title, context.__enter__(), context.__exit__))
+        open_bar[0][1].update(done, total)
+        if done == total:
+            close()
+
+    try:
+        yield watch
+    finally:
+        close()

@@ -1,0 +1,56 @@
+"""The figures behind the pictures of a preparation's report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from holdfast.data.checks.lengths import split_texts
+from holdfast.data.output.prepared import Bin, Figures, Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast.data.assignment import Side
+    from holdfast.data.doctor.treatment import Treatment
+    from holdfast.types import JSONValue
+
+_LEVELS = {"exact_duplicates": "exact", "near_duplicates": "near", "semantic_duplicates": "in meaning"}
+
+
+def figures_of(treatment: Treatment, tokenizer: str) -> Figures:
+    """Returns lengths, tokens by part, languages and duplicates, as far as they were measured."""
+    by_check = {one.finding.check: one.finding.figures for one in treatment.outcomes}
+    sides: tuple[Side, ...] = ("train", "test", "validation")
+    tokens = {side: _tokens(treatment, side) for side in sides}
+    return Figures(
+        lengths=_bins(by_check.get("lengths", {})),
+        max_tokens=treatment.context.max_tokens,
+        tokenizer=tokenizer,
+        tokens={side: found for side, found in tokens.items() if found.longest},
+        languages=cast("Mapping[str, int]", by_check.get("language", {}).get("languages", {})),
+        duplicates={
+            level: cast("int", by_check[name]["duplicates"]) for name, level in _LEVELS.items() if name in by_check
+        },
+    )
+
+
+def _tokens(treatment: Treatment, side: Side) -> Tokens:
+    count = treatment.context.count_tokens
+    context = learned = longest = 0
+    if count is None:
+        return Tokens(0, 0)
+    for row in treatment.part(side):
+        read, taught = (sum(map(count, texts)) for texts in split_texts(row.example))
+        context, learned, longest = context + read, learned + taught, max(longest, read + taught)
+    return Tokens(context, learned, longest)
+
+
+def _bins(figures: Mapping[str, JSONValue]) -> list[Bin]:
+    """Returns the histogram of tokens that the check of lengths made."""
+    tokens = cast("dict[str, dict[str, dict[str, list[int]]]]", figures.get("lengths") or {}).get("tokens")
+    if not tokens:
+        return []
+    edges, counts = tokens["histogram"]["edges"], tokens["histogram"]["counts"]
+    bins = [Bin(low, high, count) for low, high, count in zip(edges, edges[1:], counts, strict=False)]
+    first = next((place for place, each in enumerate(bins) if each.count), 0)
+    return bins[first:]

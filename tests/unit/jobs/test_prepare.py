@@ -1,0 +1,184 @@
+"""From raw files to a version that `learn` takes: nothing is lost, decisions replay, earlier skills are guarded."""
+
+import json
+import random
+
+import pytest
+
+from holdfast.data.doctor.plan import Plan
+from holdfast.data.output.version import load, versions
+from holdfast.errors import ConfigError, DataError, NothingToLearnError
+from holdfast.jobs.material import read_all
+from holdfast.jobs.prepare import Request, prepare
+from holdfast.jobs.preparing_here import plan_of, recipe_here
+from holdfast.jobs.progress import Silent
+from holdfast.store.workspace import Workspace
+from holdfast.training.config import Recipe
+from holdfast.types import Skill
+
+OFFLINE = ["checks.semantic_duplicates.enabled=false"]
+
+
+def rows(num, seed=0):
+    """Questions of made-up words, no two of them alike."""
+    draw = random.Random(seed)
+
+    def word():
+        return "".join(draw.choice("bdfgklmnprst") + draw.choice("aeiou") for _ in range(3))
+
+    return [
+        {"prompt": " ".join(word() for _ in range(9)) + "?", "completion": " ".join(word() for _ in range(6)) + "."}
+        for _ in range(num)
+    ]
+
+
+def write(path, items):
+    path.write_text("".join(json.dumps(item) + "\n" for item in items))
+    return str(path)
+
+
+@pytest.fixture
+def request_for(tmp_path):
+    def make(*sources, **given):
+        plan = given.pop("plan", None) or plan_of(None, [*OFFLINE, *given.pop("overrides", [])])
+        recipe, template = recipe_here(None, None)
+        values = {"skill": "words", "plan": plan, "recipe": recipe, "chat_template": template, "to": tmp_path / "data"}
+        return Request(sources=sources, **{**values, **given})
+
+    return make
+
+
+def test_every_row_is_kept_changed_or_rejected_and_the_version_can_be_loaded(tmp_path, request_for):
+    items = rows(60)
+    source = write(tmp_path / "words.jsonl", [*items, items[3], {"prompt": "Which?"}, {"nothing": "here"}])
+    found = prepare(None, request_for(source), approve=None, progress=Silent())
+    counts = found.version.counts
+    assert counts.read == 63
+    assert counts.unchanged + counts.changed + counts.num_rejected == 63
+    assert counts.rejected["duplicate"] == 1
+    assert counts.num_rejected >= 3
+    version = load(found.version.folder)
+    written = [example for part in version.parts for example in version.examples(part)]
+    assert len(written) == counts.num_written
+    assert {example.messages[0].content for example in written} <= {item["prompt"] for item in items}
+    rejected = [json.loads(line) for line in (version.folder / "rejected.jsonl").read_text().splitlines()]
+    assert len(rejected) == counts.num_rejected
+    assert all(row["reason"] for row in rejected)
+
+
+def test_the_same_input_and_the_plan_that_was_written_give_the_same_hash(tmp_path, request_for):
+    source = write(tmp_path / "words.jsonl", [*rows(60), rows(60)[0]])
+    first = prepare(None, request_for(source), approve=lambda number, finding: True, progress=Silent())
+    plan = Plan.from_toml(first.version.folder / "plan.toml")
+    again = prepare(None, request_for(source, plan=plan), approve=None, progress=Silent())
+    assert again.version.hash == first.version.hash
+    assert not again.is_new
+    assert len(versions(tmp_path / "data")) == 1
+
+
+def test_a_remedy_that_is_refused_is_not_done_and_the_plan_remembers_it(tmp_path, request_for):
+    source = write(tmp_path / "words.jsonl", [*rows(60), rows(60)[0]])
+    asked = []
+
+    def refuse(number, finding):
+        asked.append(finding.check)
+        return False
+
+    found = prepare(None, request_for(source), approve=refuse, progress=Silent())
+    assert "exact_duplicates" in asked
+    assert found.version.counts.num_rejected == 0
+    plan = Plan.from_toml(found.version.folder / "plan.toml")
+    assert plan.of("exact_duplicates").remedy == "skip"
+    assert plan.of("size").remedy == "ask"
+
+
+def test_a_test_given_apart_is_not_divided_and_what_it_shares_with_training_leaves_training(tmp_path, request_for):
+    items = rows(60)
+    source, test = write(tmp_path / "train.jsonl", items[:50]), write(tmp_path / "test.jsonl", items[45:])
+    found = prepare(None, request_for(source, tests=[test]), approve=None, progress=Silent())
+    assert found.version.parts["test"].num_rows == 15
+    assert found.version.parts["train"].num_rows == 45
+    assert found.version.counts.rejected == {"contamination": 5}
+
+
+def test_training_rows_that_hold_an_item_of_an_earlier_skill_are_dropped(tmp_path, request_for):
+    items = rows(80)
+    with Workspace.create(tmp_path / "home") as workspace:
+        from holdfast.jobs.workspace import add_base
+
+        add_base(workspace, "holdfast:tiny")
+        earlier = prepare(
+            None, request_for(write(tmp_path / "old.jsonl", items[:40])), approve=None, progress=Silent()
+        ).version
+        from holdfast.jobs.material import put_items
+
+        hashes = {part: put_items(workspace, list(earlier.examples(part))) for part in ("train", "test")}
+        workspace.add_skill(Skill("old", hashes["train"], hashes["test"], "exact"))
+        tested = [example.messages[0].content for example in earlier.examples("test")]
+        taught = [example.messages[0].content for example in earlier.examples("train")]
+        leaking = [item for item in items[:40] if item["prompt"] in tested][:3]
+        found = prepare(
+            workspace,
+            request_for(write(tmp_path / "new.jsonl", [*items[40:], *leaking]), to=None),
+            approve=None,
+            progress=Silent(),
+        )
+        kept = {example.messages[0].content for example in found.version.examples("train")}
+        assert not kept & set(tested)
+        assert found.version.folder.parent == workspace.root / "data"
+        seen = [item for item in items[:40] if item["prompt"] in taught][:4]
+        test = write(tmp_path / "test.jsonl", [*seen, *items[70:]])
+        found = prepare(
+            workspace,
+            request_for(write(tmp_path / "new.jsonl", items[40:70]), tests=[test], to=None),
+            approve=None,
+            progress=Silent(),
+        )
+        assert found.version.counts.rejected["seen_in_training"] == 4
+
+
+def test_learn_takes_a_version_as_it_is(tmp_path, request_for):
+    found = prepare(None, request_for(write(tmp_path / "words.jsonl", rows(60))), approve=None, progress=Silent())
+    raw = read_all(str(found.version.folder), None, Recipe(), Silent())
+    assert {example.id for example in raw.train.examples} == {one.id for one in found.version.examples("train")}
+    assert {example.id for example in raw.test.examples} == {one.id for one in found.version.examples("test")}
+    with pytest.raises(ConfigError, match="was divided when it was prepared"):
+        read_all(str(found.version.folder), None, Recipe.from_overrides(["evaluation.test_share=0.3"]), Silent())
+    with pytest.raises(DataError, match="--column"):
+        read_all(str(found.version.folder), None, Recipe(), Silent(), {"prompt": "question"})
+
+
+def test_an_edited_version_is_refused(tmp_path, request_for):
+    found = prepare(None, request_for(write(tmp_path / "words.jsonl", rows(60))), approve=None, progress=Silent())
+    with (found.version.folder / "train.parquet").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(DataError, match=r"train\.parquet was edited"):
+        read_all(str(found.version.folder), None, Recipe(), Silent())
+
+
+def test_nothing_to_learn_says_why_and_writes_nothing(tmp_path, request_for):
+    source = write(tmp_path / "words.jsonl", [{"prompt": "", "completion": "x"}, {"prompt": "y", "completion": ""}])
+    with pytest.raises(NothingToLearnError, match="2 empty"):
+        prepare(None, request_for(source), approve=None, progress=Silent())
+    assert versions(tmp_path / "data") == []
+    assert [item.name for item in (tmp_path / "data").iterdir()] == []
+
+
+def test_without_a_workspace_a_place_must_be_named(tmp_path, request_for):
+    with pytest.raises(DataError, match="--to FOLDER"):
+        prepare(None, request_for("words.jsonl", to=None), approve=None, progress=Silent())
+
+
+def test_an_unknown_key_of_a_plan_is_named_with_the_nearest_one():
+    with pytest.raises(ConfigError, match=r"checks\.exact_duplicate.*did you mean checks\.exact_duplicates"):
+        plan_of(None, ["checks.exact_duplicate.enabled=false"])
+
+
+def test_a_preparation_that_was_killed_leaves_scratch_that_a_later_one_removes(tmp_path, request_for):
+    import os
+
+    left = tmp_path / "data" / ".holdfast-prepare-dead"
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    prepare(None, request_for(write(tmp_path / "words.jsonl", rows(60))), approve=None, progress=Silent())
+    assert not left.exists()
