@@ -43,7 +43,7 @@ def show_prepared(found: PrepareResult, *, asked: bool) -> None:
                     out.print(line, soft_wrap=True)
         if outcome.finding.remedy is not None:
             done = f"{outcome.num_changed:,} rows changed, {outcome.num_dropped:,} dropped"
-            said = f"done: {done}" if outcome.applied else "not done" if asked else "nothing to do, or skipped"
+            said = f"done: {done}" if outcome.applied else "not done"
             out.print(f"   {outcome.finding.remedy}: {said}", markup=False, soft_wrap=True)
     for note in found.notes:
         out.print(note, markup=False, soft_wrap=True)

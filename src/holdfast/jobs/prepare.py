@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,22 +236,13 @@ def _scratch(root: Path) -> Iterator[Path]:
 @contextmanager
 def _watched(progress: Reporter) -> Iterator[Callable[[str, int, int], None]]:
     """Yields what moves a bar for each pass over the data."""
-    open_bar: list[tuple[str, Bar, Callable[..., object]]] = []
+    with ExitStack() as passes:
+        bars: list[Bar] = []
 
-    def close() -> None:
-        while open_bar:
-            open_bar.pop()[2](None, None, None)
+        def watch(title: str, done: int, total: int) -> None:
+            if done == 0:
+                passes.close()
+                bars[:] = [passes.enter_context(progress.bar(title, total, unit="chunks"))]
+            bars[0].update(done, total)
 
-    def watch(title: str, done: int, total: int) -> None:
-        if not open_bar or open_bar[0][0] != title:
-            close()
-            context = progress.bar(title, total, unit="chunks")
-            open_bar.append((title, context.__enter__(), context.__exit__))
-        open_bar[0][1].update(done, total)
-        if done == total:
-            close()
-
-    try:
         yield watch
-    finally:
-        close()

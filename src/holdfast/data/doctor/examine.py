@@ -63,6 +63,7 @@ class Examination:
 
     def _pass(self, group: Sequence[Check]) -> Iterator[Rejected]:
         title = ", ".join(check.name.replace("_", " ") for check in group)
+        self.progress(title, 0, len(self.rows))
         for place, chunk in self.rows.chunks():
             now = chunk
             for check in group:
@@ -91,11 +92,13 @@ class Examination:
         return wanted == "apply"
 
     def _treat_all(self, check: Check) -> Iterator[Rejected]:
+        title = f"{check.name.replace('_', ' ')}: remedy"
+        self.progress(title, 0, len(self.rows))
         for place, chunk in self.rows.chunks():
             now = yield from self._treated(check, chunk)
             if now is not chunk:
                 self.rows.replace(place, now)
-            self.progress(f"{check.name.replace('_', ' ')}: remedy", place + 1, len(self.rows))
+            self.progress(title, place + 1, len(self.rows))
 
     def _concerns(self, check: Check, one: Tracked) -> bool:
         if check.training_only and one.held_out:

@@ -141,7 +141,7 @@ def test_local_checks_share_a_pass_and_later_ones_see_what_earlier_ones_left(row
     )
     checks = [LongOnes(settings(), context), Upper(settings(), context), TwiceSeen(settings(), context)]
     list(examination.run(checks))
-    assert passes[:3] == [("long, upper, twice", done, 3) for done in (1, 2, 3)]
+    assert passes[:4] == [("long, upper, twice", done, 3) for done in (0, 1, 2, 3)]
     assert checks[1].seen == [0, 1, 2, 3, 5]
     assert checks[2].seen == [("A", 0), ("B", 1), ("A", 2), ("C", 3), ("B", 5)]
 
