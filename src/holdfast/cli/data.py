@@ -56,6 +56,10 @@ def prepare(
         list[str] | None, typer.Option("--test", help="Held-out items; repeatable.", show_default="a share of SOURCE")
     ] = None,
     column: ColumnOption = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option("--keep", help="A column of the example itself that a grader reads by its name; repeatable."),
+    ] = None,
     model: ModelOption = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="Where versions are kept.", show_default="the workspace's data folder")
@@ -85,6 +89,7 @@ def prepare(
         recipe=recipe,
         tests=test or [],
         columns=columns_of(column),
+        keep=keep or [],
         chat_template=template,
         to=to,
     )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from holdfast.data.shapes import Row
     from holdfast.types import Example, JSONValue
 
+UNREAD = "+"
+"""Among the columns to keep: all that the format of the row does not read."""
 _EXTRAS = ("tools", "functions", "privileged_context", "document", "label")
 
 
@@ -74,8 +76,8 @@ def recognise(row: Row) -> Format | None:
 def convert(row: Row, source: str, *, need_demonstration: bool = True, keep: Set[str] = frozenset()) -> Converted:
     """Returns the Example that `row` is, with its content id; raises `RowError` with the reason.
 
-    The columns `keep` go with it as they are ("*" stands for all of them), for a grader that reads them; what an
-    example is called by depends on the others only.
+    The columns `keep` go with it as they are, for a grader that reads them: "*" stands for all, `UNREAD` for those
+    that the format does not read. What an example is called by depends on the others only.
     """
     known = recognise(row)
     if known is None:
@@ -83,7 +85,7 @@ def convert(row: Row, source: str, *, need_demonstration: bool = True, keep: Set
     example = known.convert(row)
     check_order(example.messages)
     _check_something_to_learn(example, need_demonstration=need_demonstration)
-    example = replace(example, id=example_id(example), source=source, columns=_kept(row, keep))
+    example = replace(example, id=example_id(example), source=source, columns=_kept(row, keep, known))
     check_text(example)
     used = {*known.needs, *known.also, *example.columns}
     unused = {key for key, value in row.items() if key not in used and value is not None and value != ""}
@@ -93,10 +95,15 @@ def convert(row: Row, source: str, *, need_demonstration: bool = True, keep: Set
     return Converted(example, known.name, frozenset(unused))
 
 
-def _kept(row: Row, keep: Set[str]) -> dict[str, JSONValue]:
+def _kept(row: Row, keep: Set[str], known: Format) -> dict[str, JSONValue]:
     if not keep:
         return {}
-    return {key: value for key, value in row.items() if (key in keep or "*" in keep) and not _is_missing(value)}
+    read = {*known.needs, *known.also}
+
+    def is_kept(key: str) -> bool:
+        return key in keep or "*" in keep or (UNREAD in keep and key not in read)
+
+    return {key: value for key, value in row.items() if is_kept(key) and not _is_missing(value)}
 
 
 def _is_missing(value: JSONValue) -> bool:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, cast
 from holdfast.data.doctor.check import Context
 from holdfast.data.doctor.sources import described
 from holdfast.data.doctor.treatment import Attendant, Treatment
+from holdfast.data.formats import UNREAD
 from holdfast.data.output.prepared import About, PreparedData
 from holdfast.data.output.write import write_version
 from holdfast.data.sources.stream import stream
@@ -55,6 +56,8 @@ class Request:
     """What the data is for: its base says how long a row may be and whether a model can learn it."""
     tests: Sequence[str] = ()
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
+    keep: Sequence[str] = ()
+    """Columns that the examples are made of and that a grader reads besides; all others go with them anyway."""
     about: About = field(default_factory=About)
     chat_template: str | None = None
     to: Path | None = None
@@ -141,8 +144,8 @@ def _read(treatment: Treatment, request: Request) -> list[str]:
     notes: list[str] = []
     for sources, held_out in ((request.sources, False), (request.tests, True)):
         if sources:
-            columns = request.columns or None
-            found = stream(sources, columns=columns, keep=frozenset("*"), seed=request.plan.seed, notes=notes)
+            columns, keep = request.columns or None, frozenset({UNREAD, *request.keep})
+            found = stream(sources, columns=columns, keep=keep, seed=request.plan.seed, notes=notes)
             treatment.take(found, held_out=held_out)
     return notes
 

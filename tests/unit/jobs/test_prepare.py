@@ -182,3 +182,11 @@ def test_a_preparation_that_was_killed_leaves_scratch_that_a_later_one_removes(t
     os.utime(left, (0, 0))
     prepare(None, request_for(write(tmp_path / "words.jsonl", rows(60))), approve=None, progress=Silent())
     assert not left.exists()
+
+
+def test_columns_that_are_no_part_of_an_example_go_with_it_and_those_that_are_only_if_named(tmp_path, request_for):
+    source = write(tmp_path / "words.jsonl", [{**row, "target": number} for number, row in enumerate(rows(60))])
+    found = prepare(None, request_for(source), approve=None, progress=Silent())
+    assert {frozenset(example.columns) for example in found.version.examples("train")} == {frozenset({"target"})}
+    found = prepare(None, request_for(source, keep=["completion"]), approve=None, progress=Silent())
+    assert {frozenset(one.columns) for one in found.version.examples("train")} == {frozenset({"target", "completion"})}
