@@ -197,7 +197,7 @@ def _gathered(treatment: Treatment, request: Request) -> PreparedData:
         counts=treatment.counts(),
         created_at=datetime.now(UTC),
         changed=treatment.changed,
-        rejected=lambda: iter(treatment.ledger),
+        rejected=treatment.rejected,
         outcomes=treatment.outcomes,
         sources=described(treatment.by_source),
         plan=cast("dict[str, JSONValue]", plan.model_dump(mode="json")),

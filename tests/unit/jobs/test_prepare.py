@@ -190,3 +190,16 @@ def test_columns_that_are_no_part_of_an_example_go_with_it_and_those_that_are_on
     assert {frozenset(example.columns) for example in found.version.examples("train")} == {frozenset({"target"})}
     found = prepare(None, request_for(source, keep=["completion"]), approve=None, progress=Silent())
     assert {frozenset(one.columns) for one in found.version.examples("train")} == {frozenset({"target", "completion"})}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_personal_data_stands_in_no_part_and_in_the_ledgers_only_as_long_as_wanted(tmp_path, request_for, kept):
+    items = rows(60)
+    items[2]["prompt"] += " Write to anna.kruse@example.org."
+    source = write(tmp_path / "words.jsonl", [*items, items[2], {"prompt": "Mail anna.kruse@example.org!"}])
+    overrides = [f"checks.personal_data.keep_before={json.dumps(kept)}"]
+    found = prepare(None, request_for(source, overrides=overrides), approve=None, progress=Silent())
+    texts = [m.content for part in found.version.parts for one in found.version.examples(part) for m in one.messages]
+    assert any("[EMAIL_1]" in text for text in texts)
+    holding = {path.name for path in found.version.folder.iterdir() if b"anna.kruse" in path.read_bytes()}
+    assert holding == ({"changed.jsonl", "rejected.jsonl"} if kept else set())

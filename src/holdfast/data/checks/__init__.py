@@ -21,15 +21,15 @@ CHECKS: dict[str, type[Check]] = {
     check.name: check
     for check in (
         SizeCheck,
+        PersonalData,
         LegacyFormatCheck,
         LengthsCheck,
-        PersonalData,
         ExactDuplicates,
         NearDuplicates,
         SemanticDuplicates,
         TemplateCheck,
     )
 }
-"""Before the split, of all rows."""
+"""Before the split, of all rows. Personal data comes first, so that no later finding shows any."""
 AFTER_SPLIT: dict[str, type[Check]] = {check.name: check for check in (HeldOutSeen, Contamination)}
 """After it: the first of the test, the second of the training part."""

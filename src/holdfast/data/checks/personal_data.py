@@ -27,12 +27,13 @@ from holdfast.data.pii.placeholders import Placeholders
 from holdfast.data.pii.rewrite import Found, hide, masked, search
 from holdfast.errors import ConfigError
 from holdfast.settings import Share
+from holdfast.types import Example, Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.data.doctor.check import Context, Row
-    from holdfast.types import Example, JSONValue
+    from holdfast.types import JSONValue
 
 
 class PersonalDataSettings(CheckSettings):
@@ -151,6 +152,12 @@ class PersonalData(Check[PersonalDataSettings]):
     def before(self, row: Row) -> Example:
         """Returns the row as the ledger keeps it from before the remedy, by `keep_before`."""
         return row.example if self.settings.keep_before else hide(row.example, self._finder)
+
+    def before_text(self, text: str) -> str:
+        """Returns a row that was not used, as text, as the ledger keeps it, by `keep_before`."""
+        if self.settings.keep_before:
+            return text
+        return hide(Example("", (Message("user", text),)), self._finder).messages[0].content
 
     def _mask(self, example: Example, found: Found) -> Example:
         return masked(example, found, lambda span: self._placeholders.text(span.kind, found.value(span)))

@@ -13,6 +13,7 @@ from holdfast.data.assignment import assign, key_of
 from holdfast.data.checks import CHECKS
 from holdfast.data.checks.contamination import TRAINING_DATA, Contamination, HeldOutSeen
 from holdfast.data.checks.near_duplicates import NearDuplicates
+from holdfast.data.checks.personal_data import PersonalData
 from holdfast.data.doctor.examine import Examination
 from holdfast.data.doctor.ledger import Ledger
 from holdfast.data.doctor.rows import Rows, Tracked, taken_in
@@ -102,9 +103,23 @@ class Treatment:
 
     def changed(self) -> Iterator[ChangedRow]:
         """Yields every row that is used otherwise than it was read."""
+        personal = self._personal
         for one in self.rows.tracked():
             if one.before is not None:
-                yield ChangedRow(one.row.number, one.before, one.row.example, one.by, one.what)
+                before = one.before if personal is None else personal.before(replace(one.row, example=one.before))
+                yield ChangedRow(one.row.number, before, one.row.example, one.by, one.what)
+
+    def rejected(self) -> Iterator[Rejected]:
+        """Yields every row that is not used, with the reason."""
+        personal = self._personal
+        for row in self.ledger:
+            yield row if personal is None else replace(row, raw=personal.before_text(row.raw))
+
+    @property
+    def _personal(self) -> PersonalData | None:
+        """The check that says whether the ledger may keep personal data as it stood there."""
+        check = self.checks.get(PersonalData.name)
+        return check if isinstance(check, PersonalData) and check.settings.enabled else None
 
     def counts(self) -> Counts:
         """Returns what became of all rows; raises DataError if they do not add up."""
