@@ -1,4 +1,4 @@
-"""Writes docs/reference/ from the code: command line, recipe, data formats, graders, errors. Run it with `make docs`.
+"""Writes docs/reference/ from the code: command line, recipe, plan, data formats, graders, errors. Run it with `make docs`.
 
 The architecture tests compare these pages with the code, so a page that is out of date fails `make test`.
 """
@@ -32,6 +32,7 @@ def pages() -> dict[str, str]:
         "errors.md": errors(),
         "formats.md": formats(),
         "graders.md": graders(),
+        "plan.md": plan(),
     }
     return {name: WRITTEN + text.rstrip() + "\n" for name, text in found.items()}
 
@@ -105,6 +106,20 @@ def recipe() -> str:
         "a setting that would have no effect.\n"
     ]
     text += [_settings(prefix, settings) for prefix, settings in _tables(Recipe, "")]
+    return "\n".join(text)
+
+
+def plan() -> str:
+    """Returns the page of every setting of a preparation, one table a check."""
+    from holdfast.data.doctor.plan import Plan
+
+    text = [
+        "# The plan of a preparation\n\n"
+        "What `holdfast prepare` reads with `--plan` and `--set key=value`, and what it writes beside the data as "
+        "`plan.toml`, with every decision as it was taken. An unknown key is an error that names the nearest known "
+        "one.\n"
+    ]
+    text += [_settings(prefix, settings) for prefix, settings in _tables(Plan, "")]
     return "\n".join(text)
 
 
