@@ -38,6 +38,7 @@ _CERTAINLY_UTF8 = 100
 """After so many valid characters outside ASCII nothing else is considered."""
 _MIN_BAD_LINES = 2
 _MIN_BAD_SHARE = 0.01
+_LONG_LINE = 1024
 _SAMPLE_BYTES = 64 * 1024
 _MIN_TEXT_SHARE = 0.9
 _PUNCTUATION_KINDS = ("P", "Sc", "Z", "Mn", "Mc")
@@ -83,30 +84,31 @@ class AsUtf8(io.RawIOBase):
         return len(content)
 
     def _as_utf8(self, content: bytes) -> bytes:
+        final = not content
+        content, self._tail = self._tail + content, b""
         if not self._settled and self._decoder is None:
-            content = self._checked(content)
+            content = self._checked(content, final=final)
         self._num_read += len(content)
         if self._decoder is None:
             return content
-        return self._decoder.decode(content, final=not content).encode("utf-8", "surrogateescape")
+        return self._decoder.decode(content, final=final).encode("utf-8", "surrogateescape")
 
-    def _checked(self, content: bytes) -> bytes:
+    def _checked(self, content: bytes, *, final: bool) -> bytes:
         """Returns the bytes to go on with, after choosing how to read them if they give a reason to choose."""
-        whole, self._tail = self._tail + content, b""
-        if not self._num_read and (wide := _wide(whole)):
+        if not self._num_read and (wide := _wide(content)):
             self._decode_as(wide, f"the file is {wide.upper()} without a byte order mark; it was decoded")
-            return whole
+            return content
         try:
-            text = whole.decode()
+            text = content.decode()
         except UnicodeDecodeError as error:
-            if error.reason != "unexpected end of data" or not content:
-                self._choose(whole, error.start)
-                return whole
+            if error.reason != "unexpected end of data" or final:
+                self._choose(content, error.start)
+                return content
             # A character that the end of the block cuts in two waits for its other half.
-            text, whole, self._tail = whole[: error.start].decode(), whole[: error.start], whole[error.start :]
+            text, content, self._tail = content[: error.start].decode(), content[: error.start], content[error.start :]
         self._num_valid += len(text) - _num_ascii(text)
         self._settled = self._num_valid >= _CERTAINLY_UTF8
-        return whole
+        return content
 
     def _choose(self, content: bytes, position: int) -> None:
         encoding = None if self._num_valid else other_encoding(content)
@@ -131,9 +133,10 @@ def other_encoding(content: bytes) -> str | None:
     the characters outside ASCII that are valid UTF-8.
     """
     lines = content.split(b"\n")
-    if len(lines) < 5:  # a JSON list on one line
-        lines = re.findall(rb".{1,512}", content, re.DOTALL)
     bad = [line for line in lines if not _is_utf8(line)]
+    if len(bad) == 1 and len(bad[0]) > _LONG_LINE:  # a JSON list on one line
+        lines = re.findall(rb".{1,64}", bad[0], re.DOTALL)
+        bad = [line for line in lines if not _is_utf8(line)]
     text = content.decode("utf-8", "surrogateescape")
     num_bad = sum("\udc80" <= character <= "\udcff" for character in text)
     num_valid = len(text) - _num_ascii(text) - num_bad
@@ -148,7 +151,7 @@ def likeliest(sample: bytes) -> str | None:
 
     found = from_bytes(sample, cp_isolation=list(_CONSIDERED), preemptive_behaviour=False)
     best = found.best()
-    if best is None:
+    if best is None or best.encoding not in _CONSIDERED:
         return None
     equal = {
         name
