@@ -226,6 +226,25 @@ def test_every_guarantee_is_tried_and_not_believed():
     assert held.isdisjoint({"files", "network", "processes", "signals"})
 
 
+def test_signals_are_kept_in_only_where_every_way_to_send_one_is_shut(monkeypatch):
+    def refuse(*given):
+        raise PermissionError
+
+    shut = (("os.kill", refuse), ("_tkill", refuse), ("_OWNING", (refuse,)))
+    for name, _ in shut:
+        with monkeypatch.context() as patch:
+            for other, closed in shut:
+                if other != name:
+                    patch.setattr(f"holdfast.graders.sandbox.lock.{other}", closed)
+            assert not lock._holds("signals"), name
+    for attempt in (lock._tkill, *lock._OWNING):
+        attempt()  # nothing refuses it here
+    with monkeypatch.context() as patch:
+        for name, closed in shut:
+            patch.setattr(f"holdfast.graders.sandbox.lock.{name}", closed)
+        assert lock._holds("signals")
+
+
 def test_before_anything_is_judged_a_grader_says_what_this_machine_cannot_keep_in(monkeypatch):
     from holdfast.errors import ConfigError
     from holdfast.graders import confined, grader

@@ -8,7 +8,8 @@ Choices made here. A list of what is allowed, because a list of what is forbidde
 is left to Landlock, which knows paths; that none is opened for writing, made or emptied is said here once
 more, so that no disk is filled where Landlock is missing. Threads are allowed (numeric libraries start some),
 processes are not; `clone3` hides its flags from the filter and is answered with ENOSYS, on which the C library
-falls back.
+falls back. Of `fcntl` only what concerns the descriptor itself is allowed: with `F_SETOWN` and `F_SETSIG` the kernel
+would send any signal to any process in the code's place.
 """
 
 from __future__ import annotations
@@ -58,10 +59,12 @@ TABLES = {"x86_64": _numbers(_X86_64), "aarch64": _numbers(_AARCH64)}
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """What the kernel calls them."""
 
-_CONDITIONAL = ("clone", "clone3", "ioctl", "kill", "open", "openat", "prlimit64", "tgkill")
+_CONDITIONAL = ("clone", "clone3", "fcntl", "ioctl", "kill", "open", "openat", "prlimit64", "tgkill", "tkill")
 _CLONE_THREAD = 0x00010000
 _WRITING = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
 """Flags of `open`, none of which may be set: `O_RDONLY` is 0."""
+_FCNTL = (*range(8), 1030)
+"""Commands of `fcntl`: copies of a descriptor, its flags, and locks."""
 _LOAD, _AND, _JUMP_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x54, 0x15, 0x45, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16
@@ -100,6 +103,7 @@ def program(machine: str, pid: int) -> list[Instruction]:
         "clone": [Instruction(_LOAD, _word(0)[0]), Instruction(_JUMP_SET, _CLONE_THREAD)],
         "kill": [Instruction(_LOAD, _word(0)[0]), Instruction(_JUMP_EQUAL, pid)],
         "tgkill": [Instruction(_LOAD, _word(0)[0]), Instruction(_JUMP_EQUAL, pid)],
+        "tkill": [Instruction(_LOAD, _word(0)[0]), Instruction(_JUMP_EQUAL, pid)],
         "open": [Instruction(_LOAD, _word(1)[0]), Instruction(_AND, _WRITING), Instruction(_JUMP_EQUAL, 0)],
         "openat": [Instruction(_LOAD, low), Instruction(_AND, _WRITING), Instruction(_JUMP_EQUAL, 0)],
         "prlimit64": [  # asking is allowed, setting is not
@@ -115,6 +119,10 @@ def program(machine: str, pid: int) -> list[Instruction]:
             jump = length - place - 2 if step.code in (_JUMP_EQUAL, _JUMP_SET) else 0
             out.append(Instruction(step.code, step.value, if_false=jump))
         out += [Instruction(_RETURN, _ALLOW), Instruction(_RETURN, _ERRNO | errno.EPERM)]
+    out += [Instruction(_JUMP_EQUAL, table["fcntl"], if_false=2 * len(_FCNTL) + 2), Instruction(_LOAD, _word(1)[0])]
+    for command in _FCNTL:
+        out += [Instruction(_JUMP_EQUAL, command, if_false=1), Instruction(_RETURN, _ALLOW)]
+    out.append(Instruction(_RETURN, _ERRNO | errno.EPERM))
     for name, error in (("clone3", errno.ENOSYS), ("ioctl", errno.ENOTTY)):
         out += [Instruction(_JUMP_EQUAL, table[name], if_false=1), Instruction(_RETURN, _ERRNO | error)]
     return [*out, Instruction(_RETURN, _ERRNO | errno.EPERM)]
