@@ -171,6 +171,35 @@ for place in range(256):
     assert graded.value == 0.0
 
 
+def test_the_way_to_report_is_out_of_reach_however_many_files_are_open():
+    """The pipe's number is that of this process, beyond those that a confined process closes one by one."""
+    garbage = """
+import os
+for place in range(3, 4096):
+    for line in (b"not JSON\\n", b'{"index": 7, "value": 1.0}\\n', b'[' * 10**5 + b"\\n", b"\\xff\\n"):
+        try:
+            os.write(place, line)
+        except OSError:
+            break
+"""
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(300)]
+    try:
+        (outcome,) = grades("return 0.25", before=garbage)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+    assert outcome.value == 0.25
+
+
+@pytest.mark.parametrize("line", ["not JSON", "7", "[" * 10**5, '{"index": 7}', '{"index": null}', '{"value": 1.0}'])
+def test_a_line_of_the_worker_that_is_none_counts_as_nothing(monkeypatch, line):
+    monkeypatch.setattr(
+        "holdfast.graders.sandbox._START", f"import os, sys; os.write(int(sys.argv[2]), b{line + chr(10)!r})"
+    )
+    (outcome,) = grades("return 1")
+    assert (outcome.value, outcome.error) == (None, "sandbox_failed")
+
+
 def test_floods_of_output_neither_block_nor_fill_anything():
     (outcome,) = runs(
         "import os\nfor n in range(1, 64):\n    try:\n        os.write(n, b'x' * 10**6)\n    except OSError: 0"

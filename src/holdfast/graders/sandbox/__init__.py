@@ -81,7 +81,9 @@ def run(
     for message in _messages(order, _SLACK + limits.seconds * len(samples)):
         if "missing" in message:
             raise GraderError(refusal(cast("list[str]", message["missing"])), param="unenforced")
-        index = cast("int", message["index"])
+        index = message.get("index")
+        if not isinstance(index, int) or not 0 <= index < len(outcomes):
+            continue
         value, error = message.get("value"), message.get("error")
         text = str(message.get("text", ""))
         if isinstance(value, int | float) and not isinstance(value, bool) and error is None:
@@ -144,11 +146,20 @@ def _messages(order: Mapping[str, object], seconds: float) -> list[dict[str, obj
                 worker.stdin.close()
             except BrokenPipeError:
                 pass  # it ended early: what it said, if anything, is read below
-            with os.fdopen(reading, encoding="utf-8") as lines:
-                return [cast("dict[str, object]", json.loads(line)) for line in lines if line.endswith("\n")]
+            with os.fdopen(reading, encoding="utf-8", errors="replace") as lines:
+                return [message for message in map(_message, lines) if message is not None]
         finally:
             over.cancel()
             _kill(worker)
+
+
+def _message(line: str) -> dict[str, object] | None:
+    """Returns what a line says; None for one that was cut off or is no message."""
+    try:
+        found = json.loads(line) if line.endswith("\n") else None
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, object]", found) if isinstance(found, dict) else None
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import secrets
 import select
 import signal
@@ -31,7 +32,9 @@ MAX_LINE = 64 * 1024
 
 def main() -> None:
     """Carries one order out and ends."""
-    channel = os.fdopen(int(sys.argv[1]), "w", encoding="utf-8")
+    given = int(sys.argv[1])  # its number may be any; a copy gets the lowest free one
+    channel = os.fdopen(os.dup(given), "w", encoding="utf-8")
+    os.close(given)
     die_with_parent()
     order = json.loads(sys.stdin.buffer.read())
     sys.stdin.close()
@@ -79,7 +82,8 @@ class Confined:
             silence = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(silence, stream)
-            for low, high in pairwise(sorted({2, inner, *keep, 256})):
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            for low, high in pairwise(sorted({2, inner, *keep, most})):
                 os.closerange(low + 1, high)
             held = confine(memory_bytes=self._order["memory_bytes"], cpu_seconds=int(self._seconds) + 2)
             os.write(inner, (json.dumps(held) + "\n").encode())
