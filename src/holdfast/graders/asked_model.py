@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from holdfast.errors import ConfigError, GraderError
 from holdfast.graders.parametrised import BatchGrader
-from holdfast.graders.reference import ungradable
+from holdfast.graders.reference import outcome_of
 from holdfast.graders.server import AT_ONCE, client, ready, unanswered
 from holdfast.graders.template import View, columns_in
 
@@ -125,14 +125,14 @@ class AskedModel(BatchGrader, frozen=True):
             try:
                 talks[place] = self._talk(View(completion, example))
             except GraderError as error:
-                scores[place] = ungradable(error.kind, error.message)
+                scores[place] = outcome_of(error)
         for place, said in zip(talks, self._answers(list(talks.values())), strict=True):
             try:
                 if isinstance(said, GraderError):
                     raise said
                 scores[place] = self.understood(said)
             except GraderError as error:
-                scores[place] = ungradable(error.kind, error.message)
+                scores[place] = outcome_of(error)
         return [scores[place] for place in range(len(answers))]
 
     def _talk(self, view: View) -> list[dict[str, str]]:

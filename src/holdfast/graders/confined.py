@@ -9,7 +9,7 @@ from pydantic import Field
 
 from holdfast.errors import ConfigError, GraderError
 from holdfast.graders.parametrised import BatchGrader
-from holdfast.graders.reference import ungradable
+from holdfast.graders.reference import outcome_of, ungradable
 from holdfast.graders.sandbox import Limits, missing_here, refusal, run
 from holdfast.graders.template import View
 
@@ -71,7 +71,7 @@ class ConfinedGrader(BatchGrader, frozen=True):
             try:
                 samples[place] = self.sample(completion, example, View(completion, example))
             except GraderError as error:
-                scores[place] = ungradable(error.kind, error.message)
+                scores[place] = outcome_of(error)
         limits = Limits(self.seconds, self.memory_mb, frozenset(self.unenforced))
         outcomes = run(self.program(), self.settings(), list(samples.values()), limits, shared=self.shared)
         for place, outcome in zip(samples, outcomes, strict=True):

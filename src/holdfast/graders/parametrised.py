@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from holdfast.errors import ConfigError, GraderError
-from holdfast.graders.reference import ungradable
+from holdfast.graders.reference import outcome_of, ungradable
 from holdfast.graders.template import View, columns_in, item_of
 from holdfast.types import Score
 
@@ -48,7 +48,7 @@ class Grader(BaseModel, ABC, frozen=True, extra="forbid"):
         try:
             return self.judge(completion, example, View(completion, example))
         except GraderError as error:
-            return ungradable(error.kind, error.message)
+            return outcome_of(error)
         except ConfigError:
             raise  # something is not installed or not set: no answer's fault
         except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from holdfast.types import Score
 
 if TYPE_CHECKING:
+    from holdfast.errors import GraderError
     from holdfast.types import Example
 
 OPEN, CLOSE = "<answer>", "</answer>"
 """The tags that hold an answer."""
+MISSING = "missing"
+"""The kind of an error that is the answer's own: it does not hold what the grader reads."""
 SHOWN = 80
 """Explanations quote at most this many characters of an answer."""
 
@@ -26,6 +29,13 @@ def reference_text(example: Example) -> str | None:
 def ungradable(error_type: str, explanation: str) -> Score:
     """Returns the judgement that nothing can be said about the answer, which is not a 0."""
     return Score(value=0.0, passed=False, explanation=explanation, error_type=error_type)
+
+
+def outcome_of(error: GraderError) -> Score:
+    """Returns the judgement that an error is: wrong where the answer lacks what was asked for, else not gradable."""
+    if error.kind == MISSING:
+        return judged(right=False, explanation=f"{MISSING}: {error.message}")
+    return ungradable(error.kind, error.message)
 
 
 def judged(*, right: bool, explanation: str) -> Score:

@@ -3,6 +3,7 @@
 The names are those of OpenAI's graders: `item` holds the row's columns (and `messages`, `reference`, `label`
 where the row has no columns of those names), `sample` the answer as `output_text`, `output_json`,
 `output_tools` and `choices`. A path is names with dots, and places in lists: `sample.output_tools[0].function.name`.
+An answer without the call or the JSON that a path reads is wrong; where the item lacks it, nothing can be graded.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from holdfast.errors import GraderError
 from holdfast.graders.calls import calls_in
 from holdfast.graders.model_json import value_at, whole
-from holdfast.graders.reference import reference_text
+from holdfast.graders.reference import MISSING, reference_text
 
 if TYPE_CHECKING:
     from holdfast.types import Completion, Example, JSONValue
@@ -36,7 +37,7 @@ class View:
         """Returns `template` with every expression replaced: texts as they are, other values as JSON.
 
         Raises:
-            GraderError: a path leads nowhere.
+            GraderError: a path leads nowhere; of the kind `MISSING` where another answer would have led somewhere.
         """
         return _EXPRESSION.sub(lambda match: _spelled(self._at(match[1])), template)
 
@@ -48,6 +49,7 @@ class View:
     def _at(self, path: str) -> JSONValue:
         match = _path(path)
         value = self._root(match[1], text_only=match[2] == ".output_text")
+        before = ""
         for name, place in _STEP.findall(match[2]):
             if name and isinstance(value, dict) and name in value:
                 value = value[name]
@@ -55,7 +57,10 @@ class View:
                 value = value[int(place)]
             else:
                 there = f"; there are {', '.join(sorted(value)[:12])}" if isinstance(value, dict) and value else ""
+                if match[1] == "sample" and _is_of_the_answer(match[2], before, place):
+                    raise GraderError(f"{name or f'[{place}]'} of {{{{ {path} }}}} is not there{there}", kind=MISSING)
                 raise GraderError(f"{{{{ {path} }}}}: {name or f'[{place}]'} is not there{there}")
+            before = name
         return value
 
     def _root(self, name: str, *, text_only: bool) -> JSONValue:
@@ -119,6 +124,11 @@ def json_in(text: str) -> JSONValue:
         found = value_at(text, 0)
         value = found[0] if found else None
     return value
+
+
+def _is_of_the_answer(steps: str, before: str, place: str) -> bool:
+    """Tells whether it is up to the answer that a step is there: JSON that it may hold, and one more call."""
+    return re.match(r"\.output_json\b", steps) is not None or (bool(place) and before in ("output_tools", "tool_calls"))
 
 
 def _path(path: str) -> re.Match[str]:

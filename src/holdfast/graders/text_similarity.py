@@ -18,7 +18,7 @@ from holdfast.errors import GraderError
 from holdfast.graders.embedding import cosines
 from holdfast.graders.library import library
 from holdfast.graders.parametrised import Grader
-from holdfast.graders.reference import shown, ungradable
+from holdfast.graders.reference import outcome_of, shown
 from holdfast.graders.server import ready
 from holdfast.graders.template import View
 
@@ -91,7 +91,7 @@ class TextSimilarity(Grader, frozen=True):
             try:
                 pairs[place] = view.text(self.input)[:MAX_TEXT], view.text(self.reference)[:MAX_TEXT]
             except GraderError as error:
-                scores[place] = ungradable(error.kind, error.message)
+                scores[place] = outcome_of(error)
         found = cosines(
             list(pairs.values()),
             model=self.embedding_model,
@@ -101,7 +101,7 @@ class TextSimilarity(Grader, frozen=True):
         )
         for (place, pair), value in zip(pairs.items(), found, strict=True):
             if isinstance(value, GraderError):
-                scores[place] = ungradable(value.kind, value.message)
+                scores[place] = outcome_of(value)
             else:
                 scores[place] = self._said(value, *pair)
         return [scores[place] for place in range(len(answers))]

@@ -67,7 +67,32 @@ def test_openai_function_calling_example():
     example = item(tool="get_weather", arguments='{"city": "Rome", "days": 3}')
     assert score(settings, f"<tool_call>{CALL}</tool_call>", example).value == 1.0
     assert score(settings, CALL.replace("3", "4"), example).value == 0.5
-    assert score(settings, "no call at all", example).error_type == "grader_failed"  # the path leads nowhere
+    found = score(settings, "no call at all", example)
+    assert (found.value, found.passed, found.error_type) == (0.0, False, None)  # nothing was called: a wrong answer
+    assert "name: missing: [0] of {{ sample.output_tools[0].function.name }}" in found.explanation
+    assert score(settings, CALL, item(arguments="{}")).error_type == "grader_failed"  # the row's own column
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("sample.output_tools[1].function.name", None),
+        ("sample.choices[0].message.tool_calls[1].function.name", None),
+        ("sample.output_json.city", None),
+        ("sample.output_json.cities[0]", None),
+        ("sample.output_tool[0].function.name", "grader_failed"),
+        ("sample.output_tools[0].name", "grader_failed"),
+        ("sample.choices[1].message", "grader_failed"),
+        ("item.city", "grader_failed"),
+        ("item.tags[0]", "grader_failed"),
+    ],
+)
+def test_what_a_model_did_not_write_is_wrong_and_what_no_answer_has_is_not_graded(path, kind):
+    settings = {"type": "string_check", "input": f"{{{{ {path} }}}}", "reference": "Rome"}
+    found = score(settings, CALL, item(tags=[]))
+    assert (found.passed, found.error_type) == (False, kind)
+    assert found.explanation.startswith("missing: ") is (kind is None)
+    assert "is not there" in found.explanation
 
 
 def test_json_of_an_answer_is_read_from_templates():
@@ -75,8 +100,9 @@ def test_json_of_an_answer_is_read_from_templates():
     answer = 'Here:\n```json\n{"cities": [{"name": "Bari"}, {"name": "Rome"}]}\n```'
     assert score(settings, answer, item()).passed
     missing = score(settings, '{"cities": []}', item())
-    assert missing.error_type is not None
-    assert "[1] is not there" in missing.explanation
+    assert (missing.value, missing.error_type) == (0.0, None)
+    assert missing.explanation == "missing: [1] of {{ sample.output_json.cities[1].name }} is not there"
+    assert score(settings, "no JSON", item()).error_type is None
 
 
 def test_values_that_are_no_text_are_written_as_json():
