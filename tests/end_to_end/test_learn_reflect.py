@@ -98,8 +98,32 @@ def test_the_version_at_hand_may_be_the_judge(workspace, tasks, tmp_path):
     path.write_text(json.dumps({**own, "labels": ["good", "bad"], "passing_labels": ["good"]}))
     settings = [*REFLECT, f"evaluation.grader={path}", "guards.reflection_check=warn"]
     # The small base answers with neither label, so no attempt is a failure.
-    with pytest.raises(NothingToLearnError, match="None of the 20 tasks has failed attempts"):
+    words = r"80 of 80 answers could not be graded, mostly for this reason: .* gave none of the labels"
+    with pytest.raises(NothingToLearnError, match=words):
         teach(workspace, tasks("tasks.jsonl", 20), settings, test_source=tasks("test.jsonl", 10, start=500))
+
+
+def test_a_run_whose_tasks_no_longer_fail_goes_on_to_the_gate_with_what_it_has(
+    workspace, tasks, grader_file, monkeypatch
+):
+    from holdfast.training.methods.reflect_retry_reward import ReflectRetryReward
+
+    fresh = ReflectRetryReward._fresh
+
+    def pass_from_the_third_step_on(method, *given):
+        return fresh(method, *given) if method._rounds <= 2 else iter(())
+
+    monkeypatch.setattr(ReflectRetryReward, "_fresh", pass_from_the_third_step_on)
+    progress = Silent()
+    settings = [*REFLECT, f"evaluation.grader={grader_file}", "method.attempts.source=online"]
+    result = teach(
+        workspace, tasks("tasks.jsonl", 20), settings, test_source=tasks("test.jsonl", 10, start=500), progress=progress
+    )
+    assert result.status in ("accepted", "refused")
+    assert [step.step for step in workspace.steps(result.run_id)] == [1, 2]
+    assert any(
+        "Stopped early at step 2 of 4: no attempt at any of the 20 tasks failed" in said for said in progress.said
+    )
 
 
 def test_second_tries_are_part_of_the_test(workspace, tasks, grader_file):

@@ -117,7 +117,9 @@ class Candidates:
 
         mined = FailureFile(job, method, attempt.index)
         keep = marks(CHECKPOINT_SHARES, run.num_steps)
-        back = {"sdft": recipe.guards.window, "reflect": SAME_WINDOW}.get(recipe.method.type, 0)
+        # A collapse shows only after a window: of steps, or of rounds of sampling.
+        windows = {"sdft": recipe.guards.window, "reflect": SAME_WINDOW * method.steps_per_generation}
+        back = windows.get(recipe.method.type, 0)
         try:
             drive(
                 run,
@@ -131,6 +133,8 @@ class Candidates:
                 stop=job.stop,
                 title="training" if attempt.index == 0 else f"training again ({attempt.index})",
             )
+            if run.stopped is not None:
+                job.note(f"Stopped early at step {run.done} of {run.num_steps}: {run.stopped}.")
         except CollapseError as error:
             folder, every = self._folder(attempt.index), recipe.checkpoint_every
             good = go_back(folder, run.done - back, every=every, keep=keep)

@@ -52,6 +52,13 @@ def drive(
         run.load_state_dict(load_checkpoint(newest))
         progress.say(f"Resuming at step {run.done} of {run.num_steps} from the last checkpoint.")
     pending: list[Step] = []
+
+    def save() -> None:
+        save_checkpoint(folder, run.state_dict())
+        record(pending)
+        pending.clear()
+        _prune(folder, every=every, keep=keep, back=back)
+
     with progress.bar(title, run.num_steps, unit="steps", done=run.done) as bar:
         for step in run:
             pending.append(step)
@@ -60,11 +67,10 @@ def drive(
                 after_step()
             ends = step.index == step.of or run.stopped is not None
             if ends or step.index % every == 0 or step.index in keep or stop.turned:
-                save_checkpoint(folder, run.state_dict())
-                record(pending)
-                pending.clear()
-                _prune(folder, every=every, keep=keep, back=back)
+                save()
             stop.check()
+        if pending:  # the method had nothing to make another step of
+            save()
 
 
 def go_back(folder: Path, step: int, *, every: int, keep: set[int]) -> int | None:
@@ -90,7 +96,7 @@ def _prune(folder: Path, *, every: int, keep: set[int], back: int) -> None:
 
     found = checkpoints(folder)
     newest = max(found)
-    safe = max((at for at in found if at <= newest + 1 - back and _regular(at, every, keep)), default=0)
+    safe = max((at for at in found if at <= newest - back and _regular(at, every, keep)), default=0)
     for at in sorted(found)[:-2]:
         if at < safe and at not in keep:
             _retire(found[at])

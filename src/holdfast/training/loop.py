@@ -100,7 +100,9 @@ class Run:
     def __iter__(self) -> Iterator[Step]:
         """Yields a Step after each update, until the last one or until the method stops the run."""
         while self._done < self.num_steps and self.method.stopped is None:
-            yield self._update()
+            step = self._update()
+            if step is not None:
+                yield step
         if not self._finished:
             self._finished = True
             self.method.finish(self.learner)
@@ -154,11 +156,14 @@ class Run:
             self._orders[epoch] = order
         return self.examples[self._orders[epoch][index]]
 
-    def _update(self) -> Step:
+    def _update(self) -> Step | None:
+        """Makes one update; None if the method has nothing to make it of and stops the run."""
         started, index, seed = self._clock(), self._done, self.recipe.seed
         number, part = divmod(index, self.method.steps_per_generation)
         batch = derive_seed(seed, "batch", number)
         new = self.method.make_batch(self.learner, self.batch_of(index), batch, part)
+        if self.method.stopped is not None:
+            return None
         reminders = self.mix.rows(index)
         torch.manual_seed(derive_seed(seed, "torch", index))
         value, metrics = self._accumulate([*new, *reminders])
@@ -219,7 +224,7 @@ class Run:
         budget = self.recipe.batch.micro_batch_tokens
         lengths = [len(row.input_ids) for row in rows]
         if self.method.packed:
-            return pack(lengths, max(budget, *lengths))
+            return pack(lengths, max([budget, *lengths]))
         return least_padding_batches(lengths, budget, call_cost(self.learner))
 
     def _rate_factor(self, index: int) -> float:

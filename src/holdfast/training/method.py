@@ -97,7 +97,7 @@ class Method(Protocol):
     steps_per_generation: int
     """How many optimizer steps share one round of sampling."""
     stopped: str | None
-    """Set by `after_step` when the run should end early: the reason, in words."""
+    """Why the run should end early, in words; set by `after_step`, or by `make_batch` with no rows for its step."""
     measured: dict[str, float]
     """What the last batch showed, for the step's metrics."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -165,25 +166,17 @@ def attempt_all(
     return [[(found, next(scores)) for found in group] for group in groups]
 
 
-def mine(
-    talk: Conversation,
+def failures_in(
+    config: ReflectConfig,
     examples: Sequence[Example],
-    grader: Grader,
+    tried: Sequence[Sequence[tuple[Completion, Score]]],
     *,
-    which: Which,
     step: int,
-    seed: int,
-    progress: Progress | None = None,
 ) -> list[Failure]:
     """Returns the different failed attempts at tasks whose fail rate lies in the recipe's band.
 
     An attempt that could not be graded is neither right nor wrong, and counts in no rate.
     """
-    config = talk.config
-    tried = attempt_all(
-        talk, examples, grader, which=which, num_samples=config.attempts.per_task, temperature=config.temperature,
-        seed=seed, progress=progress,
-    )  # fmt: skip
     found: list[Failure] = []
     for example, attempts in zip(examples, tried, strict=True):
         graded = [(text.text, score) for text, score in attempts if score.error_type is None]
@@ -192,6 +185,41 @@ def mine(
         if failed and config.attempts.min_fail_rate <= rate <= config.attempts.max_fail_rate:
             found += [Failure(example.id, text, why, rate, step) for text, why in failed.items()]
     return found
+
+
+def nothing_failed(config: ReflectConfig, num_tasks: int, scores: Sequence[Score]) -> str:
+    """Returns why no attempt is there to reflect on, and what to do; `scores` are those of all attempts."""
+    attempts, reason = config.attempts, not_graded(scores)
+    if reason is not None and all(score.error_type is not None for score in scores):
+        known = f"Whether any of the {num_tasks} tasks failed is not known"
+        return f"{known}: {reason}. Repair the grader, or the rows that it reads."
+    graded = f" ({reason})" if reason else ""
+    if attempts.source == "online":
+        return (
+            f"None of the {num_tasks} tasks failed at one attempt each at temperature {config.temperature:g}{graded}. "
+            "Give harder tasks, or raise method.temperature."
+        )
+    return (
+        f"None of the {num_tasks} tasks has failed attempts to learn from ({attempts.per_task} attempts each at "
+        f"temperature {config.temperature:g}, fail rates of {attempts.min_fail_rate:g} to {attempts.max_fail_rate:g})"
+        f"{graded}. Give harder tasks, or sample more attempts (method.attempts.per_task)."
+    )
+
+
+def nothing_left(num_tasks: int, scores: Sequence[Score]) -> str:
+    """Returns why a run ends that has no more attempts to reflect on."""
+    reason = not_graded(scores)
+    graded = f" ({reason})" if reason else ""
+    return f"no attempt at any of the {num_tasks} tasks failed{graded}, so there is nothing left to reflect on"
+
+
+def not_graded(scores: Sequence[Score]) -> str | None:
+    """Returns how many answers could not be graded, with the most common reason; None where all could."""
+    reasons = Counter(score.explanation for score in scores if score.error_type is not None)
+    if not reasons:
+        return None
+    (most, _), *_ = reasons.most_common(1)
+    return f"{reasons.total()} of {len(scores)} answers could not be graded, mostly for this reason: {most.rstrip('.')}"
 
 
 def reflect_and_retry(

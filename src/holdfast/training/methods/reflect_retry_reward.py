@@ -32,6 +32,7 @@ Choices made here
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, cast
@@ -50,7 +51,9 @@ from holdfast.training.reflection import (
     Conversation,
     Failure,
     attempt_all,
-    mine,
+    failures_in,
+    nothing_failed,
+    nothing_left,
     obedience,
     reflect_and_retry,
     share_with_answer,
@@ -67,13 +70,13 @@ if TYPE_CHECKING:
     from holdfast.models.learner import Learner
     from holdfast.training.config import ReflectConfig
     from holdfast.training.reflection import Tried
-    from holdfast.types import Completion, Example
+    from holdfast.types import Completion, Example, Score
 
     Group = tuple[Example, str, Sequence[Tried]]
 
 _CROSS_ENTROPY = Divergence("cross_entropy")
 SAME_WINDOW = 5
-"""Steps in a row in which nearly all reflections are one text before the run is stopped."""
+"""Rounds of sampling in a row in which nearly all reflections are one text before the run is stopped."""
 
 
 class ReflectRetryReward:
@@ -165,6 +168,7 @@ class ReflectRetryReward:
     def state_dict(self) -> dict[str, object]:
         """Returns the failures, and the rollouts still in use."""
         state: dict[str, object] = {
+            "stopped": self.stopped,
             "failures": [asdict(failure) for failure in self.failures],
             "mined_at": self._mined_at,
             "rounds": self._rounds,
@@ -178,6 +182,7 @@ class ReflectRetryReward:
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Takes the failures and the rollouts up."""
         self.failures = [Failure(**failure) for failure in cast("list[dict]", state["failures"])]
+        self.stopped = cast("str | None", state["stopped"])
         self._mined_at = cast("int | None", state["mined_at"])
         self._rounds, self._same = cast("int", state["rounds"]), cast("int", state["same"])
         kept = cast("Mapping[str, object] | None", state.get("round"))
@@ -195,18 +200,23 @@ class ReflectRetryReward:
             first or (every and done - cast("int", self._mined_at) >= every)
         ):
             return
-        tasks, seed = list(self._tasks.values()), derive_seed(seed, "mine")
-        found = mine(self._talk, tasks, self.grader, which="candidate", step=done, seed=seed)
+        tasks = list(self._tasks.values())
+        tried = attempt_all(
+            self._talk, tasks, self.grader, which="candidate", num_samples=self.config.attempts.per_task,
+            temperature=self.config.temperature, seed=derive_seed(seed, "mine"),
+        )  # fmt: skip
+        found = failures_in(self.config, tasks, tried, step=done)
         self._mined_at = done
         if found:
             self.failures += found
         elif first:
-            raise NothingToLearnError(_nothing_failed(self.config, len(tasks)))
+            scores = [score for attempts in tried for _, score in attempts]
+            raise NothingToLearnError(nothing_failed(self.config, len(tasks), scores))
 
     def _groups(self, examples: Sequence[Example], seed: int) -> list[Row]:
-        """Returns the groups that teach, at most as many as there are examples."""
-        wanted = len(examples)
-        queue = self._candidates(examples, seed)
+        """Returns the groups that teach, at most as many as there are examples; none where no task fails any more."""
+        wanted, seen = len(examples), list["Score"]()
+        queue = self._candidates(examples, seed, seen)
         taught, spare = list["Group"](), list["Group"]()
         for turn in range(1 + self.config.refill):
             tasks = [next(queue, None) for _ in range(wanted - len(taught))]
@@ -218,7 +228,10 @@ class ReflectRetryReward:
                 signal = has_signal([one.reward for one in group])
                 (taught if signal else spare).append((example, attempt, group))
         if not taught and not spare:
-            raise NothingToLearnError(_nothing_failed(self.config, wanted))
+            if self._rounds == 1:
+                raise NothingToLearnError(nothing_failed(self.config, len(self._tasks), seen))
+            self.stopped = nothing_left(len(self._tasks), seen)
+            return []
         self._measure([*taught, *spare], len(taught), derive_seed(seed, "obey"))
         # A step is never empty: where too few groups teach, others stand in, with advantage 0.
         chosen = [*taught[:wanted], *spare[: max(0, self.steps_per_generation - len(taught))]]
@@ -251,16 +264,24 @@ class ReflectRetryReward:
         policy = PolicyTargets(lengths=lengths, advantages=advantages, old=old)
         return Row(ids, mask, weight=1.0, example_id=example.id, branches=tuple(starts), policy=policy)
 
-    def _candidates(self, examples: Sequence[Example], seed: int) -> Iterator[tuple[Example, str]]:
-        """Yields tasks with a failed attempt: those of the step first, then others, in the seed's order."""
+    def _candidates(self, examples: Sequence[Example], seed: int, seen: list[Score]) -> Iterator[tuple[Example, str]]:
+        """Yields tasks with a failed attempt: those of the step first, then others, in the seed's order.
+
+        New attempts are made as often as the step may be refilled, and beyond that until one fails; `seen` gets their
+        scores.
+        """
         first = {example.id for example in examples}
         if self.config.attempts.source == "online":
             others = shuffled([task for name, task in self._tasks.items() if name not in first], seed)
-            waiting, size = [*examples, *others], len(examples)
-            for turn in range(1 + self.config.refill):
-                batch = waiting[turn * size : (turn + 1) * size]
-                if batch:
-                    yield from self._fresh(batch, derive_seed(seed, "attempt", turn))
+            waiting, size, failed = [*examples, *others], len(examples), False
+            for turn in range(math.ceil(len(waiting) / size)):
+                if failed and turn > self.config.refill:
+                    return
+                for task in self._fresh(
+                    waiting[turn * size : (turn + 1) * size], derive_seed(seed, "attempt", turn), seen
+                ):
+                    failed = True
+                    yield task
             return
         newest = self.failures[-1].step
         order = shuffled([failure for failure in self.failures if failure.step == newest], seed)
@@ -268,11 +289,12 @@ class ReflectRetryReward:
         for failure in [*leading.values(), *(f for f in order if leading.get(f.example_id) is not f)]:
             yield self._tasks[failure.example_id], failure.attempt
 
-    def _fresh(self, examples: Sequence[Example], seed: int) -> Iterator[tuple[Example, str]]:
+    def _fresh(self, examples: Sequence[Example], seed: int, seen: list[Score]) -> Iterator[tuple[Example, str]]:
         tried = attempt_all(
             self._talk, examples, self.grader, which="candidate", num_samples=1,
             temperature=self.config.temperature, seed=seed,
         )  # fmt: skip
+        seen += [score for ((_, score),) in tried]
         for example, ((attempt, score),) in zip(examples, tried, strict=True):
             if score.error_type is None and not score.passed:
                 yield example, attempt.text
@@ -329,21 +351,13 @@ class ReflectRetryReward:
             self.measured["obedience"] = sum(score.passed for score in obeyed) / len(obeyed)
         self._same = self._same + 1 if most >= self.config.max_same_reflection and len(groups) > 1 else 0
         if self._same >= SAME_WINDOW:
+            num_steps = SAME_WINDOW * self.steps_per_generation
             raise CollapseError(
-                f"The run was stopped: for {SAME_WINDOW} steps, {most:.0%} of all reflections were one text: "
+                f"The run was stopped: for {num_steps} steps, {most:.0%} of all reflections were one text: "
                 f'"{texts[0][:80]}". Lower optimizer.learning_rate, raise method.policy.beta, or look at the task: '
                 "where a reflection that says nothing succeeds as often as one that does, there is nothing to learn.",
                 param="method.max_same_reflection",
             )
-
-
-def _nothing_failed(config: ReflectConfig, num_tasks: int) -> str:
-    attempts = config.attempts
-    return (
-        f"None of the {num_tasks} tasks has failed attempts to learn from ({attempts.per_task} attempts each at "
-        f"temperature {config.temperature:g}, fail rates of {attempts.min_fail_rate:g} to {attempts.max_fail_rate:g}). "
-        "Give harder tasks, or sample more attempts."
-    )
 
 
 def _to_state(row: Row) -> dict[str, object]:
