@@ -13,6 +13,7 @@ from holdfast.data.checks.personal_data import PersonalData
 from holdfast.data.checks.semantic_duplicates import SemanticDuplicates
 from holdfast.data.checks.size import SizeCheck
 from holdfast.data.checks.template import TemplateCheck
+from holdfast.data.checks.text_repair import TextRepairCheck
 
 if TYPE_CHECKING:
     from holdfast.data.doctor.check import Check
@@ -22,6 +23,7 @@ CHECKS: dict[str, type[Check]] = {
     for check in (
         SizeCheck,
         PersonalData,
+        TextRepairCheck,
         LegacyFormatCheck,
         LengthsCheck,
         ExactDuplicates,
