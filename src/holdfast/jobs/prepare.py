@@ -247,5 +247,7 @@ def _watched(progress: Reporter) -> Iterator[Callable[[str, int, int], None]]:
                 passes.close()
                 bars[:] = [passes.enter_context(progress.bar(title, total, unit="chunks"))]
             bars[0].update(done, total)
+            if done == total:  # before anybody is asked anything
+                passes.close()
 
         yield watch
