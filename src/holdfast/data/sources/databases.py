@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
 _QUERY = re.compile(r"([a-zA-Z][\w+.-]*://.*?)::\s*((?:SELECT|WITH|VALUES|TABLE)\b.*)", re.DOTALL | re.IGNORECASE)
-_URL = re.compile(r"[a-zA-Z][\w+.-]*://.*", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 _ON_THE_NETWORK = re.compile(r"(https?|ftp|s3|gs|az|hf|file)://", re.IGNORECASE)
 _SHOWN_CHARACTERS = 60
@@ -28,7 +27,7 @@ _BATCH_ROWS = 500
 
 def is_query(source: str) -> bool:
     """Whether a source is a database with a query (`sqlite:///shop.db::SELECT …`), or was meant as one."""
-    return bool(_URL.fullmatch(source))
+    return "://" in source and not os.path.lexists(source)
 
 
 def query_name(source: str) -> str:
