@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import model_validator
 
 from holdfast.data.checks.duplicates import DuplicateCheck, DuplicateSettings, Outcome
-from holdfast.data.dedup.compared import compared, normalised
+from holdfast.data.dedup.compared import all_normalised, compared
 from holdfast.data.dedup.exact import best_of, content_hashes, equal_rows
 from holdfast.data.dedup.fuzzy import near_duplicates, similarities
 from holdfast.data.dedup.groups import Standing, groups
@@ -76,8 +76,8 @@ class NearDuplicates(DuplicateCheck[NearSettings]):
         super().see(rows)
         told = self.settings
         texts = [compared(row.example, told.on, told.columns) for row in rows]
-        prompts = [normalised(text.prompt) for text in texts]
-        answers = [normalised(text.answer) for text in texts]
+        prompts = all_normalised([text.prompt for text in texts])
+        answers = all_normalised([text.answer for text in texts])
         self._prompts.append(content_hashes(prompts))
         self._answers.append(content_hashes(answers))
         self._settings.append(content_hashes([text.setting for text in texts]))

@@ -89,3 +89,8 @@ def normalised(text: str, *, unicode: bool = True, case: bool = True, spaces: bo
         if unicode and not text.isascii():
             text = unicodedata.normalize("NFKC", text)  # folding may undo it (U+0345)
     return " ".join(text.split()) if spaces else text
+
+
+def all_normalised(texts: Sequence[str]) -> list[str]:
+    """Returns each text `normalised` in every way, with a shorter way for plain ASCII."""
+    return [" ".join(text.lower().split()) if text.isascii() else normalised(text) for text in texts]

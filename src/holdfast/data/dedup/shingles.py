@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,9 +78,9 @@ def shingle_sets(texts: Sequence[str], words: int = 3, characters: int = 5) -> S
     """
     keys: list[NDArray] = []
     for owners, pieces in _batches(texts):
-        hashes, kinds, owner = _words("\n".join(pieces))
+        hashes, kinds, owner = _words(_joined(pieces))
         shingles, place = _shingles(hashes, kinds, owner, len(pieces), words, characters)
-        row = np.asarray(owners, dtype=np.uint64)[place]
+        row = owners.astype(np.uint64)[place]
         keys.append(distinct(row << np.uint64(32) | shingles))
     every = np.concatenate(keys) if keys else np.empty(0, np.uint64)
     if len(keys) > 1:
@@ -132,22 +133,26 @@ def mixed(values: NDArray) -> NDArray:
     return values ^ (values >> np.uint64(31))
 
 
-def _batches(texts: Sequence[str]) -> Iterator[tuple[list[int], list[str]]]:
+def _batches(texts: Sequence[str]) -> Iterator[tuple[NDArray, list[str]]]:
     """Yields pieces of texts, with the number of the text of each, in batches of about `PIECE` characters."""
-    owners: list[int] = []
-    pieces: list[str] = []
-    size = 0
-    for number, text in enumerate(texts):
-        for start in range(0, max(len(text), 1), PIECE):
-            owners.append(number)
-            # A line break separates texts from each other here; within one it separates words as a space does.
-            pieces.append(text[start : start + PIECE].replace("\n", " "))
-            size += len(pieces[-1])
-            if size >= PIECE:
-                yield owners, pieces
-                owners, pieces, size = [], [], 0
-    if pieces:
-        yield owners, pieces
+    sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+    batch = np.cumsum(sizes) // PIECE
+    bounds = [0, *(np.flatnonzero(np.diff(batch)) + 1).tolist(), len(texts)]
+    for start, stop in pairwise(bounds):
+        part = texts[start:stop]
+        if stop - start > 1 or (part and len(part[0]) <= PIECE):
+            yield np.arange(start, stop), list(part)
+        for text in part if stop - start == 1 and len(part[0]) > PIECE else ():
+            for begin in range(0, len(text), PIECE):
+                yield np.array([start]), [text[begin : begin + PIECE]]
+
+
+def _joined(pieces: Sequence[str]) -> str:
+    """Returns the pieces with line breaks between them and, in place of line breaks, spaces in them."""
+    joined = "\n".join(pieces)
+    if joined.count("\n") == len(pieces) - 1:
+        return joined
+    return "\n".join(piece.replace("\n", " ") for piece in pieces)
 
 
 def _words(joined: str) -> tuple[NDArray, NDArray, NDArray]:

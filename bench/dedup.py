@@ -1,0 +1,172 @@
+"""Duplicates: how well each level finds them on labelled real sets, and how fast beside other libraries.
+
+    python bench/dedup.py --quality                 # every set and level; replaces what is there
+    python bench/dedup.py --speed 50000             # all arms in turn, --repeats times each, a process each
+    python bench/dedup.py --speed 25000 100000 250000 500000 --arms holdfast "holdfast check" --repeats 1
+    python bench/dedup.py --table                   # print the tables of what is there
+    python bench/dedup.py --write docs/deduplication.md
+
+Results are kept in `dedup.jsonl` beside this script. Texts of `--speed` are two to four real sentences, a fifth of them
+edited copies of others (`dedup_texts.py`). Every arm gets the same list of texts, makes word pairs of them in its own
+way, 125 permutations in 25 bands, compares every candidate exactly and returns the pairs from 0.7 on:
+
+- `holdfast`: shingles in numpy, rensa's RMinHash, bands in numpy.
+- `holdfast check`: the whole check on rows, with quality, files, reasons and decisions, which the others lack.
+- `datasketch`: MinHash.bulk (with xxh32 in place of its sha1, which is slower) and MinHashLSH.
+- `rensa`: RMinHash.from_token_sets and RMinHashLSH.
+
+Seconds are of the processor, since the machine may be shared; seconds of the wall are beside them. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beside import markers, spread, write_between_markers
+from dedup_texts import ARMS, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+MARKER = "dedup"
+BASE = "holdfast"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--quality", action="store_true")
+    parser.add_argument("--speed", type=int, nargs="+", metavar="TEXTS", default=[])
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--table", action="store_true", help="print the tables")
+    parser.add_argument("--write", type=Path, help="page whose measured block is replaced")
+    parser.add_argument("--measure", nargs=2, metavar=("ARM", "TEXTS"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(given.measure[0], int(given.measure[1]), given.data)))
+        return
+    if given.write and not all(mark in given.write.read_text() for mark in markers(MARKER)):
+        parser.error(f"{given.write} has no block to replace: {' … '.join(markers(MARKER))}")
+    if given.quality:
+        quality(given.data)
+    for size in given.speed:
+        speed(size, given.arms, given.repeats, given.data)
+    if given.table or given.write:
+        text = tables(kept())
+        print(text)
+        if given.write:
+            write_between_markers(given.write, MARKER, text)
+
+
+def kept() -> list[dict]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def keep(results: Sequence[dict]) -> None:
+    RESULTS.write_text("".join(json.dumps(result) + "\n" for result in results))
+
+
+def quality(folder: Path) -> None:
+    from dedup_quality import results
+
+    found = [result for result in kept() if result["kind"] != "quality"]
+    for result in results(folder):
+        found.append(result)
+        print({k: round(v, 3) if isinstance(v, float) else v for k, v in result.items()}, flush=True)
+    keep(found)
+
+
+def speed(size: int, arms: Sequence[str], repeats: int, folder: Path) -> None:
+    """Measures every arm in a process of its own, in turn, and keeps each result at once."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    turn = 1 + max((r["turn"] for r in kept() if r["kind"] == "speed" and r["size"] == size), default=0)
+    for repeat in range(turn, turn + repeats):
+        for arm in arms:
+            command = [sys.executable, __file__, "--data", str(folder), "--measure", arm, str(size)]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(f"{arm} on {size} texts failed:\n{done.stderr[-3000:]}")
+            result = {"kind": "speed", "arm": arm, "size": size, "turn": repeat, **json.loads(done.stdout)}
+            keep([*kept(), result])
+            print({k: round(v, 3) if isinstance(v, float) else v for k, v in result.items()}, flush=True)
+
+
+def tables(results: Sequence[dict]) -> str:
+    good = [result for result in results if result["kind"] == "quality"]
+    fast = [result for result in results if result["kind"] == "speed"]
+    return "\n\n".join(part for part in (quality_table(good), ratio_table(fast), growth_table(fast)) if part)
+
+
+def quality_table(results: Sequence[dict]) -> str:
+    if not results:
+        return ""
+    lines = ["| set | level | threshold | precision | recall | F1 |", "|---|---|---|---|---|---|"]
+    for r in results:
+        if r["level"] == "exact" and r["which"] == "default":
+            continue
+        level = r["level"] if r["level"] != "fuzzy" else f"fuzzy, {r['way']}"
+        threshold = "equal" if r["level"] == "exact" else f"{r['threshold']:.2f}, {r['which']}"
+        cells = [f"{r[key]:.3f}" for key in ("precision", "recall", "f1")]
+        of = f"{r['set']} ({r['duplicates']} of {r['judged']})"
+        lines.append(f"| {of} | {level} | {threshold} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def by_turn(results: Sequence[dict]) -> dict[int, dict[str, dict[int, dict]]]:
+    """Returns the results by size, arm and turn."""
+    found: dict = defaultdict(lambda: defaultdict(dict))
+    for result in results:
+        found[result["size"]][result["arm"]][result["turn"]] = result
+    return found
+
+
+def ratio_table(results: Sequence[dict]) -> str:
+    """Returns how many times as much the others take as `holdfast` does in the same turn."""
+    lines = [
+        "| texts | against | turns | time, processor | time, wall | memory added | recall, holdfast | recall, other |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for size, arms in sorted(by_turn(results).items()):
+        for arm in [arm for arm in ARMS if arm != BASE and arm in arms]:
+            turns = sorted(arms[arm].keys() & arms[BASE].keys())
+            if not turns:
+                continue
+            pairs = [(arms[BASE][turn], arms[arm][turn]) for turn in turns]
+            ratios = [spread([b[key] / a[key] for a, b in pairs], ".2f") for key in ("cpu", "wall", "added_mib")]
+            recalls = [f"{pairs[0][i]['recall']:.3f}" for i in (0, 1)]
+            lines.append(f"| {size:,} | {arm} | {len(turns)} | {' | '.join(ratios)} | {' | '.join(recalls)} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def growth_table(results: Sequence[dict]) -> str:
+    """Returns what each arm takes at each size."""
+    lines = [
+        "| arm | texts | turns | texts a processor second | processor seconds | wall seconds | peak MiB | added MiB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    sizes = by_turn(results)
+    for arm in ARMS:
+        for size in sorted(size for size, arms in sizes.items() if arm in arms):
+            runs = list(sizes[size][arm].values())
+            cells = [
+                spread([size / run["cpu"] for run in runs], ",.0f"),
+                spread([run["cpu"] for run in runs], ".1f"),
+                spread([run["wall"] for run in runs], ".1f"),
+                spread([run["peak_mib"] for run in runs], ",.0f"),
+                spread([run["added_mib"] for run in runs], ",.0f"),
+            ]
+            lines.append(f"| {arm} | {size:,} | {len(runs)} | {' | '.join(cells)} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+if __name__ == "__main__":
+    main()
