@@ -12,6 +12,7 @@ from holdfast.data.dedup.clusters import read_review, write_clusters
 from holdfast.data.dedup.compared import compared, whole
 from holdfast.data.dedup.quality import complete, explain, noise, quality, ranks
 from holdfast.data.doctor.check import Context, Drop, Row
+from holdfast.data.read import read
 from holdfast.errors import ConfigError, DataError
 from holdfast.types import Example, Message, ToolCall
 
@@ -55,15 +56,15 @@ def letters(texts):
 
 @pytest.fixture
 def made(tmp_path):
-    """Makes a check of the given settings that has seen the rows, in chunks of two."""
+    """Makes a check of the given settings that has seen the rows, in chunks."""
     count = iter(range(99))
 
-    def make(check, rows, *, embed=letters, seed=0, **told):
+    def make(check, rows, *, embed=letters, chunk=2, **told):
         scratch = tmp_path / f"scratch.{next(count)}"
         scratch.mkdir()
-        one = check(check.Settings(**told), Context(scratch, seed=seed, embed=embed))
-        for start in range(0, len(rows), 2):
-            one.see(rows[start : start + 2])
+        one = check(check.Settings(**told), Context(scratch, embed=embed))
+        for start in range(0, len(rows), chunk):
+            one.see(rows[start : start + chunk])
         return one
 
     return make
@@ -420,3 +421,27 @@ def test_a_wrong_mark_is_named_with_its_line(tmp_path, text, what):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.csv: cannot be read"):
         read_review(tmp_path / "none.csv")
+
+
+# Real data
+
+
+def test_real_tweets_with_equal_words_and_different_moods_are_conflicts(made, shared_data):
+    tweets = read(str(shared_data / "tweet_sentiment" / "train.jsonl.gz"), columns={"label": "sentiment"}).examples
+    rows = [Row(i, example) for i, example in enumerate(tweets)]
+    exact = made(ExactDuplicates, rows, chunk=4096).finding()
+    assert 10 < exact.figures["duplicates"] < 100
+    assert exact.figures["conflicting_labels"] >= 4
+    near = made(NearDuplicates, rows, chunk=4096)
+    assert exact.figures["duplicates"] < near.finding().figures["duplicates"] < 500
+    assert all(rows[c.kept].example.label == rows[d].example.label for c in near.clusters() for d in c.dropped)
+
+
+def test_real_rows_of_one_template_are_not_taken_for_duplicates(made, shared_data):
+    """Seven thousand tool calls share eight long instructions; what the calls say is what is compared."""
+    tasks = read(str(shared_data / "dedup_gpteacher_toolformer" / "tasks.jsonl.gz")).examples
+    rows = [Row(i, example) for i, example in enumerate(tasks[:4000])]
+    near = made(NearDuplicates, rows, chunk=4096)
+    assert 20 < near.finding().num_rows < 400
+    groups = [near.group_of(row.number) for row in rows]
+    assert max(groups.count(group) for group in set(groups)) < len(rows) / 4

@@ -107,7 +107,7 @@ class NearDuplicates(DuplicateCheck[NearSettings]):
             alike = settings[one] == settings[other]
             for sets, hashes in ((prompt, prompts), (answer, answers)):
                 similar = similarities(sets, pairs.first, pairs.second) >= self.settings.threshold
-                wordless = sets.sizes()[pairs.first] + sets.sizes()[pairs.second] == 0
+                wordless = sets.sizes(pairs.first) + sets.sizes(pairs.second) == 0
                 alike &= np.where(wordless, hashes[one] == hashes[other], similar)
             agree = labels[one] == labels[other]
             contradict = alike & ~agree & (labels[one] > 0) & (labels[other] > 0)

@@ -41,8 +41,7 @@ SIGNED_AT_A_TIME = 512
 
 def similarities(sets: Sets, first: NDArray, second: NDArray) -> NDArray:
     """Returns the Jaccard similarity (float32) of each pair of rows; two empty sets are alike (1)."""
-    sizes = sets.sizes()
-    total = sizes[first] + sizes[second]
+    total = sets.sizes(first) + sets.sizes(second)
     result = np.empty(len(first), dtype=np.float32)
     for start, stop in _blocks(total):
         one, other = first[start:stop], second[start:stop]
@@ -119,13 +118,9 @@ def near_pairs(
         nonlocal known
         keys = distinct(_keys(first, second))
         keys = keys[~_contains(known, keys)]
-        one, other = (
-            rows[(keys >> np.uint64(32)).astype(np.int64)],
-            rows[(keys & np.uint64(0xFFFFFFFF)).astype(np.int64)],
-        )
-        sizes = sets.sizes()
-        small, large = np.minimum(sizes[one], sizes[other]), np.maximum(sizes[one], sizes[other])
-        could = small >= threshold * large
+        one, other = (rows[places.astype(np.int64)] for places in np.divmod(keys, np.uint64(1 << 32)))
+        sizes = sets.sizes(one), sets.sizes(other)
+        could = np.minimum(*sizes) >= threshold * np.maximum(*sizes)
         one, other, keys = one[could], other[could], keys[could]
         pairs = Pairs(one, other, similarities(sets, one, other))
         alike = pairs.similarity >= threshold

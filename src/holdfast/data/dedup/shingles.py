@@ -58,14 +58,13 @@ class Sets:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def sizes(self) -> NDArray:
-        """Returns the number of shingles of each row."""
-        return self.stops - self.starts
+    def sizes(self, rows: NDArray | None = None) -> NDArray:
+        """Returns the number of shingles of each of `rows`, of every row without them."""
+        return self.stops - self.starts if rows is None else self.stops[rows] - self.starts[rows]
 
     def gather(self, rows: NDArray) -> tuple[NDArray, NDArray]:
         """Returns all hashes of `rows` one after another, and for each the place of its row in `rows`."""
-        starts = self.starts[rows]
-        sizes = self.stops[rows] - starts
+        starts, sizes = self.starts[rows], self.sizes(rows)
         owner = np.repeat(np.arange(len(rows)), sizes)
         before = np.cumsum(sizes) - sizes
         return self.values[np.arange(len(owner)) + np.repeat(starts - before, sizes)], owner
