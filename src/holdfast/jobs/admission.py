@@ -10,7 +10,6 @@ from holdfast.errors import HoldfastError
 from holdfast.graders import grader
 from holdfast.jobs.versioned import part_of, version_at
 from holdfast.training.config import ReflectConfig, SdftConfig
-from holdfast.types import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,24 +107,20 @@ def _train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | No
 def _task_problem(reader: Reader, example: Example, recipe: Recipe, config: ReflectConfig) -> str | None:
     """Returns why a task cannot be attempted, reflected on and graded, or None."""
     from holdfast.models.render import control_token_problem, render_prompt
+    from holdfast.training.reflection import Turns
 
     if not example.prompt or example.prompt[-1].role != "user":
         return "has no last user turn that asks for something"
     lacking = _lacking(example, recipe) or control_token_problem(reader.tokenizer, example)
     if lacking is not None:
         return lacking
-    # Attempt and reflection may be as long as allowed; the templates' own words are short beside that.
-    turns = sum(len(render_prompt(reader.tokenizer, (Message("user", text),))) for text in (
-        config.templates.reflect, config.templates.retry.replace("{task}", example.prompt[-1].content),
-    ))  # fmt: skip
-    num_tokens = len(render_prompt(reader.tokenizer, example.prompt, example.tools))
-    written = config.max_tokens.attempt + config.max_tokens.reflection + config.max_tokens.retry
+    room = Turns(config).room(example, lambda turns: len(render_prompt(reader.tokenizer, turns, example.tools)))
     most = longest_example(reader, recipe)
-    if num_tokens + turns + written <= most:
+    if room.total <= most:
         return None
     return (
-        f"its prompt has {num_tokens} tokens, the turns that ask for a reflection and a retry {turns}, and what the "
-        f"model writes up to {written}; together they do not fit {most}"
+        f"its prompt has {room.task} tokens, the turns that ask for a reflection and a retry {room.turns}, and what "
+        f"the model writes up to {room.written}; together they do not fit {most}"
     )
 
 

@@ -42,16 +42,16 @@ class Conversation:
 
     def attempt(self, task: str) -> Completion:
         """Returns the model's answer to a task, asked in the template's words."""
-        return self.ask(self.reflect.templates.task.replace("{task}", task))
+        return self.ask(self.reflect.templates.asked("task", task))
 
     def try_again(self, task: str) -> tuple[Completion, Completion]:
         """Returns a reflection on the last answer to `task`, and a new answer that takes the failed one's place."""
         from holdfast.training.reflection import visible
 
         *before, asked, _ = self.turns
-        turns = [*self.turns, Message("user", self.reflect.templates.reflect)]
+        turns = [*self.turns, Message("user", self.reflect.templates.asked("reflect", task))]
         reflection = self._answer(turns, replace(self.sampling, max_new_tokens=self.reflect.max_tokens.reflection))
-        again = self.reflect.templates.retry.replace("{task}", task)
+        again = self.reflect.templates.asked("retry", task)
         turns += [Message("assistant", visible(reflection.text)), Message("user", again)]
         answer = self._answer(turns, self.sampling)
         self.turns = [*before, asked, Message("assistant", answer.text)]

@@ -29,6 +29,8 @@ def examine_reflections(job: Job, learner: Learner, skill: Skill, config: Reflec
     the failures of `current`: where first tries improve, its own are fewer and harder, or none.
     """
     found = cast("_Exam", job.folder.once("reflection", lambda: _measure(job, learner, skill, config)))
+    if not found:
+        return
     for row in [*_beside(found, _figures), *_on_same_failures(found)]:
         job.progress.say(f"{row.label}: {row.before} before, {row.after} after.")
 
@@ -36,7 +38,7 @@ def examine_reflections(job: Job, learner: Learner, skill: Skill, config: Reflec
 def changes(job: Job) -> list[Change]:
     """Returns what the report's table of reflections shows; empty for other methods."""
     found = cast("_Exam | None", job.folder.read("reflection"))
-    if found is None:
+    if not found:
         return []
     return [*_beside(found, _figures), *_on_same_failures(found), *_beside(found, _mistakes)]
 
@@ -53,10 +55,22 @@ _Rows: TypeAlias = dict[str, dict[str, float]]
 
 def _measure(job: Job, learner: Learner, skill: Skill, config: ReflectConfig) -> JSONValue:
     from holdfast.training.judging import judge_with
+    from holdfast.training.reflection import Conversation
     from holdfast.training.reflection_check import check_reflection
 
     items = items_of(job.workspace.files.path_of(skill.test_hash))
-    items = sorted(items, key=lambda item: derive_seed(job.recipe.seed, f"reflection exam {item.id}"))[:MAX_TASKS]
+    talk = Conversation(learner, config)
+    fitting = [item for item in items if talk.fits(item)]
+    if len(fitting) < len(items):
+        job.note(
+            f"{len(items) - len(fitting)} of {len(items)} test items are left out where reflections are measured: with "
+            f"a reflection and a retry they do not fit the {learner.context_length} tokens that the model reads.",
+            warning=True,
+        )
+    if not fitting:
+        return {}
+    most = min(MAX_TASKS, job.recipe.evaluation.max_items or MAX_TASKS)
+    items = sorted(fitting, key=lambda item: derive_seed(job.recipe.seed, f"reflection exam {item.id}"))[:most]
     found: dict[str, JSONValue] = {}
     for name, which, attempts_by in _MEASUREMENTS:
         with job.progress.bar(f"reflecting, {name.replace('_', ' ')}", len(items), unit="tasks") as bar:

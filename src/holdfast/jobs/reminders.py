@@ -92,9 +92,15 @@ def _registered(
 
     most = math.ceil(settings.num_reminders * settings.registered_share)
     drawn = sorted(tasks, key=lambda task: derive_seed(seed, f"second tries {skill.name} {task.id}"))[:most]
-    job.progress.say(f"{skill.name}: {len(drawn)} tasks are tried, for reminders of its reflections and second tries.")
     talk = Conversation(learner, exam.reflect)
-    return [*drawn, *second_try_prompts(talk, drawn, judge_with(learner, skill.grader), seed=seed)]
+    fitting = [task for task in drawn if talk.fits(task)]
+    too_long = f" ({len(drawn) - len(fitting)} more are too long for that)" if len(fitting) < len(drawn) else ""
+    job.progress.say(
+        f"{skill.name}: {len(fitting)} tasks are tried, for reminders of its reflections and second tries{too_long}."
+    )
+    if not fitting:
+        return drawn
+    return [*drawn, *second_try_prompts(talk, fitting, judge_with(learner, skill.grader), seed=seed)]
 
 
 def _tell(job: Job, reminders: Reminders) -> None:

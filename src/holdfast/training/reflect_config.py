@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from holdfast.settings import Count, Positive, Settings, Share
+
+_PLACEHOLDER = re.compile(r"(?<!\w)\{([a-z_]{3,})\}")
+"""What stands for a value in a template. Not so the braces of LaTeX, `\\boxed{answer}`, and of JSON."""
 
 
 class PolicyConfig(Settings):
@@ -103,7 +107,17 @@ class TurnTemplates(Settings):
             raise ValueError("task must contain {task}")
         if "{answer}" not in self.gold:
             raise ValueError("gold must contain {answer}")
+        for name in ("task", "reflect", "retry", "gold"):
+            filled = {"answer", "attempt"} if name == "gold" else {"task"}
+            if unknown := sorted(set(_PLACEHOLDER.findall(getattr(self, name))) - filled):
+                known = " and ".join(f"{{{word}}}" for word in sorted(filled))
+                raise ValueError(f"nothing is filled in for {{{unknown[0]}}} of {name}; there is {known}")
         return self
+
+    def asked(self, turn: Literal["task", "reflect", "retry"], task: str) -> str:
+        """Returns the words of a turn about `task`."""
+        words = {"task": self.task, "reflect": self.reflect, "retry": self.retry}
+        return words[turn].replace("{task}", task)
 
 
 class ReflectConfig(Settings):

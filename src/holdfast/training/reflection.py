@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+GENERIC = "I made a mistake. I should read the task again and check every part of my answer."
+"""The fixed reflection that says nothing about the task, for a control."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -56,6 +59,20 @@ class Tried:
         return None if self.score.error_type is not None else self.score.value
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The most tokens of a conversation: of the task, of the turns that ask for more, and of what the model writes."""
+
+    task: int
+    turns: int
+    written: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.task + self.turns + self.written
+
+
 class Turns:
     """The turns of attempts, reflections and retries in the words of one set of templates."""
 
@@ -65,11 +82,12 @@ class Turns:
     def task(self, example: Example) -> tuple[Message, ...]:
         """Returns the task's turns, its last user turn put into the template."""
         *before, last = example.prompt
-        return (*before, replace(last, content=self.config.templates.task.replace("{task}", last.content)))
+        return (*before, replace(last, content=self.config.templates.asked("task", last.content)))
 
     def reflect(self, example: Example, attempt: str) -> tuple[Message, ...]:
         """Returns the turns that a reflection answers; the attempt is text, whatever calls it holds."""
-        return (*self.task(example), Message("assistant", attempt), Message("user", self.config.templates.reflect))
+        asked = self.config.templates.asked("reflect", example.prompt[-1].content)
+        return (*self.task(example), Message("assistant", attempt), Message("user", asked))
 
     def retry(self, example: Example, attempt: str, reflection: str) -> tuple[Message, ...]:
         """Returns the turns that a retry answers; of a reflection, what stands after its thinking."""
@@ -87,7 +105,17 @@ class Turns:
 
     def again(self, example: Example) -> Message:
         """Returns the user turn that asks for a retry."""
-        return Message("user", self.config.templates.retry.replace("{task}", example.prompt[-1].content))
+        return Message("user", self.config.templates.asked("retry", example.prompt[-1].content))
+
+    def room(self, example: Example, count: Callable[[Sequence[Message]], int]) -> Room:
+        """Returns the most tokens that the conversation about a task may have; `count` says those of some turns.
+
+        Not looked at is the reflection that gives the answer: it is as long as the answer.
+        """
+        most = self.config.max_tokens
+        prompt, bare = count(self.task(example)), count(self.retry(example, "", ""))
+        said = max(most.reflection, count(self.retry(example, "", GENERIC)) - bare)
+        return Room(prompt, bare - prompt, most.attempt + said + most.retry)
 
 
 class Conversation(Turns):
@@ -100,6 +128,11 @@ class Conversation(Turns):
     def ids(self, turns: Sequence[Message], example: Example) -> list[int]:
         """Returns the tokens of turns, up to where the assistant speaks."""
         return list(render_prompt(self.learner.tokenizer, turns, example.tools))
+
+    def fits(self, example: Example) -> bool:
+        """Tells whether the model can read the conversation about a task to its end."""
+        most = self.room(example, lambda turns: len(self.ids(turns, example)))
+        return most.total <= self.learner.context_length
 
 
 def share_with_answer(tasks: Sequence[Example], reflections: Sequence[Sequence[str]]) -> float | None:
@@ -119,10 +152,14 @@ def obedience(
 ) -> list[Score]:  # fmt: skip
     """Returns the scores of one retry of each failed attempt after a reflection that gives the answer.
 
-    Tasks without an answer are left out. Where these retries fail, reflections are not read.
+    Tasks without an answer are left out, and those whose answer is too long for the model to read it there. Where these
+    retries fail, reflections are not read.
     """
     asked = [(example, talk.retry_with_answer(example, attempt)) for example, attempt in tasks]
-    having = [(example, turns) for example, turns in asked if turns is not None]
+    room = talk.learner.context_length - talk.config.max_tokens.retry
+    having = [
+        (example, turns) for example, turns in asked if turns is not None and len(talk.ids(turns, example)) <= room
+    ]
     return graded_answers(talk, having, grader, which=which, temperature=temperature, seed=seed) if having else []
 
 

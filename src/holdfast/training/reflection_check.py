@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from holdfast.seeds import derive_seed
 from holdfast.training.advantages import has_signal
 from holdfast.training.reflection import (
+    GENERIC,
     Conversation,
     attempt_all,
     graded_answers,
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from holdfast.training.config import ReflectConfig
     from holdfast.training.reflection import Tried
     from holdfast.types import Example, Score
-
-GENERIC = "I made a mistake. I should read the task again and check every part of my answer."
-"""The fixed reflection that says nothing about the task."""
 
 
 @dataclass(frozen=True, slots=True)
