@@ -61,6 +61,10 @@ def prepare(
         typer.Option("--keep", help="A column of the example itself that a grader reads by its name; repeatable."),
     ] = None,
     model: ModelOption = None,
+    review: Annotated[
+        Path | None,
+        typer.Option("--review", help="A folder to write clusters of duplicates to, the kept row of each marked."),
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="Where versions are kept.", show_default="the workspace's data folder")
     ] = None,
@@ -91,6 +95,7 @@ def prepare(
         columns=columns_of(column),
         keep=keep or [],
         chat_template=template,
+        review=review,
         to=to,
     )
     asks = not (quiet or as_json) and sys.stdin.isatty()

@@ -60,6 +60,8 @@ class Request:
     """Columns that the examples are made of and that a grader reads besides; all others go with them anyway."""
     about: About = field(default_factory=About)
     chat_template: str | None = None
+    review: Path | None = None
+    """A folder for the clusters of duplicates, to be looked through."""
     to: Path | None = None
     """The folder in which versions lie; None: the workspace's."""
 
@@ -115,7 +117,7 @@ def prepare(
     root = _root(workspace, request)
     with _scratch(root) as scratch, _watched(progress) as watch:
         context = _context(workspace, request, scratch)
-        attendant = Attendant(approve or (lambda *_: True), watch, asks=approve is not None)
+        attendant = Attendant(approve or (lambda *_: True), watch, asks=approve is not None, review=request.review)
         treatment = Treatment(request.plan, context, attendant)
         notes = _read(treatment, request)
         for note in notes:

@@ -203,3 +203,18 @@ def test_personal_data_stands_in_no_part_and_in_the_ledgers_only_as_long_as_want
     assert any("[EMAIL_1]" in text for text in texts)
     holding = {path.name for path in found.version.folder.iterdir() if b"anna.kruse" in path.read_bytes()}
     assert holding == ({"changed.jsonl", "rejected.jsonl"} if kept else set())
+
+
+def test_clusters_of_duplicates_can_be_looked_through_and_another_row_be_kept(tmp_path, request_for):
+    items = rows(60)
+    source = write(tmp_path / "words.jsonl", [*items, items[3]])
+    found = prepare(None, request_for(source, review=tmp_path / "review"), approve=None, progress=Silent())
+    file = tmp_path / "review" / "exact_duplicates.csv"
+    assert any(str(file) in note for note in found.notes)
+    lines = file.read_text().splitlines()
+    assert len(lines) == 3
+    file.write_text("\n".join(line.replace("False", "true").replace("True", "false") for line in lines) + "\n")
+    overrides = [f"checks.exact_duplicates.review={file}"]
+    found = prepare(None, request_for(source, overrides=overrides), approve=None, progress=Silent())
+    (rejected,) = [json.loads(line) for line in (found.version.folder / "rejected.jsonl").read_text().splitlines()]
+    assert rejected["line"] == 4

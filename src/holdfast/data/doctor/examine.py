@@ -38,6 +38,8 @@ class Examination:
     """The number of the first finding."""
     among: Callable[[Tracked], bool] | None = None
     """Which rows are looked at and decided about; None: all."""
+    found: Callable[[Check], None] = lambda check: None
+    """Told of each check when it has seen all rows, which are still as it saw them."""
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     decisions: dict[str, bool] = field(default_factory=dict[str, bool])
     _effects: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
@@ -75,6 +77,7 @@ class Examination:
             self.progress(title, place + 1, len(self.rows))
         for check in group:
             finding = check.finding()
+            self.found(check)
             number = self.first + len(self.outcomes)
             if self._decides_at_once(check):
                 self.decisions[check.name] = True

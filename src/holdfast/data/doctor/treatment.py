@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from holdfast.data.assignment import assign, key_of
 from holdfast.data.checks import CHECKS
 from holdfast.data.checks.contamination import TRAINING_DATA, Contamination, HeldOutSeen
+from holdfast.data.checks.duplicates import DuplicateCheck
 from holdfast.data.checks.near_duplicates import NearDuplicates
 from holdfast.data.checks.personal_data import PersonalData
+from holdfast.data.dedup.clusters import write_clusters
 from holdfast.data.doctor.examine import Examination
 from holdfast.data.doctor.ledger import Ledger
 from holdfast.data.doctor.rows import Rows, Tracked, taken_in
@@ -23,6 +25,7 @@ from holdfast.types import Example
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from holdfast.data.assignment import Assignment, Key, Side
     from holdfast.data.doctor.check import Check, Context, Finding
@@ -37,12 +40,14 @@ OWN_TEST = "its own test"
 class Attendant:
     """Who is asked about a remedy and told how far the work is.
 
-    `asks` False means that nobody is there: what is proposed is done.
+    `asks` False means that nobody is there: what is proposed is done. `review` is a folder for the clusters of
+    duplicates, one file a level, to be looked through and given back as a check's `review` setting.
     """
 
     approve: Callable[[int, Finding], bool]
     progress: Callable[[str, int, int], None]
     asks: bool
+    review: Path | None = None
 
 
 @dataclass(slots=True)
@@ -147,11 +152,24 @@ class Treatment:
             asks=self.attendant.asks,
             first=len(self.outcomes) + 1,
             among=(lambda one: self._side(one) == only) if only is not None else None,
+            found=self._write_clusters,
         )
         self.ledger.add(examination.run(list(checks.values())))
         self.outcomes += examination.outcomes
         self.decisions |= examination.decisions
         self.checks |= checks
+
+    def _write_clusters(self, check: Check) -> None:
+        folder = self.attendant.review
+        if folder is None or not isinstance(check, DuplicateCheck):
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{check.name}.csv"
+        num = write_clusters(path, check.clusters(), (one.row for one in self.rows.tracked()))
+        self.notes.append(
+            f"{path}: {num} rows of clusters. Change `keep` where another row should stay, and prepare again with "
+            f"--set checks.{check.name}.review={path}"
+        )
 
     def _keys(self) -> Iterator[Key]:
         near = self.checks.get(NearDuplicates.name)
