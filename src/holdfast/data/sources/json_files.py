@@ -156,7 +156,8 @@ def _item(window: _Window, number: int) -> tuple[RawRow, int | None]:
 def _end_of_item(text: str, position: int) -> int | None:
     """Where an item ends that is JSON but not usable JSON (a key twice, NaN, too deep); None if it is no JSON."""
     try:
-        return json.JSONDecoder().raw_decode(text, position)[1]
+        # Numbers stay text: one of more than 4,300 digits is an error, too.
+        return json.JSONDecoder(parse_int=str, parse_float=str).raw_decode(text, position)[1]
     except RecursionError:
         return _end_of_nested(text, position)
     except ValueError:
