@@ -1,9 +1,10 @@
 """Python: OpenAI's `python` grader, a user's own `grade(sample, item)`, in a worker that can reach nothing.
 
 Choices made here. Reward callables of TRL (`f(prompts, completions, completion_ids, **columns)`) are taken as they
-are, async ones too; `(value, text)` is a value with its explanation. Where
-OpenAI counts a grader that fails as 0, an answer that could not be graded is not a 0 here, because a crash
-that trains is noise; `on_error: "zero"` gives the other meaning. The result must be a number from 0 to 1.
+are, async ones too: as from TRL, they get texts where the row's `prompt` is a text, and messages elsewhere.
+`(value, text)` is a value with its explanation. Where OpenAI counts a grader that fails as 0, an answer that could
+not be graded is not a 0 here, because a crash that trains is noise; `on_error: "zero"` gives the other meaning. The
+result must be a number from 0 to 1.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from holdfast.errors import ConfigError
 from holdfast.graders.confined import ConfinedGrader
 from holdfast.graders.parametrised import ALL_COLUMNS
 from holdfast.graders.reference import judged, ungradable
+from holdfast.graders.sandbox import Limits, run
 from holdfast.graders.template import item_of, sample_of
 
 if TYPE_CHECKING:
@@ -51,11 +54,20 @@ class PythonCode(ConfinedGrader, frozen=True):
         return source
 
     def ready(self) -> list[str]:
-        """Returns also that an image is not used."""
+        """Returns also that an image is not used; raises where the source does not load or lacks its function."""
+        sentences = super().ready()
+        limits = Limits(self.seconds, self.memory_mb, frozenset(self.unenforced))
+        (outcome,) = run("load_grader", self.settings(), [{}], limits, shared=True)
+        if outcome.value is None:
+            raise ConfigError(
+                f"The grader's source cannot be used: {outcome.text}. It runs with the Python and the libraries "
+                "installed here, and reads no file: repair it, or name another function of it.",
+                param="grader.source",
+            )
         if not self.image_tag:
-            return super().ready()
+            return sentences
         where = "its code runs with the Python and the libraries installed here"
-        return [*super().ready(), f"The grader's image_tag {self.image_tag!r} has no effect: {where}."]
+        return [*sentences, f"The grader's image_tag {self.image_tag!r} has no effect: {where}."]
 
     def columns(self) -> set[str]:
         """Returns that all columns may be read."""
@@ -70,9 +82,16 @@ class PythonCode(ConfinedGrader, frozen=True):
         return {"source": self.source, "function": self.function}
 
     def sample(self, completion: Completion, example: Example, view: View) -> Mapping[str, JSONValue]:
-        """Returns the answer and its item."""
+        """Returns the answer, its item, and the prompt in the form that the row has it in."""
         ids: list[JSONValue] = list(completion.token_ids)
-        return {"sample": sample_of(completion), "item": item_of(example), "completion_ids": ids}
+        given = example.columns.get("prompt")
+        turns: list[JSONValue] = [{"role": turn.role, "content": turn.content} for turn in example.prompt]
+        return {
+            "sample": sample_of(completion),
+            "item": item_of(example),
+            "prompt": given if isinstance(given, str) else turns,
+            "completion_ids": ids,
+        }
 
     def scored_outcome(self, outcome: Outcome, value: float) -> Score:
         """Judges the number that was returned."""

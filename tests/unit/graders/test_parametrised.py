@@ -313,6 +313,41 @@ def test_reward_callables_of_trl_are_taken_as_they_are():
     assert score(unsure, "x", item()).error_type == "not_graded"
 
 
+def test_a_reward_gets_texts_where_the_row_has_a_text_as_its_prompt_and_messages_elsewhere():
+    told = (
+        "def reward(prompts, completions, trainer_state, **kwargs):\n"
+        "    assert trainer_state is None and 'trainer_state' not in kwargs\n"
+        "    assert kwargs.get('city') == ['Rome']\n"
+        "    def plain(part): return part if isinstance(part, str) else part[-1]['content']\n"
+        "    assert [plain(prompt) for prompt in prompts] == ['how much?'], prompts\n"
+        "    assert [plain(answer) for answer in completions] == ['in Rome'], completions\n"
+        "    return [0.25 if isinstance(answer, str) else 0.75 for answer in completions]"
+    )
+    settings = {"type": "python", "source": told, "function": "reward"}
+    assert score(settings, "in Rome", item(prompt="how much?", city="Rome")).value == 0.25
+    turns = [{"role": "user", "content": "how much?"}]
+    for columns in ({"prompt": turns}, {"messages": [*turns, {"role": "assistant", "content": "Bari"}]}, {}):
+        assert score(settings, "in Rome", item(city="Rome", **columns)).value == 0.75
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import nothing_of_this_name\ndef grade(sample, item): return 1", "No module named 'nothing_of_this_name'"),
+        ("def grader(sample, item): return 1\nN = 1", "it has no function 'grade'; it has grader"),
+        ("grade = 1", "it has no function 'grade'; it has none"),
+        ("while True: pass", "more than 0.5 s"),
+    ],
+)
+def test_code_that_does_not_load_is_refused_before_anything_is_judged(monkeypatch, source, words):
+    monkeypatch.setattr(confined, "missing_here", list)
+    made = grader({"type": "python", "source": source, "seconds": 0.5, "on_error": "zero"})
+    with pytest.raises(ConfigError, match=f"The grader's source cannot be used: .*{words}") as caught:
+        made.ready()
+    assert caught.value.param == "grader.source"
+    assert grader({"type": "python", "source": "class grade:\n  def __init__(self, *a): 0"}).ready() == []
+
+
 ASYNC = """
 import asyncio
 async def lengths(completions, **kwargs):

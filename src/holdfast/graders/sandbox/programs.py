@@ -27,12 +27,8 @@ def ask_grader(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Sai
     lists of one, and its columns by name. Either may be async. Its result is a number from 0 to 1, or one with a
     text that explains it; None, NaN, a bool or a text alone is an answer that could not be graded.
     """
-    if sys.platform == "linux":  # asyncio wakes itself by a pair of sockets, which is not to be had in here
-        socket.socketpair = _pipe_pair  # type: ignore[assignment]
-    scope: dict[str, Any] = {"__name__": "grader"}
     try:
-        exec(compile(settings["source"], "grader.py", "exec"), scope)  # noqa: S102 - that is what this process is for
-        function = scope[settings["function"]]
+        function = _loaded(settings)
         is_reward = "completions" in inspect.signature(function).parameters
     except BaseException as error:  # noqa: BLE001 - a user's module may raise anything
         trouble = _failed("grader_failed", error)
@@ -51,6 +47,29 @@ def ask_grader(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Sai
         return _number(found)
 
     return grade
+
+
+def load_grader(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said]:
+    """Returns what says for any sample whether `source` can be loaded and has `function`: 1, or why not."""
+    try:
+        _loaded(settings)
+    except BaseException as error:  # noqa: BLE001 - a user's module may raise anything
+        trouble = {"error": "grader_failed", "text": words("it does not load", error)}
+        return lambda sample: trouble
+    return lambda sample: {"value": 1.0}
+
+
+def _loaded(settings: Mapping[str, Any]) -> Callable[..., Any]:
+    """Returns the function that `source` defines; raises whatever its code raises."""
+    if sys.platform == "linux":  # asyncio wakes itself by a pair of sockets, which is not to be had in here
+        socket.socketpair = _pipe_pair  # type: ignore[assignment]
+    scope: dict[str, Any] = {"__name__": "grader"}
+    exec(compile(settings["source"], "grader.py", "exec"), scope)  # noqa: S102 - that is what this process is for
+    function = scope.get(settings["function"])
+    if not callable(function):
+        there = [name for name, value in scope.items() if callable(value) and name[:1] != "_"]
+        raise LookupError(f"it has no function {settings['function']!r}; it has {', '.join(there[:12]) or 'none'}")
+    return function
 
 
 def run_tests(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Said]:
@@ -82,25 +101,24 @@ def run_together(settings: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], S
     return run
 
 
-PROGRAMS: Mapping[str, Program] = {"ask_grader": ask_grader, "run_tests": run_tests, "run_together": run_together}
+PROGRAMS: Mapping[str, Program] = {
+    "ask_grader": ask_grader, "load_grader": load_grader, "run_tests": run_tests, "run_together": run_together,
+}  # fmt: skip
 """What a worker can be ordered to run, by name."""
 
 
 def _reward_arguments(function: Callable[..., Any], sample: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what TRL would call a reward with: one sample as lists of one, in whatever form its prompt has."""
-    item = dict(sample["item"])
-    answer = sample["sample"]["output_text"]
-    messages = item.pop("messages", None)
-    prompts = [messages if messages is not None else item.pop("prompt", "")]
-    completions = [[{"role": "assistant", "content": answer}] if messages is not None else answer]
-    item.pop("prompt", None)
+    """Returns what TRL would call a reward with: one sample as lists of one, in the form that its prompt has."""
+    item = {name: value for name, value in sample["item"].items() if name not in ("messages", "prompt")}
+    prompt, answer = sample["prompt"], sample["sample"]["output_text"]
     parameters = inspect.signature(function).parameters.values()
     any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     given = {
         **{name: [value] for name, value in item.items()},
-        "prompts": prompts,
-        "completions": completions,
+        "prompts": [prompt],
+        "completions": [answer if isinstance(prompt, str) else [{"role": "assistant", "content": answer}]],
         "completion_ids": [sample["completion_ids"]],
+        "trainer_state": None,
         "log_extra": _log_nothing,
         "log_metric": _log_nothing,
     }
