@@ -80,8 +80,8 @@ def _judge_reflection(job: Job, found: Mapping[str, JSONValue]) -> None:
     text = f"Reflections on these tasks can hardly be learned from: {'; '.join(doubts)}."
     if job.recipe.guards.reflection_check == "refuse":
         raise NothingToReflectError(
-            f"{text} `holdfast doctor` shows more. Change the tasks or the templates, or go on all the same with "
-            "--set guards.reflection_check=warn.",
+            f"{text} `holdfast doctor` shows more. Change the tasks, the templates or the grader, or go on all "
+            "the same with --set guards.reflection_check=warn.",
             param="guards.reflection_check",
         )
     job.note(f"{text} Going on, as the recipe says.", warning=True)

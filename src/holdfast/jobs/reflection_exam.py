@@ -106,6 +106,7 @@ def _figures(measured: Mapping[str, JSONValue]) -> dict[str, str]:
         **{name: _cell(row) for name, row in cast("_Rows", measured["shares"]).items()},
         **{MEANS[key][0]: "{} ({})".format(*spelled(key, mean)) for key, mean in means.items() if mean},
         "different reflections, %": f"{100 * unique:.1f}",
+        "tries that could not be graded": str(measured["not_graded"]),
     }
 
 

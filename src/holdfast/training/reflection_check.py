@@ -20,6 +20,7 @@ from holdfast.training.reflection import (
     Conversation,
     attempt_all,
     graded_answers,
+    not_graded,
     obedience,
     reflect_and_retry,
     share_with_answer,
@@ -75,6 +76,8 @@ class ReflectionReport:
     not_graded: int
     reasons: dict[str, int] = field(default_factory=dict[str, int])
     reasons_after: dict[str, int] = field(default_factory=dict[str, int])
+    why_not_graded: str = ""
+    """How many first tries and retries could not be graded, with the most common reason; empty where all could."""
 
     @property
     def gain(self) -> float:
@@ -140,6 +143,7 @@ def check_reflection(
         leaks=[share for share in held if share is not None],
         unique=len(set(texts)) / len(texts) if texts else 0.0,
         not_graded=len(firsts) - len(graded) + sum(score.error_type is not None for score in own),
+        why_not_graded=not_graded([*(score for _, _, score in firsts), *own]) or "",
         reasons=_reasons([score for _, _, score in failed]),
         reasons_after=_reasons([score for score in own if score.error_type is None and not score.passed]),
     )
@@ -232,6 +236,10 @@ can be learned from as long as useful ones are read."""
 def doubts(report: ReflectionReport) -> list[str]:
     """Returns why nothing may be learned from these tasks, the gravest first; empty if nothing speaks against it."""
     found: list[str] = []
+    if report.why_not_graded and not report.first.total:
+        return [f"whether any task fails is not known, for {report.why_not_graded}"]
+    if report.why_not_graded and not report.recovery.total:
+        return [f"no retry could be graded, or no task fails: {report.why_not_graded}"]
     if not report.recovery.total:
         return ["no task fails at the first try, so there is nothing to reflect on"]
     if report.informative.share < LEAST_INFORMATIVE:
@@ -261,4 +269,5 @@ def words(report: ReflectionReport) -> list[str]:
         f"{report.informative.share:.0%} of the groups have retries that differ; {report.unique:.0%} of the "
         f"reflections are different texts, of {report.length:.0f} tokens on average.",
         f"{worth}.",
+        *([f"{report.why_not_graded}."] if report.why_not_graded else []),
     ]

@@ -7,7 +7,7 @@ import torch
 
 from holdfast.graders.parametrised import Plain
 from holdfast.training.config import Recipe
-from holdfast.training.reflection_check import check_reflection
+from holdfast.training.reflection_check import check_reflection, doubts, words
 from holdfast.types import Example, Message, Score
 
 CONFIG = Recipe.from_overrides(
@@ -70,6 +70,26 @@ def test_what_cannot_be_graded_is_no_mistake_and_in_no_gain(make_learner):
     assert sum(report.reasons_after.values()) == report.recovery.total - report.recovery.passed
     assert set(report.reasons) | set(report.reasons_after) <= {"kind 0", "kind 1"}
     assert all(len(differences) <= report.recovery.total for differences in report.gains.values())
+
+
+def test_a_grader_that_can_judge_nothing_is_named_instead_of_easy_tasks(make_learner):
+    def none(completion, example):
+        return Score(0.0, passed=False, explanation="no module x", error_type="grader_failed")
+
+    report = check(make_learner, none)
+    (doubt,) = doubts(report)
+    assert doubt.startswith("whether any task fails is not known, for 12 of 12 answers could not be graded")
+    assert doubt.endswith("no module x")
+    assert words(report)[-1].startswith("12 of 12 answers could not be graded")
+
+    def only_at_first(completion, example):
+        return none(completion, example) if seen.pop() else Score(0.0, passed=False)
+
+    seen = [True] * 500 + [False] * 12
+    report = check(make_learner, only_at_first)
+    assert "no retry could be graded" in doubts(report)[0]
+    assert not any("could not be graded" in text for text in words(check(make_learner, coin)))
+    assert "no task fails" in doubts(check(make_learner, lambda completion, example: Score(1.0, passed=True)))[0]
 
 
 def test_where_nothing_fails_there_is_nothing_to_gain(make_learner):
