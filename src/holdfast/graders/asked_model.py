@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from holdfast.errors import ConfigError, GraderError
 from holdfast.graders.parametrised import BatchGrader
-from holdfast.graders.reference import outcome_of
+from holdfast.graders.reference import broken, outcome_of
 from holdfast.graders.server import AT_ONCE, client, ready, unanswered
 from holdfast.graders.template import View, columns_in
 
@@ -133,6 +133,8 @@ class AskedModel(BatchGrader, frozen=True):
                 scores[place] = self.understood(said)
             except GraderError as error:
                 scores[place] = outcome_of(error)
+            except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+                scores[place] = broken(self.type, error)
         return [scores[place] for place in range(len(answers))]
 
     def _talk(self, view: View) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from holdfast.errors import ConfigError, GraderError
-from holdfast.graders.reference import outcome_of, ungradable
+from holdfast.graders.reference import broken, outcome_of
 from holdfast.graders.template import View, columns_in, item_of
 from holdfast.types import Score
 
@@ -52,7 +52,7 @@ class Grader(BaseModel, ABC, frozen=True, extra="forbid"):
         except ConfigError:
             raise  # something is not installed or not set: no answer's fault
         except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
-            return ungradable("grader_failed", f"{self.type} failed: {type(error).__name__}: {str(error)[:200]}")
+            return broken(self.type, error)
 
     def ready(self) -> list[str]:
         """Returns what a person should know before the first answer is judged, as sentences.

@@ -38,6 +38,11 @@ def outcome_of(error: GraderError) -> Score:
     return ungradable(error.kind, error.message)
 
 
+def broken(kind: str, error: Exception) -> Score:
+    """Returns the judgement that a grader of this type broke, and how, which is no answer's fault."""
+    return ungradable("grader_failed", f"{kind} failed: {type(error).__name__}: {str(error)[:200]}")
+
+
 def judged(*, right: bool, explanation: str) -> Score:
     """Returns 1 or 0 with its explanation."""
     return Score(value=1.0 if right else 0.0, passed=right, explanation=explanation)

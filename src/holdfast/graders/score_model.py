@@ -21,6 +21,9 @@ from holdfast.types import Score
 if TYPE_CHECKING:
     from typing import Self
 
+LARGEST_TOLD = 1e9
+"""Numbers beyond it are told as what they count as."""
+
 
 class ScoreModel(AskedModel, frozen=True):
     """A model's number for an answer, stretched from `range` to 0 to 1; `pass_threshold` is on the scale of `range`."""
@@ -78,14 +81,16 @@ class ScoreModel(AskedModel, frozen=True):
         """Judges by the number."""
         found = json_in(answer)
         number = found.get("result") if isinstance(found, dict) else found
-        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not is_number or (isinstance(number, float) and not math.isfinite(number)):
             raise GraderError(f"{self.model} gave no number: {shown(answer)}", kind="invalid_score")
         low, high = self.range
-        clipped = min(high, max(low, float(number)))
+        clipped = float(min(high, max(low, number)))  # a whole number may be too large to become a float
+        told = number if abs(number) < LARGEST_TOLD else clipped
         steps = found.get("steps") if isinstance(found, dict) else None
         reason = f": {shown(' '.join(map(str, steps)))}" if isinstance(steps, list) and steps else ""
         return Score(
             value=(clipped - low) / (high - low),
             passed=clipped >= self.pass_threshold,
-            explanation=f"{self.model} gives {number:g} of {low:g} to {high:g}{reason}",
+            explanation=f"{self.model} gives {told:g} of {low:g} to {high:g}{reason}",
         )

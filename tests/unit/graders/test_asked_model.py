@@ -94,6 +94,10 @@ def test_the_model_reads_the_filled_messages_and_its_number_is_the_score(server,
         ('{"result": "high"}', 0.0, "invalid_score"),
         ('{"result": true}', 0.0, "invalid_score"),
         ("very good", 0.0, "invalid_score"),
+        ('{"result": 1' + "0" * 400 + "}", 1.0, None),
+        ('{"result": -1' + "0" * 400 + "}", 0.0, None),
+        ('{"result": 1e999}', 0.0, "invalid_score"),
+        ('{"result": 1' + "0" * 5000 + "}", 0.0, "invalid_score"),
         ("", 0.0, "invalid_score"),
     ],
 )
@@ -117,6 +121,19 @@ def test_the_threshold_is_on_the_scale_of_the_range(server, threshold, number, v
     parts = {"judge": found.as_json(), "word": {"type": "exact"}}
     formula = {"type": "multi", "graders": parts, "calculate_output": "0.5 * judge + 0 * word"}
     assert grader(formula)(said("Rome"), ITEM).value == pytest.approx(value / 2)  # a formula sees 0 to 1
+
+
+@pytest.mark.parametrize("broken", [OverflowError("too large"), TypeError("odd"), ValueError("odd")])
+def test_an_answer_that_breaks_the_grader_is_not_graded_and_stops_nothing(server, monkeypatch, broken):
+    def raising(self, answer):
+        raise broken
+
+    server.reply = lambda request: (200, '{"result": 1}')
+    made = scorer(server)
+    monkeypatch.setattr(type(made), "understood", raising)
+    found = made.many([(said("Rome"), ITEM)] * 2)
+    assert [one.error_type for one in found] == ["grader_failed"] * 2
+    assert type(broken).__name__ in found[0].explanation
 
 
 @pytest.mark.parametrize("threshold", [0.75, 6])

@@ -200,6 +200,14 @@ def test_a_line_of_the_worker_that_is_none_counts_as_nothing(monkeypatch, line):
     assert (outcome.value, outcome.error) == (None, "sandbox_failed")
 
 
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "NaN", "Infinity", "true", '"1"', "null"])
+def test_a_value_that_is_no_finite_number_is_no_score(monkeypatch, value):
+    line = f'{{"index": 0, "value": {value}}}\n'
+    monkeypatch.setattr("holdfast.graders.sandbox._START", f"import os, sys; os.write(int(sys.argv[2]), b{line!r})")
+    (outcome,) = grades("return 1")
+    assert (outcome.value, outcome.error) == (None, "invalid_score")
+
+
 def test_floods_of_output_neither_block_nor_fill_anything():
     (outcome,) = runs(
         "import os\nfor n in range(1, 64):\n    try:\n        os.write(n, b'x' * 10**6)\n    except OSError: 0"

@@ -86,8 +86,8 @@ def run(
             continue
         value, error = message.get("value"), message.get("error")
         text = str(message.get("text", ""))
-        if isinstance(value, int | float) and not isinstance(value, bool) and error is None:
-            outcomes[index] = Outcome(float(value), text)
+        if _is_score(value) and error is None:
+            outcomes[index] = Outcome(float(cast("float", value)), text)
         else:
             outcomes[index] = Outcome(None, text, str(error or "invalid_score"))
     return outcomes
@@ -151,6 +151,11 @@ def _messages(order: Mapping[str, object], seconds: float) -> list[dict[str, obj
         finally:
             over.cancel()
             _kill(worker)
+
+
+def _is_score(value: object) -> bool:
+    """Tells whether a value is a number, finite and of a size that a float has."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _message(line: str) -> dict[str, object] | None:
