@@ -22,12 +22,15 @@ from holdfast.data.doctor.check import Context
 from holdfast.data.doctor.sources import described
 from holdfast.data.doctor.treatment import Attendant, Treatment
 from holdfast.data.formats import UNREAD
+from holdfast.data.making.knowledge import questions_on
 from holdfast.data.output.prepared import About, PreparedData
 from holdfast.data.output.write import write_version
-from holdfast.data.sources.stream import stream
+from holdfast.data.sources.documents import passages
+from holdfast.data.sources.stream import documents, stream
 from holdfast.errors import DataError, NothingToLearnError
 from holdfast.jobs.compared import earlier_tests, earlier_training
 from holdfast.jobs.prepared_figures import figures_of
+from holdfast.jobs.writing import writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -120,6 +123,7 @@ def prepare(
         attendant = Attendant(approve or (lambda *_: True), watch, asks=approve is not None, review=request.review)
         treatment = Treatment(request.plan, context, attendant)
         notes = _read(treatment, request)
+        notes += _ask_documents(treatment, request)
         for note in notes:
             progress.say(note)
         treatment.examine()
@@ -150,6 +154,29 @@ def _read(treatment: Treatment, request: Request) -> list[str]:
             found = stream(sources, columns=columns, keep=keep, seed=request.plan.seed, notes=notes)
             treatment.take(found, held_out=held_out)
     return notes
+
+
+def _ask_documents(treatment: Treatment, request: Request) -> list[str]:
+    """Makes questions and answers on the documents among the sources; those that fail their check are rejected rows."""
+    papers = list(documents(request.sources, []))
+    if not papers:
+        return []
+    notes: list[str] = []
+    found = questions_on(
+        (passage for path in papers for passage in passages(path, notes)),
+        request.plan.knowledge,
+        write=writer(request.plan.writer),
+        count_tokens=treatment.context.count_tokens,
+    )
+    treatment.take([*found.examples, *found.rejected])
+    reasons = ", ".join(f"{count} {kind}" for kind, count in found.reasons.most_common())
+    num = len(found.examples)
+    said = f"{len(papers)} documents in {found.num_chunks} chunks: {num} questions on {found.num_facts} facts"
+    if reasons:
+        said += f"; {len(found.rejected)} questions are not used ({reasons})"
+    if found.num_chunks_without:
+        said += f"; {found.num_chunks_without} chunks gave none"
+    return [*notes, said]
 
 
 def _context(workspace: Workspace | None, request: Request, scratch: Path) -> Context:

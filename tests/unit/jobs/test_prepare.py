@@ -218,3 +218,34 @@ def test_clusters_of_duplicates_can_be_looked_through_and_another_row_be_kept(tm
     found = prepare(None, request_for(source, overrides=overrides), approve=None, progress=Silent())
     (rejected,) = [json.loads(line) for line in (found.version.folder / "rejected.jsonl").read_text().splitlines()]
     assert rejected["line"] == 4
+
+
+def test_documents_become_questions_and_the_test_asks_for_facts_in_other_words(tmp_path, request_for):
+    guide = tmp_path / "guide.md"
+    guide.write_text(
+        "# Returns\nCustomers may return goods within 30 days. A refund takes 5 days.\n\n"
+        "# Warranty\nThe warranty lasts 24 months. A claim must include the serial number.\n"
+    )
+    source = write(tmp_path / "words.jsonl", rows(30))
+    found = prepare(None, request_for(str(guide), source), approve=None, progress=Silent())
+    train = [one for one in found.version.examples("train") if one.document]
+    test = [one for one in found.version.examples("test") if one.document]
+    assert {one.columns["fact"] for one in test} <= {one.columns["fact"] for one in train}
+    assert not {one.messages[0].content for one in test} & {one.messages[0].content for one in train}
+    assert all(
+        str(one.messages[-1].content) in one.document.replace("\n", " ")
+        for one in train
+        if "section" not in one.messages[0].content
+    )
+    assert "near_duplicate" not in found.version.counts.rejected
+    assert {(source.path.rpartition("/")[2], bool(source.sha256)) for source in found.version.sources} == {
+        ("guide.md", True),
+        ("words.jsonl", True),
+    }
+
+
+def test_a_writer_that_does_not_answer_stops_the_preparation(tmp_path, request_for):
+    (tmp_path / "guide.md").write_text("# Returns\nCustomers may return goods within 30 days.\n")
+    overrides = ["writer.model=any", "writer.base_url=http://127.0.0.1:9/v1", "writer.seconds=0.2"]
+    with pytest.raises(DataError, match=r"any did not answer.*writer\.base_url"):
+        prepare(None, request_for(str(tmp_path / "guide.md"), overrides=overrides), approve=None, progress=Silent())

@@ -59,6 +59,7 @@ class DuplicateCheck(Check[S]):
     training_only: ClassVar[bool] = True
     kind: ClassVar[str]
     """The kind of a drop."""
+    compares_wordings: ClassVar[bool] = False
     level: ClassVar[Literal["note", "warning"]] = "warning"
     """How grave duplicates of this sort are."""
 
@@ -71,6 +72,10 @@ class DuplicateCheck(Check[S]):
         self._labels = self._column("labels", np.uint64)
         self._beginnings = TextColumn(self.folder, "beginnings")
         self._sources = TextColumn(self.folder, "sources")
+
+    def concerns(self, row: Row) -> bool:
+        """Tells whether a row is compared: several wordings of one fact are there on purpose, but for equal ones."""
+        return self.compares_wordings or "fact" not in row.example.columns
 
     @abstractmethod
     def _outcome(self) -> Outcome:

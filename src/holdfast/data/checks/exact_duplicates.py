@@ -33,6 +33,7 @@ class ExactDuplicates(DuplicateCheck[ExactSettings]):
 
     name = "exact_duplicates"
     Settings = ExactSettings
+    compares_wordings = True
     kind = "duplicate"
 
     def __init__(self, settings: ExactSettings, context: Context) -> None:

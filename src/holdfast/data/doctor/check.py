@@ -137,6 +137,10 @@ class Check(ABC, Generic[S]):
         self.settings = settings
         self.context = context
 
+    def concerns(self, row: Row) -> bool:
+        """Tells whether the check looks at this row at all."""
+        return True
+
     @abstractmethod
     def see(self, rows: Sequence[Row]) -> None:
         """Takes in one chunk of rows, in reading order."""

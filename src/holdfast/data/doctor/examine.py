@@ -106,7 +106,7 @@ class Examination:
     def _concerns(self, check: Check, one: Tracked) -> bool:
         if check.training_only and one.held_out:
             return False
-        return self.among is None or self.among(one)
+        return check.concerns(one.row) and (self.among is None or self.among(one))
 
     def _treated(self, check: Check, chunk: list[Tracked]) -> Generator[Rejected, None, list[Tracked]]:
         """Yields what `check` drops and returns the chunk as it leaves it; the same list if nothing changed."""

@@ -7,12 +7,13 @@ same plan on the same rows gives the same data.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field, ValidationError, create_model
 
 from holdfast.data.assignment import SplitSettings
 from holdfast.data.checks import AFTER_SPLIT, CHECKS
+from holdfast.data.making.knowledge import KnowledgeSettings
 from holdfast.settings import Settings, explain, parse_toml
 
 if TYPE_CHECKING:
@@ -40,6 +41,21 @@ Checks = create_model(
 """The settings of every check, by its name."""
 
 
+class WriterSettings(Settings):
+    """The model that writes questions on documents, on any OpenAI-compatible server."""
+
+    model: str = ""
+    """Its name there; without one, templates alone make questions."""
+    base_url: str | None = None
+    """The server's address (http://localhost:8000/v1); None = OpenAI's."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key."""
+    max_tokens: Annotated[int, Field(ge=16)] = 1500
+    """The longest answer."""
+    seconds: Annotated[float, Field(gt=0)] = 120.0
+    """How long an answer is waited for."""
+
+
 class Plan(Settings):
     """Everything that decides what becomes of the rows."""
 
@@ -47,6 +63,10 @@ class Plan(Settings):
     """Every draw derives from it."""
     split: SplitSettings = SplitSettings()
     """What is held out as the test."""
+    knowledge: KnowledgeSettings = KnowledgeSettings()
+    """How documents become questions and answers."""
+    writer: WriterSettings = WriterSettings()
+    """The model that writes them besides."""
     checks: Checks = Checks()  # pyright: ignore[reportInvalidTypeForm] - made from the registry
     """The checks by name."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,15 @@ if TYPE_CHECKING:
 
 
 def described(num_rows: Mapping[str, int]) -> list[Source]:
-    """Returns each source with its rows; a file with its size and sha256, a query or data set by name alone."""
-    found: list[Source] = []
+    """Returns each source with its rows; a file with its size and sha256, a query or data set by name alone.
+
+    A page or sheet of a file (`handbook.pdf:page 3`) counts as that file.
+    """
+    by_place: Counter[str] = Counter()
     for name, count in num_rows.items():
+        by_place[_file_of(name)] += count
+    found: list[Source] = []
+    for name, count in by_place.items():
         path = Path(name)
         if _is_file(path):
             known = hash_file(path)
@@ -23,6 +30,13 @@ def described(num_rows: Mapping[str, int]) -> list[Source]:
         else:
             found.append(Source(name, num_rows=count))
     return found
+
+
+def _file_of(name: str) -> str:
+    place = name
+    while ":" in place and not _is_file(Path(place)):
+        place = place.rpartition(":")[0]
+    return place if _is_file(Path(place)) else name
 
 
 def _is_file(path: Path) -> bool:

@@ -129,4 +129,4 @@ def _rows_of_all(
 
 def _said_of_documents(papers: Sequence[Path]) -> str:
     shown = ", ".join(path.name for path in papers[:5]) + (", …" if len(papers) > 5 else "")
-    return visible(f"{len(papers)} documents hold passages and no rows, and were not read here: {shown}")
+    return visible(f"{len(papers)} documents, which hold passages and no rows: {shown}")
