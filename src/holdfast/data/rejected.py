@@ -10,8 +10,9 @@ class Rejected:
     """One input row that is not used. `line` counts from 1; `kind` groups reasons in reports.
 
     `line` is the line where a JSONL or CSV row starts, and the row's number in Parquet, in a JSON
-    list and in a Hugging Face data set. `raw` is the row as it was read; bytes that are not UTF-8
-    are written as escapes.
+    list, in a sheet, in a query's result and in a Hugging Face data set. It is 0 where a whole file
+    of a folder cannot be read (kind `file`). `raw` is the row as it was read; bytes that are not
+    UTF-8 are written as escapes, and of a row that is too long only the start is there.
     """
 
     source: str

@@ -92,7 +92,8 @@ def item(rng):
     """One JSON value that ends where it should, usable or not."""
     odd = [
         '{"a": 1, "a": 2}', '{"a": NaN}', '{"a": 1e999}', "7", "null", '"text"', '"\\ud800"', "[]",
-        "[" * 150 + "]" * 150, "[" * 3000 + '"]"' + "]" * 3000, '{"n": ' + "9" * 5000 + "}", '{"messages": [{"role": "user"}, 5]}',
+        "[" * 150 + "]" * 150, "[" * 3000 + '"]"' + "]" * 3000,
+        '{"n": ' + "9" * 5000 + "}", '{"messages": [{"role": "user"}, 5]}',
     ]  # fmt: skip
     return rng.choice(odd) if rng.random() < 0.2 else json.dumps(good_row(rng), ensure_ascii=rng.random() < 0.5)
 

@@ -177,7 +177,6 @@ def page_of(sections):
 
 
 def test_html_gives_its_main_text_by_section(tmp_path):
-    pytest.importorskip("trafilatura")
     path = tmp_path / "a.html"
     text = "The return has to be announced within thirty days of delivery, and the bill is kept. "
     path.write_text(page_of({"Returns": text, "Größe": text}))
@@ -188,7 +187,6 @@ def test_html_gives_its_main_text_by_section(tmp_path):
 
 
 def test_a_small_page_is_read_but_for_navigation_and_it_is_said(tmp_path):
-    pytest.importorskip("trafilatura")
     path = tmp_path / "a.html"
     path.write_bytes(
         "<html><meta charset='latin1'><nav>Home</nav><h1>A</h1><p>Grüße &amp; so<br>x</p><h2>B</h2>"
@@ -208,7 +206,6 @@ def test_a_small_page_is_read_but_for_navigation_and_it_is_said(tmp_path):
     "content", ["", "   \n", "<html></html>", "<script>x</script>", "\0\0\0", "<" * 50_000, "<b>" * 50_000]
 )
 def test_pages_without_text_are_an_error(tmp_path, content):
-    pytest.importorskip("trafilatura")
     path = tmp_path / "a.html"
     path.write_text(content)
     with pytest.raises(DataError, match=r"empty|no text|cannot be read"):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAGIC = re.compile(r"[*?\[]")
+_HIDDEN = (".", "~$")  # the second are the locks of office programs
 _MAX_NAMED = 20
 _MAX_DEPTH = 64
 
@@ -133,7 +134,7 @@ class _Walk:
 
     def _mode(self, entry: os.DirEntry[str], path: Path) -> int | None:
         """What kind of thing stands there; None for what is not to be followed, which is noted."""
-        if entry.name.startswith("."):
+        if entry.name.startswith(_HIDDEN):
             self._skip(path, "hidden")
             return None
         try:

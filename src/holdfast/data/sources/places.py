@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -29,6 +30,7 @@ TEXT_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
 """What `read` reads, and `learn` by it; text files also as `.gz`."""
 ALL_SUFFIXES = (*SUFFIXES, ".xlsx")
+_MANY_KINDS = 20
 _SAMPLE = re.compile(r"^(?P<source>.+)#(?P<count>\d+)$", re.DOTALL)
 _DATASET_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?(:[\w.-]+){0,2}$")
 
@@ -119,22 +121,22 @@ def _reader(path: Path, *, guess: bool) -> Callable[[list[str]], Iterator[RawRow
 
 
 def _of_files(files: Iterator[Path], source: str, notes: list[str], documents: list[Path]) -> Iterator[Place]:
-    num_read = len(documents)
-    others: dict[str, int] = {}
+    num_places = -len(documents)
+    others: Counter[str] = Counter()
     for path in files:
-        name = path.name.lower().removesuffix(".gz")
+        name = path.name.lower()
         if is_document(path):
             documents.append(path)
-        elif name.endswith(TEXT_SUFFIXES) or path.name.lower().endswith(ALL_SUFFIXES):
+        elif name.endswith(ALL_SUFFIXES) or name.removesuffix(".gz").endswith(TEXT_SUFFIXES):
+            num_places += 1
             yield Place(visible(str(path)), _reader(path, guess=True), found=True)
-            num_read -= 1
         else:
             kind = path.suffix.lower()[:12] or "without a suffix"
-            others[kind if len(others) < 20 else "of other kinds"] = others.get(kind, 0) + 1
+            others[kind if kind in others or len(others) < _MANY_KINDS else "of other kinds"] += 1
     if others:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(others.items()))
         notes.append(visible(f"{source}: files that hold no rows were not read: {kinds}"))
-    if num_read == len(documents):
+    if not num_places + len(documents):
         raise DataError(
             f"{visible(source)}: there is no data here. Known are {', '.join(ALL_SUFFIXES)} and documents.",
             param="training_file",
@@ -143,8 +145,9 @@ def _of_files(files: Iterator[Path], source: str, notes: list[str], documents: l
 
 def _near(path: Path) -> str:
     folder = path.parent
-    names = os.listdir(folder) if os.path.isdir(folder) else []
+    try:
+        names = os.listdir(folder)
+    except (OSError, ValueError):
+        return "" if os.path.isdir(folder) else visible(f" There is no folder {folder} either.")
     close = get_close_matches(path.name, names, n=1)
-    if close:
-        return visible(f" Did you mean {folder / close[0]}?")
-    return "" if os.path.isdir(folder) else visible(f" There is no folder {folder} either.")
+    return visible(f" Did you mean {folder / close[0]}?") if close else ""

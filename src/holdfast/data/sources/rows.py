@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from holdfast.data.rejected import RowError
     from holdfast.types import JSONValue
 
-MAX_ROW_BYTES = 32 * 1024 * 1024
+MAX_ROW_BYTES = 16 * 1024 * 1024
 """A row of more bytes is rejected: so long a text fits no model, and one row must not fill the memory."""
 _SHOWN_CHARACTERS = 200
 

@@ -36,8 +36,14 @@ _FAULTS = (
 
 def html_passages(path: Path, notes: list[str]) -> Iterator[Passage]:
     """Yields the sections of a page's main text as trafilatura finds it; of a page too small for that, of all text."""
-    from trafilatura import extract, load_html
-
+    try:
+        from trafilatura import extract, load_html
+    except ImportError as error:  # one of those that trafilatura stands on may be missing, too
+        raise DataError(
+            f"{named(path)}: HTML is read by trafilatura, which cannot be loaded ({str(error).splitlines()[0]}): "
+            "pip install trafilatura lxml_html_clean.",
+            param="training_file",
+        ) from error
     html = _text(path, notes)
     try:
         tree = load_html(html)
