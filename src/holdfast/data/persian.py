@@ -33,6 +33,8 @@ _PERSIAN_WORDS = frozenset({
 _ARABIC_WORDS = frozenset(("في", "على", "الى", "عن", "هذا", "هذه", "التي", "الذي", "ذلك", "كان", "قال", "هي"))
 
 _ARABIC_LETTERS = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک"})
+_ARABIC_LETTER = re.compile("[يىك]")
+_VOWEL = re.compile("[\u064b-\u0652\u0670]")
 _FORMS = re.compile("[\ufb50-\ufbb1\ufbd3-\ufbff\ufe80-\ufefc]")
 _TATWEEL = re.compile(f"(?<=[{_LETTER}{_MARK}])\u0640+")
 _OLD_JOINER = re.compile(f"(?<=[{_LETTER}])\u00ac(?=[{_LETTER}])")
@@ -72,10 +74,18 @@ def is_persian(text: str) -> bool | None:
 def persian_letters(text: str) -> str:
     """Returns a text with Arabic yeh, alef maksura and kaf as the Persian letters.
 
-    >>> persian_letters("كتابي")
-    'کتابی'
+    Words with two vowel signs and more are quoted Arabic, as of a prayer, and keep theirs.
+
+    >>> persian_letters("كتابي"), persian_letters("إِيَّاكَ")
+    ('کتابی', 'إِيَّاكَ')
     """
-    return text.translate(_ARABIC_LETTERS)
+    if _ARABIC_LETTER.search(text) is None:
+        return text
+    return _WORD.sub(lambda match: match[0] if _is_vowelled(match[0]) else match[0].translate(_ARABIC_LETTERS), text)
+
+
+def _is_vowelled(word: str) -> bool:
+    return len(_VOWEL.findall(word)) > 1
 
 
 def without_tatweel(text: str) -> str:

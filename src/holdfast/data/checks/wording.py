@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -99,12 +100,16 @@ def excerpt(text: str, start: int) -> str:
 
 
 def visible_marks(text: str) -> str:
-    """Returns a text with characters that cannot be seen or told from a space written as <U+00A0>."""
-    return "".join(f"<U+{ord(char):04X}>" if _is_unseen(char) else char for char in text)
+    """Returns a text with characters that cannot be seen, or told from others, written as <U+00A0>.
 
+    These are control characters, odd spaces and, where letters and accents stand apart, the accents.
+    """
+    apart = not unicodedata.is_normalized("NFC", text)
 
-def _is_unseen(char: str) -> bool:
-    return not char.isprintable() and char not in _KEPT_AS_IS
+    def is_unseen(char: str) -> bool:
+        return not (char.isprintable() or char in _KEPT_AS_IS) or (apart and unicodedata.combining(char) > 0)
+
+    return "".join(f"<U+{ord(char):04X}>" if is_unseen(char) else char for char in text)
 
 
 def first_difference(one: str, other: str) -> int:

@@ -38,6 +38,7 @@ def test_an_excerpt_begins_shortly_before_the_place_it_is_about():
 
 def test_what_cannot_be_seen_is_written_out():
     assert visible_marks("a\u00a0b\u200fc\ufeff\x00") == "a<U+00A0>b<U+200F>c<U+FEFF><U+0000>"
+    assert visible_marks("cafe\u0301 a") == "cafe<U+0301> a"
     assert visible_marks("می\u200cشود\n") == "می\u200cشود\n"
 
 
