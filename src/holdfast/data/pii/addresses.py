@@ -16,7 +16,7 @@ from holdfast.data.pii.spans import FAIR, LIKELY, Recogniser, words
 if TYPE_CHECKING:
     import re
 
-_WORD = r"[\p{Lu}\p{M}][\p{L}\p{M}'\u2019.\-]{0,30}+"
+_WORD = r"(?:\p{Lu}\p{L}{0,2}\.|[\p{Lu}\p{M}][\p{L}\p{M}'\u2019\-]{0,30}+)"
 _ANY = r"[\p{L}\p{M}'\u2019.\-]{1,30}+"
 _STREET = (
     r"(?:Street|St|Avenue|Ave|Av|Road|Rd|Boulevard|Blvd|Drive|Dr|Lane|Ln|Way|Square|Sq|Plaza|Court|Ct|Terrace|Ter"
@@ -35,9 +35,11 @@ _STREET = (
 _LOCAL = (
     r"(?:(?:\p{Lu}\p{L}{1,30}(?:str(?:a(?:ß|ss)e|\.|aat)|weg|platz|gasse|allee|damm|ufer|laan|gracht|plein|kade"
     r"|singel|hof|gat(?:a|an|e|en)|v[äe]gen|vei(?:en)?|vej|gade|plads|katu|tie|kuja|polku|tänav))"
-    r"|(?:\p{Lu}[\p{L}\-]{1,30} ){1,3}(?:Straße|Strasse|Platz|Allee|Weg|Gasse|gatan|gate|gata|terrasse|u\.|utca"
-    r"|út(?:ja)?|körút|tér|ulica|cesta|náměstí))"
+    r"|(?:\p{Lu}[\p{L}\-]{1,30} ){1,3}(?:Straße|Strasse|Platz|Allee|Weg|Gasse|gatan|gate|gata|terrasse|ulica|cesta"
+    r"|náměstí))"
 )
+_HUNGARIAN = r"(?:\p{Lu}[\p{L}\-]{1,30} ){1,3}(?:\p{Ll}{2,20} )?(?:u\.|utca|út(?:ja)?|körút|tér)"
+_DOT = r"(?:(?<=\b(?:St|Ave|Av|Rd|Blvd|Dr|Ln|Sq|Ct|Pl|Hwy|Pkwy|Cir|Ter))\.)?"
 _LEADING = (
     r"(?:(?:\d{1,4}(?: ?(?:bis|ter))?,? )?(?:[Rr]ue|[Aa]venue|[Bb]oulevard|[Pp]lace|[Cc]hemin|[Aa]llée|[Qq]uai"
     r"|[Ii]mpasse|Calle|C/|Avda\.?|Avenida|Paseo|Plaza|Carrer|Camino|Ronda|Via|Viale"
@@ -75,8 +77,8 @@ def _form(
 
 
 RECOGNISERS = (
-    _form(rf"(?:{_NUMBER} )?{_NUMBER} (?:[NSEW]\.? )?(?:{_WORD} ){{1,4}}{_STREET}\b\.?{_TAIL}", LIKELY),
-    _form(rf"(?:{_NUMBER},? )?{_LOCAL} {_NUMBER}\.?{_TAIL}", LIKELY),
+    _form(rf"(?:{_NUMBER} )?{_NUMBER} (?:[NSEW]\.? )?(?:{_WORD} ){{1,4}}{_STREET}\b{_DOT}{_TAIL}", LIKELY),
+    _form(rf"(?:{_NUMBER},? )?(?:{_LOCAL} {_NUMBER}|{_HUNGARIAN} {_NUMBER}\.?){_TAIL}", LIKELY),
     _form(rf"(?:{_NUMBER} )?{_LEADING}(?:,? {_NUMBER})?{_TAIL}", FAIR),
     _form(
         rf"(?:{_NUMBER} )?(?:P\.? ?O\.? ?Box|Postbox|Postfach|Apartado|Boîte postale|Postbus) \d{{1,6}}(?: (?:{_ANY}"

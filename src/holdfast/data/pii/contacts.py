@@ -14,7 +14,7 @@ from holdfast.data.pii.check_digits import digits_of
 from holdfast.data.pii.spans import FAIR, LIKELY, SURE, Recogniser, words
 
 _EMAIL = re.compile(
-    r"(?<![\w.+%\-])[\w+%'\-]{1,64}+(?:\.[\w+%'\-]{1,64}+){0,8}@"
+    r"(?<![\w.+%@\-])[\w+%'\-]{1,64}+(?:\.[\w+%'\-]{1,64}+){0,8}@"
     r"(?:[^\W_](?:[\w\-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@])"
 )
 _SPOKEN_EMAIL = re.compile(

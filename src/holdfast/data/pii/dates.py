@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from holdfast.data.pii.spans import FAIR, LIKELY, SURE, Recogniser, words
+from holdfast.data.pii.spans import FAIR, LIKELY, SURE, Recogniser
 
 _MONTH = (
     r"(?:jan(?:uary|uar|vier)?|feb(?:ruary|ruar)?|f[ée]v(?:rier)?|mar(?:ch|s)?|m[äa]rz|apr(?:il)?|avr(?:il)?|may|mai"
@@ -24,23 +24,11 @@ _DATE = (
     rf"|{_MONTH} (?:3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?,? (?:1[4-9]|20)\d\d)"
 )
 _ANY_DATE = re.compile(rf"(?<![\w/.\-]){_DATE}(?![\w/]|[.\-]\d)", re.IGNORECASE)
-_BORN = words(
-    r"born(?: on)?",
-    "birth(?: ?date|day)?",
-    r"date of birth",
-    r"d\.?o\.?b\.?",
-    "geboren(?: am| op)?",
-    "geburts(?:datum|tag)",
-    r"n[ée]e? le",
-    "date de naissance",
-    "nacid[oa](?: el)?",
-    "fecha de nacimiento",
-    r"nat[oa](?: il)?",
-    "data di nascita",
-    "nascid[oa]",
-    "geboortedatum",
-    "متولد",
-    "تاریخ تولد",
+_BORN = re.compile(
+    r"(?<!\w)(?:born|birth ?(?:date|day)?|d\.?o\.?b\.?|geboren|geburts(?:datum|tag)|n[ée]e? le|naissance|nacid[oa]"
+    r"|nacimiento"
+    r"|nat[oa]|nascita|nascid[oa]|nascimento|geboortedatum|متولد|تاریخ تولد)(?!\w)[^\d\n]{0,24}\Z",
+    re.IGNORECASE,
 )
 _YEAR = re.compile(
     r"(?<!\w)(?:in|since|of|a|an|the|until|from|by|before|after|during|year|and|to|late|early|around|circa)"

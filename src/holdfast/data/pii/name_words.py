@@ -5,6 +5,7 @@ There is no list of names here: such a list finds the names of some peoples and 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -198,3 +199,9 @@ SPEECH = (
     r"|speak|speaks|spoke|sings|sang|died|married|joined|founded|listed|called|emailed|phoned|smiled|laughed|nodded"
     r"|cried|sighed"
 )
+LEADING_WORDS = frozenset(
+    word
+    for words in LANGUAGES.values()
+    for word in re.findall(r"[^\W\d_]{2,}", f"{words.titles}|{words.greetings}|{words.closings}|{words.labels}".lower())
+)
+"""What a candidate may begin with and a name does not: "Frau Weiss", "Hola Ana"."""

@@ -17,6 +17,7 @@ import regex
 from holdfast.data.pii.name_words import (
     ALSO_WORDS,
     LANGUAGES,
+    LEADING_WORDS,
     NOT_NAMES,
     ORGANISATION_WORDS,
     PERSIAN_INTRODUCTIONS,
@@ -200,15 +201,23 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
         return start, start
     if words and text[start + words[-1][0] : start + words[-1][1]] in PLACE_WORDS:
         return start, start
-    while words and _no_name(text[start + words[0][0] : start + words[0][1]]):
+    while words and _leads(text, start + words[0][0], text[start + words[0][0] : start + words[0][1]], len(words)):
         words.pop(0)
     for place, (a, b) in enumerate(words):
-        if _no_name(text[start + a : start + b], behind=place > 0):
+        if place and _no_name(text[start + a : start + b], behind=True):
             words = words[:place]
             break
     while words and len(text[start + words[-1][0] : start + words[-1][1]].rstrip(".")) == 1 and len(words) == 1:
         words.pop()
     return (start + words[0][0], start + words[-1][1]) if words else (start, start)
+
+
+def _leads(text: str, start: int, word: str, num_words: int) -> bool:
+    """Whether the first word of a candidate is none of the name: a title, a greeting, the first word of a sentence."""
+    plain = word.lower().rstrip(".")
+    if plain in ALSO_WORDS and num_words > 1 and not _begins_sentence(text, start):
+        return False
+    return _no_name(word) or plain in LEADING_WORDS
 
 
 def _no_name(word: str, *, behind: bool = False) -> bool:
@@ -263,7 +272,10 @@ _WORD_OR_SIGN = regex.compile(r"[\p{L}\p{M}\p{N}]+|[^\s\p{L}\p{M}\p{N}]")
 
 def _everyday(text: str, start: int, word: str) -> bool:
     """Whether a word that is also an everyday one stands where everyday words are capitalised, too."""
-    if word.lower() in NOT_NAMES:
-        return True
-    before = text[max(0, start - 3) : start].rstrip(" \"'“(")
-    return word.lower() in ALSO_WORDS and (not before or before[-1] in ".!?:\n")
+    plain = word.lower()
+    return plain in NOT_NAMES - ALSO_WORDS or (plain in ALSO_WORDS and _begins_sentence(text, start))
+
+
+def _begins_sentence(text: str, start: int) -> bool:
+    before = text[max(0, start - 3) : start].rstrip(" \"'\u201c(")
+    return not before or before[-1] in ".!?:\n"

@@ -42,6 +42,8 @@ KIND_OF = {
     "US_SSN": "us_ssn",
 }
 """Our kind by Presidio's entity; its others have no kind here and are not asked for."""
+LOWER = 0.15
+"""Presidio says 0.4 of a telephone number where we say 0.6: its threshold is so much below ours (bench/pii.py)."""
 
 
 def presidio_finder(
@@ -55,10 +57,12 @@ def presidio_finder(
     supported = set(analyzer.get_supported_entities(language))
     entities = sorted(entity for entity, kind in KIND_OF.items() if kind in kinds and entity in supported)
 
+    threshold = max(0.0, min_confidence - LOWER)
+
     def look(text: str) -> list[Span]:
         if not entities:
             return []
-        results = analyzer.analyze(text, language=language, entities=entities, score_threshold=min_confidence)
+        results = analyzer.analyze(text, language=language, entities=entities, score_threshold=threshold)
         return without_overlap(
             Span(r.start, r.end, KIND_OF[r.entity_type], text[r.start : r.end], float(r.score)) for r in results
         )

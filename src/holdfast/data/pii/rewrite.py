@@ -131,13 +131,30 @@ def _again(values: Mapping[str, Span]) -> Callable[[str], Iterator[Span]]:
 
 
 def _whole_names(persons: set[str]) -> dict[str, str]:
-    """Returns a whole name by each of its words that is a word of no other whole name."""
-    whole = {normalised("person", name) for name in persons if " " in name}
-    by_word: dict[str, set[str]] = {}
-    for name in whole:
-        for word in name.split():
-            by_word.setdefault(word, set()).add(name)
-    return {word: next(iter(names)) for word, names in by_word.items() if len(names) == 1}
+    """Returns the whole name by each name that is a part of it, where it is a part of one person's names only."""
+    names = {normalised("person", name) for name in persons}
+    names |= {word for name in names for word in name.split()}
+    words = {name: _said_in_full(name) for name in names}
+    of_word: dict[str, list[str]] = {}
+    for name in sorted(names, key=lambda name: (-len(words[name]), name)):
+        for word in words[name]:
+            of_word.setdefault(word, []).append(name)
+    wholes: dict[str, str] = {}
+    for name in names:
+        shared = of_word.get(min(words[name], key=lambda word: len(of_word[word])), []) if words[name] else []
+        holders = [other for other in shared[:_MANY_HOLDERS] if words[name] < words[other]]
+        if holders and all(words[other] <= words[holders[0]] for other in holders):
+            wholes[name] = holders[0]
+    return wholes
+
+
+_MANY_HOLDERS = 100
+"""A name is looked at beside so many others of the same example that share its rarest word, the longest first."""
+
+
+def _said_in_full(name: str) -> frozenset[str]:
+    """Returns the words of a name without initials."""
+    return frozenset(word for word in name.split() if len(word) > 1)
 
 
 def _texts(example: Example) -> Iterator[str]:

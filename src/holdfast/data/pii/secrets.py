@@ -111,7 +111,7 @@ RECOGNISERS = (
     _key("aws_key", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}", "A"),
     Recogniser(
         "aws_key",
-        re.compile(r"(?<![A-Za-z0-9/+=])(?=[A-Za-z/+]{0,39}\d)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])", re.ASCII),
+        re.compile(r"(?<![A-Za-z0-9/+])(?=[A-Za-z/+]{0,39}\d)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])", re.ASCII),
         0.2,
         context=_AWS,
         needs="digit",
