@@ -1,6 +1,6 @@
 """Duplicates: how well each level finds them on labelled real sets, and how fast beside other libraries.
 
-    python bench/dedup.py --quality                 # every set and level; replaces what is there
+    python bench/dedup.py --quality                 # every set and level, or those named; replaces what is there
     python bench/dedup.py --speed 50000             # all arms in turn, --repeats times each, a process each
     python bench/dedup.py --speed 25000 100000 250000 500000 --arms holdfast "holdfast check" --repeats 1
     python bench/dedup.py --table                   # print the tables of what is there
@@ -25,12 +25,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beside import markers, spread, write_between_markers
-from dedup_texts import ARMS, measure
+from dedup_texts import ARMS, made_texts, measure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,26 +39,27 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).with_suffix(".jsonl")
 MARKER = "dedup"
 BASE = "holdfast"
+QUALITY_SETS = ("DBLP-ACM", "STS-B", "alpaca-libre", "GPTeacher")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
-    parser.add_argument("--quality", action="store_true")
+    parser.add_argument("--quality", nargs="*", choices=QUALITY_SETS, metavar="SET")
     parser.add_argument("--speed", type=int, nargs="+", metavar="TEXTS", default=[])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--table", action="store_true", help="print the tables")
     parser.add_argument("--write", type=Path, help="page whose measured block is replaced")
-    parser.add_argument("--measure", nargs=2, metavar=("ARM", "TEXTS"), help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=2, metavar=("ARM", "FILE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
-        print(json.dumps(measure(given.measure[0], int(given.measure[1]), given.data)))
+        print(json.dumps(measure(given.measure[0], Path(given.measure[1]))))
         return
     if given.write and not all(mark in given.write.read_text() for mark in markers(MARKER)):
         parser.error(f"{given.write} has no block to replace: {' … '.join(markers(MARKER))}")
-    if given.quality:
-        quality(given.data)
+    if given.quality is not None:
+        quality(given.data, given.quality or QUALITY_SETS)
     for size in given.speed:
         speed(size, given.arms, given.repeats, given.data)
     if given.table or given.write:
@@ -75,29 +77,37 @@ def keep(results: Sequence[dict]) -> None:
     RESULTS.write_text("".join(json.dumps(result) + "\n" for result in results))
 
 
-def quality(folder: Path) -> None:
+def quality(folder: Path, sets: Sequence[str]) -> None:
     from dedup_quality import results
 
-    found = [result for result in kept() if result["kind"] != "quality"]
-    for result in results(folder):
-        found.append(result)
+    new = []
+    for result in results(folder, sets):
+        new.append(result)
         print({k: round(v, 3) if isinstance(v, float) else v for k, v in result.items()}, flush=True)
-    keep(found)
+    named = {result["set"] for result in new}
+    every = [result for result in kept() if result["kind"] == "quality" and result["set"] not in named] + new
+    every.sort(key=lambda result: QUALITY_SETS.index(result["set"].split(" at ")[0]))
+    keep([*every, *(result for result in kept() if result["kind"] != "quality")])
 
 
 def speed(size: int, arms: Sequence[str], repeats: int, folder: Path) -> None:
     """Measures every arm in a process of its own, in turn, and keeps each result at once."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     turn = 1 + max((r["turn"] for r in kept() if r["kind"] == "speed" and r["size"] == size), default=0)
-    for repeat in range(turn, turn + repeats):
-        for arm in arms:
-            command = [sys.executable, __file__, "--data", str(folder), "--measure", arm, str(size)]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RuntimeError(f"{arm} on {size} texts failed:\n{done.stderr[-3000:]}")
-            result = {"kind": "speed", "arm": arm, "size": size, "turn": repeat, **json.loads(done.stdout)}
-            keep([*kept(), result])
-            print({k: round(v, 3) if isinstance(v, float) else v for k, v in result.items()}, flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "texts.json"
+        texts, truth = made_texts(folder, size)
+        made.write_text(json.dumps({"texts": texts, "truth": truth}), encoding="utf-8")
+        del texts, truth
+        for repeat in range(turn, turn + repeats):
+            for arm in arms:
+                command = [sys.executable, __file__, "--measure", arm, str(made)]
+                done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    raise RuntimeError(f"{arm} on {size} texts failed:\n{done.stderr[-3000:]}")
+                result = {"kind": "speed", "arm": arm, "size": size, "turn": repeat, **json.loads(done.stdout)}
+                keep([*kept(), result])
+                print({k: round(v, 3) if isinstance(v, float) else v for k, v in result.items()}, flush=True)
 
 
 def tables(results: Sequence[dict]) -> str:
@@ -111,9 +121,7 @@ def quality_table(results: Sequence[dict]) -> str:
         return ""
     lines = ["| set | level | threshold | precision | recall | F1 |", "|---|---|---|---|---|---|"]
     for r in results:
-        if r["level"] == "exact" and r["which"] == "default":
-            continue
-        level = r["level"] if r["level"] != "fuzzy" else f"fuzzy, {r['way']}"
+        level = f"{r['level']}, {r['way']}" if r["level"] in ("fuzzy", "no encoder") else r["level"]
         threshold = "equal" if r["level"] == "exact" else f"{r['threshold']:.2f}, {r['which']}"
         cells = [f"{r[key]:.3f}" for key in ("precision", "recall", "f1")]
         of = f"{r['set']} ({r['duplicates']} of {r['judged']})"

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WIDTHS = (1, 2, 3)
-JACCARDS, COSINES = np.arange(0.2, 1.0, 0.02), np.arange(0.5, 1.0, 0.01)
+JACCARDS, COSINES = np.arange(0.2, 1.0, 0.02), np.arange(0.4, 1.0, 0.01)
 DEFAULT = {"fuzzy": NearSettings().threshold, "semantic": SemanticSettings().threshold}
 """The checks' own thresholds, which are chosen for precision: a dropped row is lost, a missed one is not."""
 LOW = 0.2
@@ -48,10 +47,10 @@ def judged(
     name: str, level: str, way: str, scores: tuple[NDArray, NDArray], truth: tuple[NDArray, NDArray]
 ) -> Iterator[dict]:
     """Yields what the threshold that is best on the first part gives on the second, and what the default gives."""
-    grid = COSINES if level == "semantic" else JACCARDS if level == "fuzzy" else np.array([1.0])
+    grid = {"exact": np.array([1.0]), "fuzzy": JACCARDS}.get(level, COSINES)
     best = max(grid.tolist(), key=lambda threshold: f1(scores[0] >= threshold - 1e-6, truth[0])[0])
     chosen = f1(scores[0] >= best - 1e-6, truth[0])[0]
-    for which, threshold in (("chosen", best), ("default", DEFAULT.get(level, 1.0))):
+    for which, threshold in [("chosen", best), *([("default", DEFAULT[level])] if level in DEFAULT else [])]:
         score, precision, recall = f1(scores[1] >= threshold - 1e-6, truth[1])
         yield {
             "kind": "quality", "set": name, "level": level, "way": way, "which": which,
@@ -103,6 +102,16 @@ def earlier_scores(texts: Sequence[str], embed: Callable, level: str, words: int
     return score
 
 
+def tfidf_scores(ones: Sequence[str], others: Sequence[str], features: str) -> NDArray:
+    """Returns the cosine of each pair's TF-IDF vectors, hashed: what meaning comes to without an encoder."""
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+
+    kind = {"analyzer": "char_wb", "ngram_range": (3, 5)} if features == "letters" else {"token_pattern": r"\w+"}
+    counted = HashingVectorizer(n_features=2**18, alternate_sign=False, norm=None, **kind)
+    vectors = TfidfTransformer(sublinear_tf=True).fit_transform(counted.transform([*ones, *others]))
+    return np.asarray(vectors[: len(ones)].multiply(vectors[len(ones) :]).sum(axis=1)).ravel()
+
+
 def halves(values: NDArray) -> tuple[NDArray, NDArray]:
     return values[: len(values) // 2], values[len(values) // 2 :]
 
@@ -119,6 +128,9 @@ def stsb(folder: Path, embed: Callable) -> Iterator[dict]:
     texts = [([row["sentence1"] for row in part], [row["sentence2"] for row in part]) for part in parts]
     truth = tuple(np.array([float(row["score"]) >= 4 for row in part]) for part in parts)
     yield from of_levels("STS-B", lambda lv, w: tuple(pair_scores(*two, embed, lv, w) for two in texts), truth)
+    for features in ("words", "letters"):
+        scores = tuple(tfidf_scores(*two, features) for two in texts)
+        yield from judged("STS-B", "no encoder", f"TF-IDF of {features}", scores, truth)
 
 
 def alpaca_libre(folder: Path, embed: Callable) -> Iterator[dict]:
@@ -144,7 +156,10 @@ def gpteacher(folder: Path, embed: Callable) -> Iterator[dict]:
         yield from of_levels(f"GPTeacher at {similarity}", scores, halves(dropped))
 
 
-def results(folder: Path) -> Iterator[dict]:
+SETS = {"DBLP-ACM": dblp_acm, "STS-B": stsb, "alpaca-libre": alpaca_libre, "GPTeacher": gpteacher}
+
+
+def results(folder: Path, sets: Sequence[str]) -> Iterator[dict]:
     """Yields every result, set by set."""
     from holdfast.models.embedding import embedder
 
@@ -158,6 +173,5 @@ def results(folder: Path) -> Iterator[dict]:
             known.update(zip(part, encoder(part), strict=True))
         return np.stack([known[text] for text in texts])
 
-    yield from itertools.chain.from_iterable(
-        judge(folder, embed) for judge in (dblp_acm, stsb, alpaca_libre, gpteacher)
-    )
+    for name in sets:
+        yield from SETS[name](folder, embed)

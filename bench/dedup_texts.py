@@ -155,9 +155,11 @@ ARMS = {
 }
 
 
-def measure(arm: str, size: int, folder: Path, seed: int = 0) -> dict[str, float]:
-    """Returns what one arm takes for `size` texts in this process, and what it finds of what was planted."""
-    texts, truth = made_texts(folder, size, seed)
+def measure(arm: str, path: Path) -> dict[str, float]:
+    """Returns what one arm takes for the texts in a file in this process, and what it finds of what was planted."""
+    made = json.loads(path.read_text(encoding="utf-8"))
+    texts, truth = made["texts"], [tuple(pair) for pair in made["truth"]]
+    del made
     ARMS[arm](texts[:300])  # imports, and tables of characters
     forget_peak()
     before, wall, cpu = memory("VmRSS"), time.perf_counter(), time.process_time()
