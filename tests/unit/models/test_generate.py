@@ -68,7 +68,7 @@ def test_logprobs_are_those_of_a_plain_forward_pass(any_model, tokenizer, prompt
         with torch.no_grad():
             logprobs = (any_model(input_ids=ids).logits[0].double() / 0.7).log_softmax(-1)
         wanted = [logprobs[len(prompt) + t - 1, token].item() for t, token in enumerate(completion.token_ids)]
-        assert completion.logprobs == pytest.approx(wanted, abs=1e-4)
+        assert completion.logprobs == pytest.approx(wanted, abs=1e-5)
 
 
 def test_the_first_token_is_drawn_from_the_models_distribution(make_model, tokenizer, prompts):
@@ -123,7 +123,7 @@ def test_a_shared_beginning_changes_no_completion(any_model, tokenizer, family, 
     assert _ids(apart) == _ids(together)
     for one, other in zip(apart, together, strict=True):
         for a, b in zip(one, other, strict=True):
-            assert a.logprobs == pytest.approx(b.logprobs, abs=1e-4)
+            assert a.logprobs == pytest.approx(b.logprobs, abs=1e-5)
 
 
 def test_what_shares_a_beginning_gives_the_same_bits_whatever_it_is_batched_with(any_model, tokenizer, family):

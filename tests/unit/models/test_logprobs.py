@@ -21,6 +21,6 @@ def test_logprobs_are_those_of_a_plain_forward_pass(make_loaded, make_model, fam
             every = model(input_ids=torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
         places = [t for t, masked in enumerate(row.mask) if masked]
         wanted = [every[t - 1, row.input_ids[t]].item() for t in places]
-        assert result.logprobs == pytest.approx(wanted, abs=1e-4)
+        assert result.logprobs == pytest.approx(wanted, abs=1e-5)
         assert result.num_likeliest == sum(int(every[t - 1].argmax() == row.input_ids[t]) for t in places)
-        assert result.mean_nll == pytest.approx(-sum(wanted) / len(wanted) if wanted else 0.0, abs=1e-4)
+        assert result.mean_nll == pytest.approx(-sum(wanted) / len(wanted) if wanted else 0.0, abs=1e-5)

@@ -104,7 +104,7 @@ def test_loss_and_gradient_are_those_of_the_dense_computation(make, settings):
     assert loss.value.item() == pytest.approx(wanted.item(), abs=1e-6)
     assert any(gradient.abs().max() > 1e-4 for gradient in gradients.values())
     for name, parameter in learner.trainable():
-        torch.testing.assert_close(parameter.grad, gradients[name], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(parameter.grad, gradients[name], atol=1e-5, rtol=1e-5)
 
 
 def test_micro_batches_and_unshared_prefixes_add_up_to_the_same_gradient(make):
@@ -121,7 +121,7 @@ def test_micro_batches_and_unshared_prefixes_add_up_to_the_same_gradient(make):
         found.append((total, torch.cat([p.grad.flatten() for _, p in learner.trainable()])))
     for total, gradient in found[1:]:
         assert total == pytest.approx(found[0][0], abs=1e-6)
-        torch.testing.assert_close(gradient, found[0][1], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(gradient, found[0][1], atol=1e-5, rtol=1e-5)
 
 
 def test_groups_without_a_signal_are_replaced(make):
@@ -246,8 +246,8 @@ def test_old_log_probabilities_are_those_of_sampling(make):
     learner, method = make("steps_per_generation=2")
     rows = [row for part in range(2) for row in method.make_batch(learner, TASKS[:4], 10, part)]
     for row in rows:
-        torch.testing.assert_close(row.policy.old, dense(learner, row, "candidate").detach(), atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(row.policy.reference, dense(learner, row, "current").detach(), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(row.policy.old, dense(learner, row, "candidate").detach(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(row.policy.reference, dense(learner, row, "current").detach(), atol=1e-5, rtol=0)
 
 
 def test_presets():
