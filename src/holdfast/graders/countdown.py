@@ -2,8 +2,8 @@
 
 Task: Countdown-Tasks-3to4 of TinyZero. Choices made here: nothing is evaluated but + - * / and
 parentheses over whole numbers, in exact fractions; `//`, `**`, decimals and anything else are not read,
-so nothing can hang or pass by rounding. Read is the last `<answer>` tag, or the last line where there is none;
-of an equation with `=`, what stands before it.
+so nothing can hang or pass by rounding. Read is the last `<answer>` tag, or the last line where there is none,
+of what stands after the reasoning; of an equation with `=`, what stands before it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from holdfast.errors import GraderError
 from holdfast.graders.parametrised import Grader
-from holdfast.graders.reference import judged, last_answer, shown
+from holdfast.graders.reference import after_thinking, judged, last_answer, shown
 
 if TYPE_CHECKING:
     from holdfast.graders.template import View
@@ -38,7 +38,7 @@ class Countdown(Grader, frozen=True):
     def judge(self, completion: Completion, example: Example, view: View) -> Score:
         """Judges one answer."""
         numbers, target = _whole_numbers(view.value(self.numbers)), _fraction(view.value(self.target))
-        said = expression_in(completion.text)
+        said = expression_in(after_thinking(completion.text))
         try:
             value, used = evaluate(said)
         except ValueError as error:

@@ -15,7 +15,7 @@ from holdfast.errors import GraderError
 from holdfast.graders.library import library
 from holdfast.graders.parametrised import Grader
 from holdfast.graders.reference import judged, shown
-from holdfast.graders.template import json_in
+from holdfast.graders.template import is_null, json_in
 
 if TYPE_CHECKING:
     from holdfast.graders.template import View
@@ -48,9 +48,10 @@ class JsonSchema(Grader, frozen=True):
         if not isinstance(schema, dict):
             raise GraderError("the item's schema is no JSON object", kind="no_reference")
         validator = _validator(schema)
-        found = json_in(view.text(self.input))
-        if found is None:
-            return judged(right=False, explanation=f"no JSON in {shown(view.text(self.input))}")
+        text = view.text(self.input)
+        found = json_in(text)
+        if found is None and not is_null(text):
+            return judged(right=False, explanation=f"no JSON in {shown(text)}")
         try:
             validator.validate(found)
         except library("jsonschema", "jsonschema").ValidationError as error:

@@ -60,6 +60,13 @@ def shown(text: str) -> str:
     return '"' + line.encode("utf-8", "replace").decode() + '"'
 
 
+def after_thinking(text: str) -> str:
+    """Returns what stands after the reasoning; nothing of reasoning that was never closed."""
+    if "</think>" in text:
+        return text.rpartition("</think>")[2]
+    return text.partition("<think>")[0]
+
+
 def last_answer(text: str) -> str | None:
     """Returns the text in the last closed answer tag, or None. Linear in the length of `text`."""
     end = text.rfind(CLOSE)

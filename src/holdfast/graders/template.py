@@ -117,13 +117,24 @@ def sample_of(completion: Completion) -> dict[str, JSONValue]:
 
 def json_in(text: str) -> JSONValue:
     """Returns the JSON value that an answer is, has in a fence, or begins with; None if there is none."""
-    text = text.rpartition("</think>")[2].strip()
-    fence = _FENCED.search(text)
-    value = whole(fence[1]) if fence else whole(text)
+    text, part = _json_part(text)
+    value = whole(part)
     if value is None and text[:1] in ("{", "["):
         found = value_at(text, 0)
         value = found[0] if found else None
     return value
+
+
+def is_null(text: str) -> bool:
+    """Tells whether the JSON of an answer is null, for which `json_in` has the word of there being none."""
+    return _json_part(text)[1].strip() == "null"
+
+
+def _json_part(text: str) -> tuple[str, str]:
+    """Returns what stands after the reasoning, and of that the fenced part, or all."""
+    text = text.rpartition("</think>")[2].strip()
+    fence = _FENCED.search(text)
+    return text, fence[1] if fence else text
 
 
 def _is_of_the_answer(steps: str, before: str, place: str) -> bool:

@@ -164,6 +164,22 @@ def test_countdown(text, right):
     assert (found.passed, found.error_type) == (right, None)
 
 
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("<think>perhaps <answer>1 + 2</answer></think>\n<answer>2 * 1</answer>", False),
+        ("<think>perhaps <answer>2 * 1</answer></think>\n1 + 2", True),
+        ("<think>so <answer>1 + 2</answer> it", False),
+        ("no: <answer>2 * 1</answer></think><answer>1 + 2</answer>", True),
+    ],
+)
+def test_an_answer_within_the_reasoning_is_none(text, right):
+    assert score("countdown", text, item(nums=[1, 2], target=3)).passed is right
+    assert not score("choice", "<think><answer>B</answer></think> it is C", item("B")).passed
+    assert not score("choice", "<think><answer>B</answer>", item("B")).passed
+    assert score("choice", "<think><answer>C</answer></think><answer>B</answer>", item("B")).passed
+
+
 def test_countdown_counts_in_fractions():
     assert evaluate("1/3+1/3+1/3") == (1, [1, 3, 1, 3, 1, 3])
     assert evaluate("-(2-5)*4") == (12, [2, 5, 4])
@@ -199,6 +215,14 @@ def test_json_schema(text, right):
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     assert score({"type": "json_schema", "schema": schema}, text, item()).passed is right
     assert score({"type": "json_schema", "schema": "{{ item.form }}"}, text, item(form=schema)).passed is right
+
+
+def test_null_is_json_too():
+    settings = {"type": "json_schema", "schema": {"type": ["null", "string"]}}
+    for text in ("null", " null\n", "```json\nnull\n```", "<think>hm</think>null"):
+        assert score(settings, text, item()).passed
+    assert not score({"type": "json_schema", "schema": {"type": "string"}}, "null", item()).passed
+    assert "no JSON" in score(settings, "nothing", item()).explanation
 
 
 def test_a_schema_that_is_none_is_no_zero():
