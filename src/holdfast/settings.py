@@ -59,8 +59,13 @@ def explain(error: ValidationError, root: type[BaseModel], where: str, branches:
     `branches` are the names by which the tables of a union are told apart (`method.type`).
     """
     found: dict[str, list[str]] = {}
+    known = set(known_keys(root))
     for problem in error.errors():
-        path = [str(part) for part in problem["loc"] if not _is_branch(str(part), branches)]
+        path: list[str] = []
+        for part in map(str, problem["loc"]):
+            # A method is called as a setting is: `evaluation.reflect` is one, the reflect of `method.reflect` is not.
+            if not _is_branch(part, branches) or ".".join([*path, part]) in known:
+                path.append(part)
         found.setdefault(".".join(path), []).append(_reason(problem, path, root, branches))
     keys = [key for key in found if not any(other.startswith(f"{key}.") for other in found)]
     lines = [(f"{key}: " if key else "") + " or ".join(dict.fromkeys(found[key])) for key in keys]
@@ -90,7 +95,9 @@ def known_keys(root: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def _is_branch(part: str, branches: Sequence[str]) -> bool:
     """Whether a part of a pydantic location names a branch of a union and not a key."""
-    return part in branches or part == "AdapterConfig" or "float" in part or part.startswith("literal[")
+    if part in branches or part in ("AdapterConfig", "int", "float", "str", "bool"):
+        return True
+    return "float" in part or part.startswith(("literal[", "constrained-"))
 
 
 def _tables_of(annotation: object) -> Iterator[type[BaseModel]]:

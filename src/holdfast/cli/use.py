@@ -149,6 +149,8 @@ def _columns_in(item: str | None, grader: str | None) -> dict[str, JSONValue]:
         found = json.loads(item or "{}")
     except ValueError as error:
         raise ConfigError(f"--item is not JSON: {error}.", param="item") from None
+    except RecursionError:
+        raise ConfigError("--item is nested too deeply to be read.", param="item") from None
     if not isinstance(found, dict):
         raise ConfigError('--item is one JSON object, such as \'{"reference": "42"}\'.', param="item")
     return cast("dict[str, JSONValue]", found)

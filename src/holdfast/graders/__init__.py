@@ -63,6 +63,8 @@ def grader(spec: str | Mapping[str, JSONValue]) -> Grader:
             found = json.loads(spec)
         except ValueError as error:
             raise ConfigError(f"The grader is not JSON: {error}.", param="grader") from None
+        except RecursionError:
+            raise ConfigError("The grader's JSON is nested too deeply to be read.", param="grader") from None
         return _of_json(cast("Mapping[str, JSONValue]", found))
     return _of_json({"type": spec})
 
@@ -77,6 +79,8 @@ def title(spec: str) -> str:
 
 def _of_json(settings: Mapping[str, JSONValue]) -> Grader:
     name = settings.get("type")
+    if name is None:
+        raise ConfigError(f"The grader has no type. Give one of: {', '.join(GRADERS)}.", param="grader.type")
     if not isinstance(name, str) or name not in GRADERS:
         close = get_close_matches(str(name), GRADERS, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(GRADERS)}."

@@ -6,6 +6,7 @@ import json
 import pytest
 from tests.unit.graders.test_graders import HOSTILE
 
+from holdfast.cli.use import _columns_in
 from holdfast.errors import ConfigError
 from holdfast.graders import GRADERS, confined, grader, title
 from holdfast.graders.countdown import evaluate, expression_in
@@ -556,6 +557,33 @@ def test_graders_in_files(tmp_path):
             read_grader(str(tmp_path / name))
     with pytest.raises(ConfigError, match="No such file"):
         read_grader(str(tmp_path / "none.json"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("deep.json", "[" * 100_000, "is nested too deeply to be read"),
+        ("empty.json", " \n", r"is empty\. Write a grader into it, such as \{\"type\": \"exact\"\}"),
+        ("empty.py", "", r"is empty\. Write a grader into it, such as def grade"),
+        ("bare.json", "{}", r"The grader has no type\. Give one of: actions, choice"),
+        ("typo.json", '{"type": "exakt"}', "There is no grader 'exakt'. Did you mean 'exact'"),
+        ("wrong.json", '{"type": "regex", "pattern": "("}', "The grader's pattern: .* is no pattern"),
+        ("wrong.py", "def grade(", "The grader's source: is not Python"),
+    ],
+)
+def test_what_is_wrong_with_a_grader_s_file_is_said_with_its_name(tmp_path, name, content, words):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigError, match=f"{name}: {words}"):
+        read_grader(str(tmp_path / name))
+
+
+def test_json_nested_too_deeply_is_an_error_with_words():
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        grader('{"type": ' + "[" * 100_000)
+    with pytest.raises(ConfigError, match="--item is nested too deeply"):
+        _columns_in("[" * 100_000, "exact")
+    with pytest.raises(ConfigError, match="The grader has no type"):
+        grader("{}")
 
 
 def test_every_grader_has_a_test_here_or_beside():

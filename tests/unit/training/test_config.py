@@ -111,6 +111,22 @@ def test_the_learning_rate_left_open_falls_with_the_models_size():
     assert choose_learning_rate(asked, 10, full=True).learning_rate == 0.5
 
 
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("evaluation.reflect=-1", "evaluation.reflect"),
+        ("evaluation.reflect=maybe", "evaluation.reflect"),
+        ("method.policy.beta=-1", "method.policy.beta"),
+        ("method.templates.reflect=3", "method.templates.reflect"),
+        ("method.group_size=1", "method.group_size"),
+    ],
+)
+def test_an_error_names_the_setting_as_it_is_written(word, key):
+    with pytest.raises(ConfigError, match=f"recipe: {key}: Input should be") as caught:
+        Recipe.from_overrides(["method=reflect", word])
+    assert caught.value.param == key
+
+
 def test_steps_are_four_hundred_or_two_epochs_unless_said():
     assert count_steps(Recipe(), 100) == 400
     assert count_steps(Recipe(), 24_000) == 2000
