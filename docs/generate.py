@@ -219,11 +219,18 @@ def graders() -> str:
         'Choose one with `--grader`: a name, or a file with its JSON (`{"type": NAME, ...settings}`); without it the '
         "form of the data decides. [How to write one](../how-to/graders.md).\n\n"
         + table(("name", "what it judges"), rows)
-        + "\nEvery grader with settings also has `name`, and `pass_threshold`: the least value that passes.\n"
+        + "\nEvery grader with settings also has `name`, and `pass_threshold`: the least value that passes, 1 where "
+        "its table names no other.\n"
     )
     for name, kind in sorted(GRADERS.items()):
         if isinstance(kind, type):
-            fields = {key: field for key, field in kind.model_fields.items() if key not in Grader.model_fields}
+            common = Grader.model_fields
+            threshold = kind.model_fields["pass_threshold"].default != common["pass_threshold"].default
+            fields = {
+                key: field
+                for key, field in kind.model_fields.items()
+                if key not in common or (key == "pass_threshold" and threshold)
+            }
             own = [
                 (
                     f"`{field.alias or key}`",
