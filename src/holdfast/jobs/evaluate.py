@@ -13,6 +13,7 @@ from holdfast.jobs.classify import classify_all, is_classifier, stored_classifie
 from holdfast.jobs.exam import exam_of_skill
 from holdfast.jobs.interrupt import StopSwitch
 from holdfast.jobs.model import learner_of
+from holdfast.jobs.second_try import recovery
 from holdfast.jobs.workspace import chosen_version
 
 if TYPE_CHECKING:
@@ -81,18 +82,19 @@ def evaluate_version(
             continue
         if learner is None:
             learner = learner_of(workspace, chosen, progress=progress)
+        exam = exam_of_skill(workspace, skill)
         results = scored(
             workspace,
             learner,
             "candidate",
             chosen.id,
             skill,
-            exam_of_skill(workspace, skill),
+            exam,
             progress=progress,
             stop=stop or StopSwitch(),
             anew=anew,
         )
-        rows.append(_score(skill, results, None, ""))
+        rows.append(_score(skill, results, None, _tries(results) if exam.retries else ""))
     if not rows:
         raise NotFoundError(f"There is no skill to test version {chosen.id} on. Teach one with `holdfast learn`.")
     return Evaluated(chosen.id, rows)
@@ -120,6 +122,12 @@ def _classify_score(
 def _macro(items: Sequence[Example], results: Sequence[ItemScore]) -> float:
     answers = {result.item_id: result.completion for result in results}
     return macro_f1([cast("str", item.label) for item in items], [answers[item.id] for item in items])
+
+
+def _tries(results: Sequence[ItemScore]) -> str:
+    """Returns how many items passed at the first try, and how many of the others after a reflection."""
+    first, recovered, failed = recovery(results)
+    return f"first try {first} of {first + failed}, recovered {recovered} of {failed}"
 
 
 def _score(skill: Skill, results: Sequence[ItemScore], macro: float | None, note: str) -> SkillScore:
