@@ -81,8 +81,7 @@ class ScoreModel(AskedModel, frozen=True):
         """Judges by the number."""
         found = json_in(answer)
         number = found.get("result") if isinstance(found, dict) else found
-        is_number = isinstance(number, int | float) and not isinstance(number, bool)
-        if not is_number or (isinstance(number, float) and not math.isfinite(number)):
+        if not isinstance(number, int | float) or isinstance(number, bool) or not -math.inf < number < math.inf:
             raise GraderError(f"{self.model} gave no number: {shown(answer)}", kind="invalid_score")
         low, high = self.range
         clipped = float(min(high, max(low, number)))  # a whole number may be too large to become a float

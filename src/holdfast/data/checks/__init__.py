@@ -10,6 +10,7 @@ from holdfast.data.checks.legacy_format import LegacyFormatCheck
 from holdfast.data.checks.lengths import LengthsCheck
 from holdfast.data.checks.near_duplicates import NearDuplicates
 from holdfast.data.checks.personal_data import PersonalData
+from holdfast.data.checks.quality import QualityCheck
 from holdfast.data.checks.semantic_duplicates import SemanticDuplicates
 from holdfast.data.checks.size import SizeCheck
 from holdfast.data.checks.template import TemplateCheck
@@ -26,6 +27,7 @@ CHECKS: dict[str, type[Check]] = {
         TextRepairCheck,
         LegacyFormatCheck,
         LengthsCheck,
+        QualityCheck,
         ExactDuplicates,
         NearDuplicates,
         SemanticDuplicates,
