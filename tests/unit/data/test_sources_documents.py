@@ -5,7 +5,8 @@ import zipfile
 
 import pytest
 
-from holdfast.data.sources import Passage, is_document, passages
+from holdfast.data.rejected import Rejected
+from holdfast.data.sources import Passage, is_document, passages, passages_of_all
 from holdfast.data.sources.passage import MAX_CHARACTERS
 from holdfast.errors import DataError
 
@@ -218,3 +219,16 @@ def test_documents_are_regular_files(tmp_path):
     (tmp_path / "a.txt").mkdir()
     with pytest.raises(DataError, match="not a regular file"):
         list(passages(tmp_path / "a.txt"))
+
+
+def test_of_several_documents_one_that_cannot_be_read_is_a_rejected_row(tmp_path):
+    good, bad = tmp_path / "a.md", tmp_path / "b.pdf"
+    good.write_text("# A\ntext")
+    bad.write_bytes(b"%PDF no")
+    found = list(passages_of_all([bad, good], []))
+    assert isinstance(found[0], Rejected)
+    assert (found[0].source, found[0].line, found[0].kind) == (str(bad), 0, "file")
+    assert "this PDF cannot be read" in found[0].reason
+    assert found[1:] == [Passage("text", f"{good}:# A", None, "A")]
+    with pytest.raises(DataError, match="this PDF cannot be read"):
+        list(passages_of_all([bad], []))

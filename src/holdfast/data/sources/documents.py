@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast.data.rejected import visible
+from holdfast.data.rejected import Rejected, visible
 from holdfast.data.sources.marked_text import markdown_passages, text_passages
 from holdfast.data.sources.opened import check_regular
 from holdfast.data.sources.passage import Passage
@@ -16,7 +16,7 @@ from holdfast.data.sources.word_files import docx_passages
 from holdfast.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _READERS: dict[str, Callable[[Path, list[str]], Iterator[Passage]]] = {
     ".docx": docx_passages,
@@ -66,3 +66,17 @@ def passages(path: str | Path, notes: list[str] | None = None) -> Iterator[Passa
             raise DataError(f"{place}: {'; '.join(lost)}", param="training_file")
         return
     notes.extend(f"{place}: {note}" for note in said)
+
+
+def passages_of_all(paths: Sequence[Path], notes: list[str]) -> Iterator[Passage | Rejected]:
+    """Yields the passages of several documents; one that cannot be read is a rejected row of kind `file`.
+
+    A single document that cannot be read is a `DataError`, as in `passages`.
+    """
+    for path in paths:
+        try:
+            yield from passages(path, notes)
+        except DataError as error:
+            if len(paths) == 1:
+                raise
+            yield Rejected(visible(str(path)), 0, visible(error.message), "", "file")
