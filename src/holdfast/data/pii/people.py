@@ -242,7 +242,7 @@ def mentions(text: str, names: Iterable[str]) -> Iterator[Span]:
     wanted: set[str] = set()
     for name in names:
         wanted.add(name)
-        wanted.update(word for word in name.split() if len(word.rstrip(".")) > 2 and word[0].isupper())
+        wanted.update(word for word in name.split() if len(word.rstrip(".")) > 1 and word[0].isupper())
     for start, name in known_places(text, wanted):
         if " " in name or not _everyday(text, start, name):
             yield Span(start, start + len(name), "person", name, FAIR)

@@ -6,6 +6,7 @@ and no more, and the list of top-level domains is the one that comes with tldext
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from holdfast.data.pii.spans import Span, without_overlap
@@ -70,6 +71,7 @@ def presidio_finder(
     return look
 
 
+@lru_cache(maxsize=4)
 def _analyzer(language: str, spacy_model: str) -> Any:  # noqa: ANN401 - an AnalyzerEngine, imported only here
     try:
         import spacy

@@ -7,7 +7,7 @@ import pytest
 from holdfast.data.pii.find import find
 from holdfast.data.pii.kinds import GROUPS, expand
 
-UNITS = ["a", "1 ", "a@a.", "A\n", "eyJa.", "-----BEGIN PRIVATE KEY-----\n"]
+UNITS = ["a", "a@a.", "A\n", "eyJa.", "-----BEGIN PRIVATE KEY-----\n"]
 
 
 @pytest.mark.parametrize("unit", UNITS)
@@ -16,6 +16,7 @@ def test_a_megabyte_of_one_thing_is_read_through(unit):
 
 
 MIXED = [
+    "1 ",
     "Aa ",
     "Aa Bb 1 ",
     "12 Aa Bb ",
@@ -39,5 +40,5 @@ def test_time_grows_with_the_length_and_not_with_its_square(unit):
         return time.process_time() - began
 
     seconds(1_000)
-    short, long = seconds(4_000), seconds(32_000)
+    short, long = seconds(3_000), seconds(24_000)
     assert long < 0.1 or long / short < 40  # eight times the length; a square would take 64 times as long
