@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
 
 from holdfast.data.output.rendering import plain
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 _PIECES = re.compile(r"\w+|\s|[^\w\s]")
 _MARKS = {"del": Markup("<del>{}</del>"), "ins": Markup("<ins>{}</ins>")}
+_MOST_PAIRS = 5000
+"""Texts with more pairs of equal pieces are marked from the first difference to the last."""
 _HIDDEN = ("Cf", "Zl", "Zp", "Co", "Cn")
 
 
@@ -25,14 +32,26 @@ def marked(before: str, after: str) -> tuple[Markup, Markup]:
         return escape(plain(before)), Markup("")
     old, new = _PIECES.findall(before), _PIECES.findall(after)
     left, right = Markup(""), Markup("")
-    for kind, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if kind == "equal":
-            left += escape(plain("".join(old[i:j])))
-            right += escape(plain("".join(new[k:m])))
-        else:
-            left += _in_mark("del", "".join(old[i:j]))
-            right += _in_mark("ins", "".join(new[k:m]))
+    for is_equal, one, other in _aligned(old, new):
+        left += escape(plain(one)) if is_equal else _in_mark("del", one)
+        right += escape(plain(other)) if is_equal else _in_mark("ins", other)
     return left, right
+
+
+def _aligned(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[bool, str, str]]:
+    """Yields pieces of both texts side by side, and whether they are equal."""
+    shorter = min(len(old), len(new))
+    head = next((n for n in range(shorter) if old[n] != new[n]), shorter)
+    tail = next((n for n in range(shorter - head) if old[-1 - n] != new[-1 - n]), shorter - head)
+    yield True, "".join(old[:head]), "".join(new[:head])
+    inner_old, inner_new = old[head : len(old) - tail], new[head : len(new) - tail]
+    counts = Counter(inner_new)
+    if sum(counts[piece] for piece in inner_old) > _MOST_PAIRS:  # would take long, and show little
+        yield False, "".join(inner_old), "".join(inner_new)
+    else:
+        for kind, i, j, k, m in SequenceMatcher(None, inner_old, inner_new, autojunk=False).get_opcodes():
+            yield kind == "equal", "".join(inner_old[i:j]), "".join(inner_new[k:m])
+    yield True, "".join(old[len(old) - tail :]), "".join(new[len(new) - tail :])
 
 
 def revealed(text: str) -> str:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from holdfast.data.output.prepared import Outcome, PreparedData, Source
     from holdfast.data.output.version import DataVersion, FileHash
 
-_TEXT_LENGTH = 600
-"""So many characters of a title, a remedy or a shown row are on the page at most."""
-_MOST_SHOWN, _MOST_FINDINGS, _MOST_SOURCES, _MOST_SETTINGS = 5, 100, 100, 300
+# Together these keep the page below a megabyte even where each character takes five bytes.
+_TEXT_LENGTH, _ROW_LENGTH, _SHOWN_BYTES = 300, 360, 250_000
+_MOST_SHOWN, _MOST_FINDINGS, _MOST_SOURCES, _MOST_SETTINGS = 5, 100, 100, 200
 _TONES = {"problem": "bad", "warning": "fair", "note": "", "ok": "good"}
 
 
@@ -42,6 +42,7 @@ class _Found:
     applied: bool
     done: str
     shown: Sequence[_Row]
+    more_shown: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ class _Page:
     summary: str
     whole: Markup
     parts: str
-    left: Sequence[_Found]
+    left: Sequence[int]
+    titles: Mapping[int, str]
+    more_findings: int
     pictures: Sequence[Picture]
     findings: Sequence[_Found]
     quiet: Sequence[_Found]
@@ -65,7 +68,7 @@ class _Page:
 def report_page(data: PreparedData, version: DataVersion) -> str:
     """Returns the report as HTML text, well below a megabyte whatever the size of the data."""
     counts = data.counts
-    found = [_found(number, outcome) for number, outcome in enumerate(data.outcomes[:_MOST_FINDINGS], start=1)]
+    found = _all_found(data.outcomes)
     quiet = {number for number, outcome in enumerate(data.outcomes, start=1) if _is_quiet(outcome)}
     plan = flatten(data.plan)
     page = _Page(
@@ -77,7 +80,9 @@ def report_page(data: PreparedData, version: DataVersion) -> str:
             styles=("s1", "s2", "s4"),
         ),
         parts=_parts(data, version),
-        left=[each for each in found if _is_left(data.outcomes[each.number - 1])],
+        left=[number for number, outcome in enumerate(data.outcomes, start=1) if _is_left(outcome)],
+        titles={each.number: each.title for each in found},
+        more_findings=max(0, len(data.outcomes) - _MOST_FINDINGS),
         pictures=pictures(data, version),
         findings=[each for each in found if each.number not in quiet],
         quiet=[each for each in found if each.number in quiet],
@@ -119,7 +124,23 @@ def _is_quiet(outcome: Outcome) -> bool:
     return outcome.finding.level == "ok" and not outcome.applied and not outcome.finding.shown
 
 
-def _found(number: int, outcome: Outcome) -> _Found:
+def _all_found(outcomes: Sequence[Outcome]) -> list[_Found]:
+    """The findings as the page shows them, with rows until they have their share of the page."""
+    found: list[_Found] = []
+    num_bytes = 0
+    for number, outcome in enumerate(outcomes[:_MOST_FINDINGS], start=1):
+        rows: list[_Row] = []
+        for shown in outcome.finding.shown[:_MOST_SHOWN]:
+            row = _row(shown)
+            num_bytes += sum(len(text.encode()) for text in (row.place, row.before, row.after))
+            if num_bytes > _SHOWN_BYTES:
+                break
+            rows.append(row)
+        found.append(_found(number, outcome, rows))
+    return found
+
+
+def _found(number: int, outcome: Outcome, rows: Sequence[_Row]) -> _Found:
     finding = outcome.finding
     return _Found(
         number=number,
@@ -129,7 +150,8 @@ def _found(number: int, outcome: Outcome) -> _Found:
         remedy=f"Remedy: {cut(finding.remedy, _TEXT_LENGTH)}" if finding.remedy else "",
         applied=outcome.applied,
         done=_done(outcome),
-        shown=[_row(row) for row in finding.shown[:_MOST_SHOWN]],
+        shown=rows,
+        more_shown=len(finding.shown) - len(rows),
     )
 
 
@@ -144,8 +166,8 @@ def _done(outcome: Outcome) -> str:
 
 
 def _row(row: Shown) -> _Row:
-    place = f"{cut(row.source, 200)}{' · ' if row.source and row.note else ''}{cut(row.note, _TEXT_LENGTH)}"
-    before, after = marked(cut(row.before, _TEXT_LENGTH), cut(row.after, _TEXT_LENGTH))
+    place = f"{cut(row.source, 160)}{' · ' if row.source and row.note else ''}{cut(row.note, _TEXT_LENGTH)}"
+    before, after = marked(cut(row.before, _ROW_LENGTH), cut(row.after, _ROW_LENGTH))
     return _Row(place, before, after)
 
 

@@ -128,7 +128,7 @@ def _text(x: float, y: float, text: str, style: str, *, full: str = "") -> str:
 
 def _rect(x: float, y: float, width: float, height: float, style: str, *, full: str = "") -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.2f}" height="{height:.1f}"'
-    title = f"<title>{escape(full)}</title>" if full else ""
+    title = f"<title>{escape(plain(cut(full, 200)))}</title>" if full else ""
     return f'<rect {place} class="{style}">{title}</rect>' if title else f'<rect {place} class="{style}"/>'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, TypedDict
 
@@ -25,11 +26,13 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\uf
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$])")
 
 
+@functools.cache
 def html_environment() -> Environment:
     """Returns the environment of pages: all text is escaped, and its control characters are made visible."""
     return _with_filters(Environment(autoescape=True, finalize=_finalize, **_shared()))
 
 
+@functools.cache
 def markdown_environment() -> Environment:
     """Returns the environment of Markdown documents, where each text goes through the filter `markdown`."""
     return _with_filters(Environment(autoescape=False, **_shared()))  # noqa: S701 - Markdown is no HTML

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from holdfast.data.output.version import (
     MANIFEST,
     NAME_LENGTH,
     DataVersion,
+    FileHash,
     Part,
     hash_file,
     load,
@@ -35,7 +37,7 @@ from holdfast.data.output.version import (
 from holdfast.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from holdfast.data.output.prepared import ChangedRow, PreparedData
 
@@ -55,8 +57,8 @@ def write_version(root: Path, data: PreparedData) -> Written:
     """Writes `data` to the folder below `root` that its hash names, and returns it.
 
     Whoever looks sees the whole folder or none. Where the same version lies there already and says the same, it is
-    left as it is; where other rows were rejected or changed on the way to the same data, the new documents take its
-    place. Raises `DataError` when the counts do not add up to what was written.
+    left as it is; where the way to the same data was another (sources, rejected rows, what people said about it), the
+    new folder takes its place. Raises `DataError` when the counts do not add up to what was written.
     """
     data.counts.check()
     if data.created_at.utcoffset() is None:
@@ -65,11 +67,16 @@ def write_version(root: Path, data: PreparedData) -> Written:
     with _workplace(root) as new:
         parts = _write_parts(new, data)
         _write_ledgers(new, data)
-        version = _described(new, data, parts)
+        written = {item.name: hash_file(item) for item in sorted(new.iterdir())}
+        bare = _version(new, data, parts, written)
+        documents = _documents(data, bare)
+        version = _with_documents(bare, documents)
         folder = root / version.hash[:NAME_LENGTH]
-        known = _there_already(folder, version)
+        known = _there_already(folder, data, bare, version.files)
         if known is not None:
             return Written(known, is_new=False)
+        for name, text in {**documents, MANIFEST: _json(version.to_json()).encode()}.items():
+            _write(new / name, text)
         flush_folder(new)
         is_new = not folder.exists()
         replace_folder(folder, new)
@@ -137,17 +144,17 @@ def _write_ledgers(folder: Path, data: PreparedData) -> None:
         )
 
 
-def _described(folder: Path, data: PreparedData, parts: Mapping[str, Part]) -> DataVersion:
-    """Writes all documents and, last, the manifest; returns what it says."""
+def _version(folder: Path, data: PreparedData, parts: Mapping[str, Part], files: Mapping[str, FileHash]) -> DataVersion:
+    """What the manifest says of the parts and ledgers, before there are documents."""
     deciding = dict(data.plan if data.deciding is None else data.deciding)
     hashes = {name: part.content_hash for name, part in parts.items()}
-    version = DataVersion(
+    return DataVersion(
         folder=folder,
         hash=version_hash(data.name, hashes, deciding),
         skill=data.name,
         created_at=data.created_at.astimezone(UTC).isoformat(timespec="seconds"),
         parts=parts,
-        files={item.name: hash_file(item) for item in sorted(folder.iterdir())},
+        files=files,
         sources=tuple(data.sources),
         counts=data.counts,
         deciding=deciding,
@@ -155,7 +162,11 @@ def _described(folder: Path, data: PreparedData, parts: Mapping[str, Part]) -> D
         seed=data.seed,
         holdfast=data.holdfast,
     )
-    documents = {
+
+
+def _documents(data: PreparedData, version: DataVersion) -> dict[str, bytes]:
+    """The documents of a version, by name."""
+    texts = {
         "README.md": data_card(data, version),
         "croissant.json": _json(croissant(data, version)),
         "datasheet.md": datasheet(data, version),
@@ -163,19 +174,19 @@ def _described(folder: Path, data: PreparedData, parts: Mapping[str, Part]) -> D
         "report.html": report_page(data, version),
         "report.json": _json(report_json(data, version)),
     }
-    for name, text in documents.items():
-        _write_text(folder / name, text)
-    files = {item.name: hash_file(item) for item in sorted(folder.iterdir())}
-    whole = replace(version, files=files)
-    _write_text(folder / MANIFEST, _json(whole.to_json()))
-    return whole
+    return {name: text.encode() for name, text in texts.items()}
 
 
-def _there_already(folder: Path, version: DataVersion) -> DataVersion | None:
-    """The version in the folder, if it is whole and says the same as the new one but for when it was made."""
+def _with_documents(version: DataVersion, documents: Mapping[str, bytes]) -> DataVersion:
+    hashes = {name: FileHash(hashlib.sha256(text).hexdigest(), len(text)) for name, text in documents.items()}
+    return replace(version, files={**version.files, **hashes})
+
+
+def _there_already(folder: Path, data: PreparedData, bare: DataVersion, files: Iterable[str]) -> DataVersion | None:
+    """The version in the folder, if all its files are those that `data` would have given when it was written."""
     if not folder.exists():
         return None
-    others = sorted({item.name for item in folder.iterdir()} - {*version.files, MANIFEST})
+    others = sorted({item.name for item in folder.iterdir()} - {*files, MANIFEST})
     if others:
         raise DataError(
             f"{folder}: holds other files, which would be lost ({', '.join(others[:5])}). Move them elsewhere."
@@ -184,12 +195,9 @@ def _there_already(folder: Path, version: DataVersion) -> DataVersion | None:
         known = load(folder)
     except DataError:
         return None
-    ours, theirs = json.loads(_json(version.to_json())), known.to_json()
-    for values in (ours, theirs):
-        for key in ("created_at", "files", "parent"):
-            values.pop(key)
-    ledgers = all(known.files.get(name) == version.files[name] for name in ("changed.jsonl", "rejected.jsonl"))
-    return known if ours == theirs and ledgers else None
+    then = replace(data, created_at=datetime.fromisoformat(known.created_at), parent=known.parent)
+    as_then = replace(bare, created_at=known.created_at, parent=known.parent)
+    return known if _with_documents(as_then, _documents(then, as_then)).files == known.files else None
 
 
 def _change(row: ChangedRow) -> dict[str, object]:
@@ -211,8 +219,8 @@ def _json(value: Mapping[str, object]) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -23,6 +23,12 @@ from holdfast.data.rejected import Rejected
 from holdfast.types import Example, Message, ToolCall
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    """That files are flushed has a test of its own; elsewhere it only takes time."""
+    monkeypatch.setattr("os.fsync", lambda number: None)
+
+
 def example(question, answer="yes", *, label=None, source="", columns=None, **more):
     """An example with its content id."""
     messages = (Message("user", question), Message("assistant", answer))
