@@ -1,4 +1,4 @@
-"""Writes docs/reference/ from the code: command line, recipe, plan, data formats, graders, errors. Run it with `make docs`.
+"""Writes docs/reference/ from the code: commands, recipe, plan, data formats, graders, errors. Run it with `make docs`.
 
 The architecture tests compare these pages with the code, so a page that is out of date fails `make test`.
 """

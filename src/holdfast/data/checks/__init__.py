@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.data.checks.bias import Bias
 from holdfast.data.checks.contamination import Contamination, HeldOutSeen
 from holdfast.data.checks.exact_duplicates import ExactDuplicates
+from holdfast.data.checks.label_errors import LabelErrors
+from holdfast.data.checks.labels import Labels
 from holdfast.data.checks.legacy_format import LegacyFormatCheck
 from holdfast.data.checks.lengths import LengthsCheck
 from holdfast.data.checks.near_duplicates import NearDuplicates
@@ -28,10 +31,13 @@ CHECKS: dict[str, type[Check]] = {
         LegacyFormatCheck,
         LengthsCheck,
         QualityCheck,
+        Labels,
         ExactDuplicates,
         NearDuplicates,
         SemanticDuplicates,
+        LabelErrors,
         TemplateCheck,
+        Bias,
     )
 }
 """Before the split, of all rows. Personal data comes first, so that no later finding shows any."""

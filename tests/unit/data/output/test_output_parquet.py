@@ -14,7 +14,7 @@ from holdfast.data.output.parquet import read_at, read_part, schema, write_part
 from holdfast.data.output.prepared import PreparedRow
 from holdfast.data.prepared_rows import COLUMNS, is_prepared, prepared
 from holdfast.data.read import read
-from holdfast.data.tables import parquet_rows
+from holdfast.data.sources.tables import parquet_rows
 from holdfast.errors import DataError
 from holdfast.types import Example, Message, ToolCall
 
