@@ -2,7 +2,7 @@
 
 Only the last user turn is reworded, and of it only the first line: what stands below is material to work on ("Correct
 this text:" and the text), whose wording the answer depends on. A wording is used when it keeps every fixed part of the
-request (`fixed_parts`), is neither much longer nor much shorter, says "not" where the request does and not elsewhere, and
+request (`fixed_parts`), is neither much longer nor much shorter, says "not" where the request does and only there, and
 differs from every other prompt, those of the test included. It is always marked: `columns["synthetic"]` has the way it
 was made and `columns["synthetic_of"]` the id of its original.
 """
