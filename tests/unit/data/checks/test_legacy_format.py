@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.data.checks import chain
 from holdfast.data.checks.chain import CommonStart, majority_start
 from holdfast.data.checks.debris import is_loud, separator_of, stop_of
 from holdfast.data.checks.legacy_format import LegacyFormatCheck, LegacyFormatSettings, opens_something
@@ -234,6 +235,15 @@ def test_the_longest_common_start_of_nearly_all_texts():
     assert starts.result() == ("Say: ", 95)
     starts.add("Tell me")
     assert starts.result() == ("", 0)
+
+
+def test_texts_after_the_first_ones_are_counted_as_they_come(monkeypatch):
+    monkeypatch.setattr(chain, "SAMPLE", 10)
+    starts = CommonStart(0.6)
+    for number in range(100):
+        starts.add(f"Say it: {number}" if number % 3 else f"Say {number}")
+    assert starts.result() == ("Say it: ", 66)
+    assert starts.num_texts == 100
 
 
 @settings(max_examples=50, deadline=None)
