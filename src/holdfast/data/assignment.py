@@ -61,12 +61,14 @@ class SplitSettings(Settings):
     """Rows with the same value in this column (a customer, a conversation, a document) go to the same side."""
 
     @model_validator(mode="after")
-    def _something_is_left_to_learn_from(self) -> SplitSettings:
+    def _agree(self) -> SplitSettings:
         if self.test_share + self.validation_share >= 1:
             raise ValueError(
                 f"test_share and validation_share are {self.test_share + self.validation_share:g} together, "
                 "which leaves nothing to learn from; make them smaller"
             )
+        if self.time_column is not None:
+            self.refuse_if_changed(["stratify"], "the newest rows are the test")
         return self
 
 
@@ -215,6 +217,8 @@ def _by_time(table: Table, rest: NDArray[np.int64], rows: NDArray[np.int64], set
     held_out = settings.test_share * len(rest)
     able = np.isfinite(newest)
     large = able & (sizes > max(held_out, 1.0)) & (oldest < newest)
+    if not (able & ~large).any():
+        large[:] = False
     order = np.argsort(-newest, kind="stable")
     order = order[(able & ~large)[order]]
     sides = np.full(num_units, TRAIN, dtype=np.int8)

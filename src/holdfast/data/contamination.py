@@ -91,10 +91,7 @@ class _Postings:
 
     @classmethod
     def of(cls, hashes: NDArray[np.uint64], items: NDArray[np.int64]) -> _Postings:
-        order = np.lexsort((items, hashes))
-        hashes, items = hashes[order], items[order]
-        new = np.r_[True, (hashes[1:] != hashes[:-1]) | (items[1:] != items[:-1])] if len(hashes) else []
-        hashes, items = hashes[new], items[new]
+        items, hashes = _distinct(items, hashes)
         table = np.zeros(1 << max(16, len(hashes).bit_length() + 3), dtype=np.bool_)
         table[hashes & np.uint64(len(table) - 1)] = True
         return cls(hashes, items, table)
@@ -174,8 +171,8 @@ class OverlapIndex:
         runs = grams_of(given, self.settings.short_run)
         places, items = self._short.find(runs.hashes)
         pairs, inverse = np.unique(runs.texts[places] * num + items, return_inverse=True)
-        different = np.unique(np.stack([inverse.astype(np.uint64), runs.hashes[places]], axis=1), axis=0)
-        counts = np.bincount(different[:, 0].astype(np.int64), minlength=len(pairs))
+        different, _ = _distinct(inverse, runs.hashes[places])
+        counts = np.bincount(different, minlength=len(pairs))
         shares = counts / self._num_short[pairs % num]
         enough = shares >= self.settings.min_share
         for pair, share in zip(pairs[enough], shares[enough], strict=True):
@@ -277,8 +274,8 @@ class IndexBuilder:
         _, different = np.unique(same, return_inverse=True)
         most = min(self._settings.max_items, max(1, (int(different.max()) + 1) // 4)) if len(different) else 1
         runs = grams_of(given, self._settings.short_run)
-        pairs = np.unique(np.stack([runs.hashes, different[runs.texts].astype(np.uint64)], axis=1), axis=0)
-        hashes, counts = np.unique(pairs[:, 0], return_counts=True)
+        _, held = _distinct(different[runs.texts], runs.hashes)
+        hashes, counts = np.unique(held, return_counts=True)
         common = np.isin(runs.hashes, hashes[counts > most])
         depth = np.zeros(len(given.hashes) + 1, dtype=np.int64)
         np.add.at(depth, runs.starts[common], 1)
@@ -294,6 +291,15 @@ def item_text(example: Example) -> str:
 
 def _searched(example: Example) -> list[Message]:
     return [message for message in example.messages if message.role != "system" and message.content]
+
+
+def _distinct(numbers: NDArray[np.int64], hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Returns the different pairs of a number and a hash, by hash."""
+    order = np.lexsort((numbers, hashes))
+    numbers, hashes = numbers[order], hashes[order]
+    new = np.ones(len(hashes), dtype=np.bool_)
+    new[1:] = (hashes[1:] != hashes[:-1]) | (numbers[1:] != numbers[:-1])
+    return numbers[new], hashes[new]
 
 
 def _joined(parts: Sequence[Words], num_texts: int) -> Words:

@@ -43,9 +43,10 @@ def facts_apart(
     several facts goes where the first of them puts it.
     """
     sides = np.full(len(draws), UNDECIDED, dtype=np.int8)
-    pairs = np.unique(np.stack([facts, prompts.astype(np.uint64)], axis=1), axis=0)
-    starts = np.flatnonzero(np.r_[True, pairs[1:, 0] != pairs[:-1, 0]]) if len(pairs) else np.empty(0, np.int64)
-    members = [wordings.astype(np.int64) for wordings in np.split(pairs[:, 1], starts[1:])] if len(pairs) else []
+    order = np.lexsort((prompts, facts))
+    facts, prompts = facts[order], prompts[order]
+    starts = np.flatnonzero(facts[1:] != facts[:-1]) + 1
+    members = [np.unique(wordings) for wordings in np.split(prompts, starts)] if len(facts) else []
     members.sort(key=lambda wordings: int(draws[wordings].min()))
     for wordings in members:
         _place(wordings[np.argsort(draws[wordings])], sides, test_share, validation_share)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 MAX_CARRY = 0.5
@@ -111,8 +110,10 @@ def _mixed(
     got = np.zeros(units.num_labels)
     of_mixed = np.flatnonzero(mixed[units.members])
     missing = np.bincount(units.labels[of_mixed], weights=units.counts[of_mixed], minlength=units.num_labels) * share
-    for entries in _runs(units.members[of_mixed]):
-        own = of_mixed[entries]
+    of_unit = units.members[of_mixed]
+    starts = np.flatnonzero(np.r_[True, of_unit[1:] != of_unit[:-1]]) if len(of_unit) else np.empty(0, np.int64)
+    for start, end in pairwise([*starts.tolist(), len(of_unit)] if len(starts) else []):
+        own = of_mixed[start:end]
         unit, labels, counts = units.members[own[0]], units.labels[own], units.counts[own]
         nearer = float((counts * (counts - 2 * missing[labels])).sum()) <= 0
         if nearer and not taken[unit] and bool((left[labels] > 1).all()):
@@ -121,13 +122,6 @@ def _mixed(
             got[labels] += counts
             left[labels] -= 1
     return got
-
-
-def _runs(members: NDArray[np.int64]) -> Sequence[slice]:
-    """Returns the stretches of equal values."""
-    ends = np.r_[np.flatnonzero(members[1:] != members[:-1]) + 1, len(members)] if len(members) else []
-    starts = np.r_[0, ends[:-1]] if len(ends) else []
-    return [slice(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
 
 
 def _at_least_one(units: Units, chosen: NDArray[np.bool_], taken: NDArray[np.bool_], left: NDArray[np.int64]) -> None:

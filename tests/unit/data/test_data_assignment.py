@@ -211,6 +211,13 @@ def test_a_group_that_straddles_the_cut_goes_to_the_test_and_one_that_would_swal
     assert assignment.count("test") == 30
 
 
+def test_groups_that_all_straddle_the_cut_are_divided_nevertheless():
+    rows = [Key(row, f"p{row % 2}", time=float(row)) for row in range(10)]
+    assignment = assign(rows, SplitSettings(time_column="when", test_share=0.2))
+    assert assignment.count("test") == 5
+    assert assignment.side(9) == "test"
+
+
 def test_rows_without_a_time_stay_in_training_and_are_counted():
     rows = [Key(row, f"p{row}", time=float(row) if row < 8 else None) for row in range(10)]
     assignment = assign(rows, SplitSettings(time_column="when"))
@@ -279,9 +286,11 @@ def test_rows_of_one_owner_stay_together():
         assert (assignment.num_units, assignment.count("test")) == (num_units, 20)
 
 
-def test_shares_that_leave_nothing_to_learn_from_are_refused():
+def test_shares_that_leave_nothing_to_learn_from_and_settings_without_effect_are_refused():
     with pytest.raises(ValueError, match="leaves nothing to learn from"):
         SplitSettings(test_share=0.6, validation_share=0.4)
+    with pytest.raises(ValueError, match="stratify would have no effect because the newest rows are the test"):
+        SplitSettings(time_column="when", stratify=False)
 
 
 def test_a_number_that_occurs_twice_and_one_that_is_not_there_are_errors():

@@ -29,7 +29,8 @@ def person(label, text="the text", **columns):
 
 
 def audited(tmp_path, examples, **chosen):
-    check = Bias(BiasSettings(**{"sensitive": ("gender",), "baseline": False, **chosen}), Context(tmp_path))
+    chosen = {"sensitive": ("gender",), **({} if "prediction_column" in chosen else {"baseline": False}), **chosen}
+    check = Bias(BiasSettings(**chosen), Context(tmp_path))
     rows = [Row(number, example) for number, example in enumerate(examples)]
     for start in range(0, len(rows), 100):
         check.see(rows[start : start + 100])
@@ -37,6 +38,13 @@ def audited(tmp_path, examples, **chosen):
     assert finding.remedy is None
     assert not any(check.decide(row) for row in rows)
     return finding
+
+
+def test_a_setting_that_would_have_no_effect_is_refused():
+    with pytest.raises(ValueError, match="favourable would have no effect because no sensitive column is declared"):
+        BiasSettings(favourable=("approved",))
+    with pytest.raises(ValueError, match="baseline would have no effect"):
+        BiasSettings(sensitive=("gender",), prediction_column="guess", baseline=False)
 
 
 # 60 of 100 women and 30 of 100 men are approved, and both of two others.
@@ -171,7 +179,7 @@ def test_values_of_any_kind_are_groups(tmp_path, monkeypatch):
 
 
 def test_no_audit_without_a_declared_column_and_a_missing_one_is_said(tmp_path):
-    assert "No sensitive column is declared" in audited(tmp_path, LOANS, sensitive=()).title
+    assert "No sensitive column is declared" in audited(tmp_path, LOANS, sensitive=(), baseline=True).title
     finding = audited(tmp_path, LOANS, sensitive=("gender", "gendre"))
     assert "no row has the column 'gendre'" in finding.title
     assert list(finding.figures["columns"]) == ["gender"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from holdfast.data.doctor.check import Check, CheckSettings, Context, Finding, Row
 from holdfast.data.group_rates import Gap, gap, wilson
@@ -51,6 +51,15 @@ class BiasSettings(CheckSettings):
     """A difference of rates above this is a warning, if the intervals of the two groups do not overlap."""
     min_ratio: Share = 0.8
     """So is a lowest rate below this part of the highest (the four-fifths rule)."""
+
+    @model_validator(mode="after")
+    def _needs_a_column(self) -> BiasSettings:
+        if not self.sensitive:
+            names = ("favourable", "prediction_column", "baseline", "min_group", "max_difference", "min_ratio")
+            self.refuse_if_changed(names, "no sensitive column is declared")
+        if self.prediction_column is not None:
+            self.refuse_if_changed(["baseline"], "the errors of prediction_column are compared")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

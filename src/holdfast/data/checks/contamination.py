@@ -163,7 +163,6 @@ class HeldOutSeen(Check[HeldOutSeenSettings]):
         super().__init__(settings, context)
         self._builder = IndexBuilder(settings)
         self._numbers, self._items = array("q"), array("i")
-        self._first: dict[int, Row] = {}
 
     def see(self, rows: Sequence[Row]) -> None:
         """Takes in test rows."""
@@ -197,7 +196,7 @@ class HeldOutSeen(Check[HeldOutSeenSettings]):
 
     def _shown(self, item: int) -> Shown:
         own, seen = self._index.items[item], self._seen[item]
-        return Shown(own.place, shortened(own.text), note=f"stands in the {seen.source} ({seen.place}), by {seen.rule}")
+        return Shown(own.place, shortened(own.text), note=f"stands in the {_place(seen)}, by {seen.rule}")
 
     def decide(self, row: Row) -> Drop | None:
         """Drops a test row that was trained on before."""
