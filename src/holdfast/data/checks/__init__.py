@@ -9,6 +9,7 @@ from holdfast.data.checks.contamination import Contamination, HeldOutSeen
 from holdfast.data.checks.exact_duplicates import ExactDuplicates
 from holdfast.data.checks.label_errors import LabelErrors
 from holdfast.data.checks.labels import Labels
+from holdfast.data.checks.language import LanguageCheck
 from holdfast.data.checks.legacy_format import LegacyFormatCheck
 from holdfast.data.checks.lengths import LengthsCheck
 from holdfast.data.checks.near_duplicates import NearDuplicates
@@ -31,6 +32,7 @@ CHECKS: dict[str, type[Check]] = {
         LegacyFormatCheck,
         LengthsCheck,
         QualityCheck,
+        LanguageCheck,
         Labels,
         ExactDuplicates,
         NearDuplicates,
