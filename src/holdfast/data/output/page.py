@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from holdfast.data.output.version import DataVersion, FileHash
 
 # Together these keep the page below a megabyte even where each character takes five bytes.
-_TEXT_LENGTH, _ROW_LENGTH, _SHOWN_BYTES = 300, 360, 250_000
-_MOST_SHOWN, _MOST_FINDINGS, _MOST_SOURCES, _MOST_SETTINGS = 5, 100, 100, 200
+_TEXT_LENGTH, _ROW_LENGTH, _SHOWN_BYTES = 260, 320, 150_000
+_MOST_SHOWN, _MOST_FINDINGS, _MOST_SOURCES, _MOST_SETTINGS = 5, 100, 100, 150
 _TONES = {"problem": "bad", "warning": "fair", "note": "", "ok": "good"}
 
 

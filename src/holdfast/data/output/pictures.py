@@ -18,6 +18,7 @@ _WIDTH = 420
 _HEIGHT, _LEFT, _TOP, _BOTTOM = 190, 44, 14, 30
 _BAR_STEP, _BAR_TOP, _BAR_HEIGHT = 34, 18, 8
 _LABEL_LENGTH = 44
+_MOST_NAMED = 100  # columns; more are too thin to point at
 _LEAST_WIDTH = 1.5  # pixels of a bar that stands for anything at all
 
 
@@ -77,7 +78,11 @@ def columns(
             tall = max((floor - _TOP) * value / ticks[-1], _LEAST_WIDTH)
             gap = min(2.0, width / 6)
             place = (_LEFT + width * index + gap / 2, floor - tall, width - gap, tall)
-            drawn.append(_rect(*place, "s1", full=_span(edges, index, value, between=between)))
+            drawn.append(
+                _rect(
+                    *place, "s1", full=_span(edges, index, value, between=between) if len(counts) <= _MOST_NAMED else ""
+                )
+            )
     every = math.ceil(len(edges) * 44 / (_WIDTH - _LEFT)) or 1
     for index, edge in enumerate(edges[::every]):
         x = _LEFT + width * (index * every + (0 if between else 0.5))
