@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from holdfast.data.check import Context, Row
 from holdfast.data.checks.near_duplicates import NearDuplicates, NearSettings
 from holdfast.data.dedup.compared import all_normalised
 from holdfast.data.dedup.fuzzy import bands_for, near_duplicates, similarities
 from holdfast.data.dedup.shingles import shingle_sets
-from holdfast.data.doctor.check import Context, Row
 from holdfast.types import Example, Message
 from meter import forget_peak, memory
 

@@ -90,10 +90,11 @@ def test_every_make_target_in_the_docs_exists(texts, repository):
 
 
 def test_every_setting_in_the_docs_exists(texts):
+    from holdfast.data.doctor.plan import Plan
     from holdfast.settings import known_keys
     from holdfast.training.config import Recipe
 
-    keys = {"key", *known_keys(Recipe)}
+    keys = {"key", *known_keys(Recipe), *known_keys(Plan)}
     wrong = [
         f"{path.name}: {key}"
         for path, text in texts.items()

@@ -13,7 +13,7 @@ from holdfast.cli.tables import screen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.data.doctor.check import Finding, Shown
+    from holdfast.data.check import Finding, Shown
     from holdfast.data.output.difference import Difference
     from holdfast.data.output.version import DataVersion
     from holdfast.jobs.prepare import PrepareResult

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from holdfast.data.doctor.check import Context
+from holdfast.data.check import Context
 from holdfast.data.doctor.sources import described
 from holdfast.data.doctor.treatment import Attendant, Treatment
 from holdfast.data.formats import UNREAD
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from holdfast.data.assignment import Side
-    from holdfast.data.doctor.check import Finding
+    from holdfast.data.check import Finding
     from holdfast.data.doctor.plan import Plan
     from holdfast.data.output.prepared import Outcome
     from holdfast.data.output.version import DataVersion

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from holdfast.data.check import Context, Row
 from holdfast.data.checks import bias
 from holdfast.data.checks.bias import NO_VALUE, OTHERS, Bias, BiasSettings
-from holdfast.data.doctor.check import Context, Row
 from holdfast.data.group_rates import gap, wilson
 from holdfast.errors import DataError
 from holdfast.types import Example, Message

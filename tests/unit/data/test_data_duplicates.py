@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from holdfast.data.check import Context, Drop, Row
 from holdfast.data.checks.exact_duplicates import ExactDuplicates
 from holdfast.data.checks.near_duplicates import NearDuplicates
 from holdfast.data.checks.semantic_duplicates import SemanticDuplicates
 from holdfast.data.dedup.clusters import read_review, write_clusters
 from holdfast.data.dedup.compared import compared, whole
 from holdfast.data.dedup.quality import complete, explain, noise, quality, ranks
-from holdfast.data.doctor.check import Context, Drop, Row
 from holdfast.data.read import read
 from holdfast.errors import ConfigError, DataError
 from holdfast.types import Example, Message, ToolCall

@@ -58,7 +58,7 @@ def test_a_folder_is_all_data_files_under_it_in_sorted_order(write, tmp_path):
     assert texts == ["a.json", "b.jsonl", "deep/with space.jsonl", "deep/שלום.jsonl", "deep/er/c.jsonl"]
     assert rejected == []
     assert f"{tmp_path}: files that hold no rows were not read: 1 .png" in notes
-    assert any("1 documents hold passages and no rows" in note and "readme.md" in note for note in notes)
+    assert any("1 documents, which hold passages and no rows" in note and "readme.md" in note for note in notes)
     assert [path.name for path in documents([str(tmp_path)], [])] == ["readme.md"]
 
 

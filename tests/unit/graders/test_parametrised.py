@@ -513,7 +513,7 @@ def test_hostile_answers_are_wrong_and_nothing_breaks(name, kind):
         ({"type": "multi", "graders": {"a": {"type": "exact"}}, "calculate_output": "b"}, "none of its graders"),
         ({"type": "multi", "graders": {"a": SETTINGS["multi"]}, "calculate_output": "a"}, "cannot hold another"),
         ("{", "not JSON"),
-        ("{}", "no grader None"),
+        ("{}", "has no type"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(settings, words):

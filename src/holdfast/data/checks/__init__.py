@@ -21,7 +21,7 @@ from holdfast.data.checks.template import TemplateCheck
 from holdfast.data.checks.text_repair import TextRepairCheck
 
 if TYPE_CHECKING:
-    from holdfast.data.doctor.check import Check
+    from holdfast.data.check import Check
 
 CHECKS: dict[str, type[Check]] = {
     check.name: check

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import Field, model_validator
 
-from holdfast.data.doctor.check import Check, CheckSettings, Context, Finding, Row
+from holdfast.data.check import Check, CheckSettings, Context, Finding, Row
 from holdfast.data.group_rates import Gap, gap, wilson
 from holdfast.data.out_of_fold import Sample, out_of_fold
 from holdfast.settings import Count, Share

@@ -9,6 +9,17 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.data.benchmarks import benchmark_items
+from holdfast.data.check import (
+    MANY_SHOWN,
+    Check,
+    CheckSettings,
+    Drop,
+    Finding,
+    Row,
+    Shown,
+    shortened,
+    shown,
+)
 from holdfast.data.contamination import (
     RULES,
     Hit,
@@ -21,22 +32,11 @@ from holdfast.data.contamination import (
     chunks_of,
     held_out_seen,
 )
-from holdfast.data.doctor.check import (
-    MANY_SHOWN,
-    Check,
-    CheckSettings,
-    Drop,
-    Finding,
-    Row,
-    Shown,
-    shortened,
-    shown,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.data.doctor.check import Context
+    from holdfast.data.check import Context
     from holdfast.types import JSONValue
 
 TRAINING_DATA = "training data of "

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import numpy as np
 
+from holdfast.data.check import MANY_SHOWN, Check, CheckSettings, Drop, Finding, Shown, shortened, text_of
 from holdfast.data.dedup.clusters import Cluster, Review, read_review
 from holdfast.data.dedup.columns import Column, TextColumn
 from holdfast.data.dedup.compared import What
 from holdfast.data.dedup.exact import content_hashes
 from holdfast.data.dedup.quality import quality, ranks
-from holdfast.data.doctor.check import MANY_SHOWN, Check, CheckSettings, Drop, Finding, Shown, shortened, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
+    from holdfast.data.check import Context, Decision, Row
     from holdfast.data.dedup.groups import Standing
-    from holdfast.data.doctor.check import Context, Decision, Row
     from holdfast.types import JSONValue
 
 

@@ -14,7 +14,7 @@ from holdfast.data.dedup.groups import Standing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.data.doctor.check import Context, Row
+    from holdfast.data.check import Context, Row
 
 
 class ExactSettings(DuplicateSettings):

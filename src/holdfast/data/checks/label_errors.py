@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from holdfast.data.doctor.check import (
+from holdfast.data.check import (
     MANY_SHOWN,
     Change,
     Check,

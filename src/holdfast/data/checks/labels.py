@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 from pydantic import Field
 
-from holdfast.data.doctor.check import MANY_SHOWN, Change, Check, CheckSettings, Context, Finding, Row, Shown, shown
+from holdfast.data.check import MANY_SHOWN, Change, Check, CheckSettings, Context, Finding, Row, Shown, shown
 from holdfast.data.label_change import labelled
 from holdfast.data.label_names import look_alikes, unified
 from holdfast.settings import Count, Share

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
+from holdfast.data.check import CheckSettings, Drop, Finding, Shown, shortened
 from holdfast.data.checks.phrases import CODE
 from holdfast.data.checks.repetition import words_of
 from holdfast.data.checks.row_check import RowCheck
 from holdfast.data.checks.wording import Tally, counted, listed, of_rows
-from holdfast.data.doctor.check import CheckSettings, Drop, Finding, Shown, shortened
 from holdfast.errors import DataError
 from holdfast.settings import Count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.data.doctor.check import Context, Decision, Row
+    from holdfast.data.check import Context, Decision, Row
     from holdfast.types import Example
 
 INSTALL = "pip install 'holdfast[data]'"

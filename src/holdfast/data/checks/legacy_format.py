@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from holdfast.data.check import Change, Check, CheckSettings, Finding, shortened
 from holdfast.data.checks.chain import LONGEST, CommonStart
 from holdfast.data.checks.debris import Debris, answer_start_of, debris_of, prompt_start_of
 from holdfast.data.checks.rewrite import Rewrite, rewritten
 from holdfast.data.checks.wording import counted, of_rows, shown_change
-from holdfast.data.doctor.check import Change, Check, CheckSettings, Finding, shortened
 from holdfast.settings import Count, Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.data.doctor.check import Context, Decision, Row, Shown
+    from holdfast.data.check import Context, Decision, Row, Shown
     from holdfast.types import JSONValue
 
 _MANY_PROFILES = 20_000

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from holdfast.data.check import CheckSettings, Drop, Finding, shown
 from holdfast.data.checks.distribution import Distribution
 from holdfast.data.checks.row_check import RowCheck
 from holdfast.data.checks.wording import Tally, counted, listed, of_rows
-from holdfast.data.doctor.check import CheckSettings, Drop, Finding, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.data.doctor.check import Context, Decision, Row
+    from holdfast.data.check import Context, Decision, Row
     from holdfast.types import Example, JSONValue
 
 _NAMES = {"empty": "empty", "too_short": "too short", "too_long": "too long"}

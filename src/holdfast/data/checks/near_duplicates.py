@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import model_validator
 
+from holdfast.data.check import MANY_SHOWN
 from holdfast.data.checks.duplicates import DuplicateCheck, DuplicateSettings, Outcome
 from holdfast.data.dedup.compared import all_normalised, compared
 from holdfast.data.dedup.exact import best_of, content_hashes, equal_rows
 from holdfast.data.dedup.fuzzy import near_duplicates, similarities
 from holdfast.data.dedup.groups import Standing, groups
 from holdfast.data.dedup.shingles import Sets, common, shingle_sets, without
-from holdfast.data.doctor.check import MANY_SHOWN
 from holdfast.seeds import derive_seed
 from holdfast.settings import Count, Share
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from holdfast.data.check import Context, Row
     from holdfast.data.dedup.groups import Pairs
-    from holdfast.data.doctor.check import Context, Row
     from holdfast.types import JSONValue
 
 _ANSWER = np.uint32(0x5BD1E995)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from holdfast.data.doctor.check import (
+from holdfast.data.check import (
     MANY_SHOWN,
     Change,
     Check,
@@ -32,7 +32,7 @@ from holdfast.types import Example, Message
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.data.doctor.check import Context, Row
+    from holdfast.data.check import Context, Row
     from holdfast.types import JSONValue
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
+from holdfast.data.check import Change, CheckSettings, Drop, Finding
 from holdfast.data.checks.phrases import (
     ASSISTANT_TALK,
     BLANK,
@@ -31,13 +32,12 @@ from holdfast.data.checks.repair import is_json
 from holdfast.data.checks.repetition import LOOP_WORDS, line_repetition, repeated_share, word_repetition, words_of
 from holdfast.data.checks.row_check import RowCheck
 from holdfast.data.checks.wording import Tally, counted, listed, of_rows, shown_at
-from holdfast.data.doctor.check import Change, CheckSettings, Drop, Finding
 from holdfast.settings import Count, Positive, Share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from holdfast.data.doctor.check import Context, Decision, Row
+    from holdfast.data.check import Context, Decision, Row
     from holdfast.types import Example
 
 Removable: TypeAlias = Literal[

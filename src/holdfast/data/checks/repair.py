@@ -11,7 +11,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from holdfast.data.doctor.check import CheckSettings
+from holdfast.data.check import CheckSettings
 from holdfast.data.persian import (
     ZWNJ,
     Digits,

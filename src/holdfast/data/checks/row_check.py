@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from holdfast.data.doctor.check import Check, CheckSettings
+from holdfast.data.check import Check, CheckSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.data.doctor.check import Context, Decision, Row
+    from holdfast.data.check import Context, Decision, Row
     from holdfast.types import Example
 
 S = TypeVar("S", bound=CheckSettings)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from holdfast.data.check import MANY_SHOWN, Finding
 from holdfast.data.checks.duplicates import DuplicateCheck, DuplicateSettings, Outcome
 from holdfast.data.dedup.columns import Column, TextColumn
 from holdfast.data.dedup.compared import compared, normalised
@@ -14,7 +15,6 @@ from holdfast.data.dedup.exact import best_of, content_hashes, equal_rows
 from holdfast.data.dedup.groups import Pairs, Standing, groups, settled
 from holdfast.data.dedup.semantic import cosines_of, neighbours
 from holdfast.data.dedup.shingles import distinct
-from holdfast.data.doctor.check import MANY_SHOWN, Finding
 from holdfast.errors import ConfigError
 from holdfast.seeds import derive_seed
 from holdfast.settings import Count, Share
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from holdfast.data.doctor.check import Context, Decision, Row
+    from holdfast.data.check import Context, Decision, Row
     from holdfast.types import JSONValue
 
 AT_A_TIME = 512

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 import numpy as np
 import xxhash
 
+from holdfast.data.check import Check, CheckSettings, Finding
 from holdfast.data.checks.wording import counted
-from holdfast.data.doctor.check import Check, CheckSettings, Finding
 from holdfast.settings import Count, Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.data.doctor.check import Context, Decision, Row
+    from holdfast.data.check import Context, Decision, Row
     from holdfast.types import Example
 
 Task: TypeAlias = Literal[

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from holdfast.data.check import CheckSettings, Drop, Finding, shown
 from holdfast.data.checks.row_check import RowCheck
 from holdfast.data.checks.wording import Tally, counted, listed, of_rows, without_numbers
-from holdfast.data.doctor.check import CheckSettings, Drop, Finding, shown
 
 if TYPE_CHECKING:
-    from holdfast.data.doctor.check import Context, Decision, Row
+    from holdfast.data.check import Context, Decision, Row
 
 _MANY_REASONS = 1000
 _OTHER = "other reasons"

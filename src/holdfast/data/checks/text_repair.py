@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from holdfast.data.check import Change, CheckSettings, Finding, text_of
 from holdfast.data.checks.repair import MOJIBAKE, RepairSettings, is_json, repaired
 from holdfast.data.checks.row_check import RowCheck
 from holdfast.data.checks.wording import Tally, counted, listed, of_rows, shown_change
-from holdfast.data.doctor.check import Change, CheckSettings, Finding, text_of
 from holdfast.data.persian import has_arabic_script, is_persian
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from holdfast.data.doctor.check import Context, Decision, Row
+    from holdfast.data.check import Context, Decision, Row
     from holdfast.types import Example, Message
 
 _MOST_PASSES = 8

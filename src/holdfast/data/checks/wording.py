@@ -7,12 +7,12 @@ import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from holdfast.data.doctor.check import MANY_SHOWN, SHOWN_LENGTH, Shown, shown
+from holdfast.data.check import MANY_SHOWN, SHOWN_LENGTH, Shown, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from holdfast.data.doctor.check import Row
+    from holdfast.data.check import Row
     from holdfast.types import Example
 
 LEAD = 60

@@ -9,14 +9,14 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from holdfast.data.doctor.check import Change
+from holdfast.data.check import Change
 from holdfast.data.example_json import example_id, reject
 from holdfast.data.output.prepared import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from holdfast.data.doctor.check import Check, Drop, Finding
+    from holdfast.data.check import Check, Drop, Finding
     from holdfast.data.doctor.rows import Rows, Tracked
     from holdfast.data.rejected import Rejected
 

@@ -19,7 +19,7 @@ from holdfast.settings import Settings, explain, parse_toml
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdfast.data.doctor.check import Check, CheckSettings
+    from holdfast.data.check import Check, CheckSettings
     from holdfast.types import JSONValue
 
 

@@ -6,7 +6,7 @@ import pickle
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from holdfast.data.doctor.check import Row, text_of
+from holdfast.data.check import Row, text_of
 from holdfast.data.rejected import Rejected
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast.data.assignment import Assignment, Key, Side
-    from holdfast.data.doctor.check import Check, Context, Finding
+    from holdfast.data.check import Check, Context, Finding
     from holdfast.data.doctor.plan import Plan
     from holdfast.data.rejected import Rejected
 

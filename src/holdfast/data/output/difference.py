@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 import xxhash
 
-from holdfast.data.doctor.check import shortened, text_of
+from holdfast.data.check import shortened, text_of
 from holdfast.data.example_json import canonical
 from holdfast.data.output.parquet import batches, read_at
 from holdfast.data.output.rendering import flatten

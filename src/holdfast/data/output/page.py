@@ -15,7 +15,7 @@ from holdfast.data.output.rendering import cut, flatten, html_environment, numbe
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from holdfast.data.doctor.check import Shown
+    from holdfast.data.check import Shown
     from holdfast.data.output.prepared import Outcome, PreparedData, Source
     from holdfast.data.output.version import DataVersion, FileHash
 

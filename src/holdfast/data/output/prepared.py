@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from holdfast.errors import DataError
 
 if TYPE_CHECKING:
-    from holdfast.data.doctor.check import Finding
+    from holdfast.data.check import Finding
     from holdfast.data.rejected import Rejected
     from holdfast.types import Example, JSONValue
 

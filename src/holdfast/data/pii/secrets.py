@@ -26,7 +26,7 @@ _PLACEHOLDER = re.compile(
     r"|(?:null|none|true|false|undefined|required|optional|string|str|bool|int|env|os|process|self|this|config)\b",
     re.IGNORECASE,
 )
-_CODE = re.compile(r"[A-Za-z_][A-Za-z_\d]*(?:\.[A-Za-z_][\w]*)+|[A-Za-z_]\w*[\(\[].*|[A-Za-z_\-]+")
+_CODE = re.compile(r"[A-Za-z_][A-Za-z_\d]*(?:\.[A-Za-z_][\w]*)+|[A-Za-z_][\w.]*[\(\[].*|[A-Za-z_\-]+")
 
 
 def entropy(text: str) -> float:

@@ -40,6 +40,7 @@ _MIN_BAD_LINES = 2
 _MIN_BAD_SHARE = 0.01
 _LONG_LINE = 1024
 _SAMPLE_BYTES = 64 * 1024
+_NEAR_BYTES = 1024
 _MIN_TEXT_SHARE = 0.9
 _PUNCTUATION_KINDS = ("P", "Sc", "Z", "Mn", "Mc")
 _OTHER_SIGNS = frozenset("\xa9\xae\xb0\xb1\xb4\xd7\u2122")
@@ -142,7 +143,16 @@ def other_encoding(content: bytes) -> str | None:
     num_valid = len(text) - _num_ascii(text) - num_bad
     if len(bad) < max(_MIN_BAD_LINES, _MIN_BAD_SHARE * len(lines)) or num_valid >= num_bad:
         return None
-    return likeliest(b"\n".join(bad)[:_SAMPLE_BYTES])
+    return likeliest(b"\n".join(map(_near_fault, bad))[:_SAMPLE_BYTES])
+
+
+def _near_fault(line: bytes) -> bytes:
+    """Returns what of a long line stands around its first byte that is not UTF-8."""
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        return line[max(0, error.start - _NEAR_BYTES) : error.start + _NEAR_BYTES]
+    return line[:_NEAR_BYTES]
 
 
 def likeliest(sample: bytes) -> str | None:

@@ -4,9 +4,9 @@ import importlib.util
 
 import pytest
 
+from holdfast.data.check import Context, Drop, Row
 from holdfast.data.checks import language
 from holdfast.data.checks.language import LanguageCheck, LanguageSettings, said_and_answered
-from holdfast.data.doctor.check import Context, Drop, Row
 from holdfast.errors import DataError
 from holdfast.types import Example, Message
 

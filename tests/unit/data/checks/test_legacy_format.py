@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.data.check import Change, Context, Row
 from holdfast.data.checks import chain
 from holdfast.data.checks.chain import CommonStart, majority_start
 from holdfast.data.checks.debris import is_loud, separator_of, stop_of
 from holdfast.data.checks.legacy_format import LegacyFormatCheck, LegacyFormatSettings, opens_something
-from holdfast.data.doctor.check import Change, Context, Row
 from holdfast.types import Example, Message
 
 WORDS = ("red", "blue", "green", "black", "white", "brown", "grey")

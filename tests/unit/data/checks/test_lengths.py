@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.data.check import Context, Drop, Row
 from holdfast.data.checks.distribution import Distribution
 from holdfast.data.checks.lengths import LengthsCheck, LengthsSettings, empty_part
-from holdfast.data.doctor.check import Context, Drop, Row
 from holdfast.types import Example, Message, ToolCall
 
 

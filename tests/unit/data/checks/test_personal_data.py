@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.data.check import Change, Context, Drop, Row
 from holdfast.data.checks.personal_data import PersonalData, PersonalDataSettings
-from holdfast.data.doctor.check import Change, Context, Drop, Row
 from holdfast.data.pii.pieces import pieces_of, rebuilt
 from holdfast.data.pii.placeholders import Placeholders, normalised
+from holdfast.data.pii.presidio import _analyzer
 from holdfast.data.pii.rewrite import hide
 from holdfast.data.strict_json import parse
 from holdfast.errors import DataError
@@ -267,6 +268,7 @@ def test_an_installed_spacy_model_finds_names(tmp_path):
 
 
 def test_presidio_that_is_not_installed_is_named_with_its_extra(tmp_path, monkeypatch):
+    _analyzer.cache_clear()  # an earlier test may have loaded it
     monkeypatch.setitem(__import__("sys").modules, "presidio_analyzer", None)
     with pytest.raises(DataError, match=r"holdfast\[data\]"):
         run([replace(chat("x"))], tmp_path, engine="presidio")

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.data.check import Change, Context, Drop, Row
 from holdfast.data.checks.phrases import is_cut_off
 from holdfast.data.checks.quality import QualityCheck, QualitySettings, symbol_share, with_fields
 from holdfast.data.checks.repetition import (
@@ -14,7 +15,6 @@ from holdfast.data.checks.repetition import (
     word_repetition,
     words_of,
 )
-from holdfast.data.doctor.check import Change, Context, Drop, Row
 from holdfast.types import Example, Message
 
 SENTENCE = "The quick brown fox jumps over the lazy dog near the old river bank today. "

@@ -2,8 +2,8 @@
 
 import pytest
 
+from holdfast.data.check import Context, Row
 from holdfast.data.checks.size import SizeCheck, SizeSettings, answer_of
-from holdfast.data.doctor.check import Context, Row
 from holdfast.types import Example, Message, ToolCall
 
 

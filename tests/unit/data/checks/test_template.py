@@ -1,7 +1,7 @@
 """What the chosen model says it cannot learn, by reason."""
 
+from holdfast.data.check import Context, Drop, Row
 from holdfast.data.checks.template import TemplateCheck, TemplateSettings
-from holdfast.data.doctor.check import Context, Drop, Row
 from holdfast.types import Example, Message
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.data.check import Change, Context, Row
 from holdfast.data.checks.repair import RepairSettings, repaired
 from holdfast.data.checks.text_repair import TextRepairCheck, repaired_example
-from holdfast.data.doctor.check import Change, Context, Row
 from holdfast.types import Example, Message, ToolCall
 
 ALL = RepairSettings()

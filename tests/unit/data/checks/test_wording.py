@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.data.check import SHOWN_LENGTH, Row, Shown
 from holdfast.data.checks.wording import (
     Tally,
     counted,
@@ -14,7 +15,6 @@ from holdfast.data.checks.wording import (
     visible_marks,
     without_numbers,
 )
-from holdfast.data.doctor.check import SHOWN_LENGTH, Row, Shown
 from holdfast.types import Example, Message
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from holdfast.data.doctor.check import Change, Check, CheckSettings, Context, Drop, Finding
+from holdfast.data.check import Change, Check, CheckSettings, Context, Drop, Finding
 from holdfast.data.doctor.examine import Examination
 from holdfast.data.doctor.rows import Rows, Tracked, taken_in
 from holdfast.data.rejected import Rejected
@@ -67,7 +67,7 @@ def rows(request, tmp_path):
 
 
 def _rows(texts):
-    from holdfast.data.doctor.check import Row
+    from holdfast.data.check import Row
 
     return [Row(number, example(text, number + 1)) for number, text in enumerate(texts)]
 

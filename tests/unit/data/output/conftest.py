@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from holdfast.data.doctor.check import Finding, Shown
+from holdfast.data.check import Finding, Shown
 from holdfast.data.example_json import example_id
 from holdfast.data.output.prepared import (
     About,

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from holdfast.data.doctor.check import Finding
+from holdfast.data.check import Finding
 from holdfast.data.output.cards import size_category
 from holdfast.data.output.prepared import Counts, Outcome, PreparedRow
 from holdfast.data.output.write import write_version

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from holdfast.data.doctor.check import Finding, Shown
+from holdfast.data.check import Finding, Shown
 from holdfast.data.output.differing import marked
 from holdfast.data.output.pictures import Bar, bars, columns, whole
 from holdfast.data.output.prepared import Bin, Counts, Figures, Outcome, Source, Tokens
