@@ -52,7 +52,7 @@ def names(text: str) -> Counter[str]:
         word = match.group().removesuffix("'s").removesuffix("\u2019s")
         if word.isdigit() or word.replace("\u2019", "'") in _ORDINARY:
             continue
-        mixed = any(sign.isupper() for sign in word[1:]) or (
+        mixed = any(sign.isupper() or sign == "_" for sign in word[1:]) or (
             any(map(str.isdigit, word)) and any(map(str.isalpha, word))
         )
         before = text[max(0, match.start() - 12) : match.start()]

@@ -114,7 +114,8 @@ class AsUtf8(io.RawIOBase):
     def _choose(self, content: bytes, position: int) -> None:
         encoding = None if self._num_valid else other_encoding(content)
         if encoding is None:
-            self._settled = True
+            # One odd line in a block of plain ASCII tells nothing: the next block with such bytes is looked at again.
+            self._settled = self._num_valid > 0
             return
         self._decode_as(
             encoding,
