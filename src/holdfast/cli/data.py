@@ -27,48 +27,58 @@ PlaceArgument = Annotated[
 ]
 
 
+SourcesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Files (.jsonl, .json, .csv, .tsv, .xlsx, .parquet, also .gz), folders, globs, documents, "
+        "URL::QUERY of a database, or Hugging Face data sets.",
+        show_default=False,
+    ),
+]
+PlanOption = Annotated[
+    Path | None,
+    typer.Option("--plan", help="Settings and decisions in TOML: plan.toml of an earlier version replays it."),
+]
+PlanSetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Overrides one setting of the plan; repeatable."),
+]
+TestsOption = Annotated[
+    list[str] | None, typer.Option("--test", help="Held-out items; repeatable.", show_default="a share of SOURCE")
+]
+KeepOption = Annotated[
+    list[str] | None,
+    typer.Option("--keep", help="A column of the example itself that a grader reads by its name; repeatable."),
+]
+ReviewOption = Annotated[
+    Path | None,
+    typer.Option("--review", help="A folder to write clusters of duplicates to, the kept row of each marked."),
+]
+ToOption = Annotated[
+    Path | None, typer.Option("--to", help="Where versions are kept.", show_default="the workspace's data folder")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Ask nothing: do what is proposed.")]
+
+
 @data.callback()
 def versions_of_data() -> None:
     """Look at versions of prepared data."""
 
 
 def prepare(
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCE...",
-            help="Files (.jsonl, .json, .csv, .tsv, .xlsx, .parquet, also .gz), folders, globs, documents, "
-            "URL::QUERY of a database, or Hugging Face data sets.",
-            show_default=False,
-        ),
-    ],
+    sources: SourcesArgument,
     *,
     skill: Annotated[str, typer.Option("--skill", "-s", help="What the data teaches.", show_default=False)],
-    plan: Annotated[
-        Path | None,
-        typer.Option("--plan", help="Settings and decisions in TOML: plan.toml of an earlier version replays it."),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Overrides one setting of the plan; repeatable."),
-    ] = None,
-    test: Annotated[
-        list[str] | None, typer.Option("--test", help="Held-out items; repeatable.", show_default="a share of SOURCE")
-    ] = None,
+    plan: PlanOption = None,
+    overrides: PlanSetOption = None,
+    test: TestsOption = None,
     column: ColumnOption = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option("--keep", help="A column of the example itself that a grader reads by its name; repeatable."),
-    ] = None,
+    keep: KeepOption = None,
     model: ModelOption = None,
-    review: Annotated[
-        Path | None,
-        typer.Option("--review", help="A folder to write clusters of duplicates to, the kept row of each marked."),
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option("--to", help="Where versions are kept.", show_default="the workspace's data folder")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Ask nothing: do what is proposed.")] = False,
+    review: ReviewOption = None,
+    to: ToOption = None,
+    quiet: QuietOption = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:

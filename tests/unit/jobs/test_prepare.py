@@ -249,3 +249,31 @@ def test_a_writer_that_does_not_answer_stops_the_preparation(tmp_path, request_f
     overrides = ["writer.model=any", "writer.base_url=http://127.0.0.1:9/v1", "writer.seconds=0.2"]
     with pytest.raises(DataError, match=r"any did not answer.*writer\.base_url"):
         prepare(None, request_for(str(tmp_path / "guide.md"), overrides=overrides), approve=None, progress=Silent())
+
+
+def test_a_writer_without_its_key_or_with_a_short_answer_is_set_up_as_told(monkeypatch):
+    from holdfast.jobs.writing import writer
+
+    monkeypatch.delenv("MY_KEY", raising=False)
+    with pytest.raises(ConfigError, match="MY_KEY"):
+        writer(Plan.from_mapping({"writer": {"model": "any", "api_key_env": "MY_KEY"}}).writer)
+    assert writer(plan_of(None, []).writer) is None
+    asked = []
+
+    class Server:
+        """Answers as OpenAI's client does."""
+
+        def __init__(self):
+            self.chat = self.completions = self
+            self.choices = [self]
+            self.message = self
+            self.content = "said"
+
+        def create(self, **given):
+            asked.append(given)
+            return self
+
+    monkeypatch.setattr("holdfast.jobs.writing.client", lambda *given: Server())
+    write = writer(plan_of(None, ["writer.model=any", "writer.max_tokens=77"]).writer)
+    assert write([[{"role": "user", "content": "x"}]] * 2) == ["said", "said"]
+    assert [given["max_completion_tokens"] for given in asked] == [77, 77]
