@@ -7,9 +7,11 @@ Choices made here:
 - Of an item, what the user says is looked for: answers of a service repeat themselves by right, and the system turn is
   its setting. The text that is searched is every turn but the system's.
 - Templates are taken off before: words in a run of 8 that more than 3 different items hold belong to no item. With few
-  items, a run that more than a quarter of them hold counts as a template too.
+  items, a run that more than a quarter of them hold counts as a template too. A shorter run may reach into a template
+  if half of it is the item's own.
 - An item too short for a run of 13 words, or edited, is found by the share of its runs of 8 words that stand in the
-  text (containment, Broder 1997). An item shorter than that is found where a row asks the same words.
+  text (containment, Broder 1997). An item of 5 to 7 words is found as a whole, a shorter one where
+  it is all that a row asks.
 - Another wording of the same fact (column `fact`) is in the test by design; only the same words count there.
 """
 
@@ -40,8 +42,8 @@ RULES: tuple[Rule, ...] = ("same", "long run", "short runs")
 
 CHUNK = 1000
 """So many examples are compared at a time."""
-MIN_TURN_WORDS = 4
-"""A single turn of a longer conversation with fewer words than this is a phrase ("thank you"), not an item."""
+MIN_WORDS = 5
+"""An item of fewer words is a phrase ("thank you"): it is found only where it is all that a row asks."""
 MIN_SHORT_RUNS = 3
 """A share of runs is a share of so many at least, unless the whole item has fewer."""
 
@@ -137,6 +139,7 @@ class OverlapIndex:
     _same: _Postings
     _long: _Postings
     _short: _Postings
+    _few: tuple[int, ...]
     _num_short: NDArray[np.int64]
     _num_words: NDArray[np.int64]
 
@@ -159,7 +162,7 @@ class OverlapIndex:
         for text, item in zip(*self._same.find(whole), strict=True):
             yield Hit(int(text), int(item), "same")
         for turn, item in zip(*self._same.find(text_hashes(asked)), strict=True):
-            if self._num_words[item] >= MIN_TURN_WORDS:
+            if self._num_words[item] >= MIN_WORDS:
                 yield Hit(int(turns.examples[turn]), int(item), "same")
 
     def _contained(self, given: Words) -> Iterator[Hit]:
@@ -168,15 +171,21 @@ class OverlapIndex:
         places, items = self._long.find(runs.hashes)
         for pair in np.unique(runs.texts[places] * num + items):
             yield Hit(int(pair // num), int(pair % num), "long run")
-        runs = grams_of(given, self.settings.short_run)
-        places, items = self._short.find(runs.hashes)
-        pairs, inverse = np.unique(runs.texts[places] * num + items, return_inverse=True)
-        different, _ = _distinct(inverse, runs.hashes[places])
+        found = [self._found_runs(given, length) for length in (self.settings.short_run, *self._few)]
+        texts, items, hashes = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        pairs, inverse = np.unique(texts * num + items, return_inverse=True)
+        different, _ = _distinct(inverse, hashes)
         counts = np.bincount(different, minlength=len(pairs))
         shares = counts / self._num_short[pairs % num]
         enough = shares >= self.settings.min_share
         for pair, share in zip(pairs[enough], shares[enough], strict=True):
             yield Hit(int(pair // num), int(pair % num), "short runs", float(share))
+
+    def _found_runs(self, given: Words, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
+        """Returns the text, the item and the hash of every run of a length that an item holds too."""
+        runs = grams_of(given, length)
+        places, items = self._short.find(runs.hashes)
+        return runs.texts[places], items, runs.hashes[places]
 
 
 def overlap_index(sources: Mapping[str, Iterable[Example]], settings: OverlapSettings | None = None) -> OverlapIndex:
@@ -253,11 +262,18 @@ class IndexBuilder:
         num = len(self._items)
         given = _joined(self._words, num)
         same = np.array(self._same, dtype=np.uint64)
-        own = self._without_templates(given, same)
-        long, short = grams_of(own, self._settings.long_run), grams_of(own, self._settings.short_run)
-        postings = _Postings.of(short.hashes, short.texts)
-        num_short = np.bincount(postings.items, minlength=num)
-        all_short = np.bincount(grams_of(given, self._settings.short_run).texts, minlength=num)
+        template = self._template(given, same)
+        long = grams_of(given.where(~template), self._settings.long_run)
+        runs = grams_of(given, self._settings.short_run)
+        own = np.r_[0, np.cumsum(~template)]
+        admitted = 2 * (own[runs.ends] - own[runs.starts]) >= runs.ends - runs.starts
+        few = self._few_words(given, num)
+        whole = [grams_of(given.where(few[given.texts] == length), length) for length in np.unique(few[few > 0])]
+        postings = _Postings.of(
+            np.concatenate([runs.hashes[admitted], *(one.hashes for one in whole)]),
+            np.concatenate([runs.texts[admitted], *(one.texts for one in whole)]),
+        )
+        all_short = np.bincount(runs.texts, minlength=num)
         return OverlapIndex(
             self._settings,
             tuple(self._items),
@@ -265,12 +281,13 @@ class IndexBuilder:
             _Postings.of(same, np.arange(num)),
             _Postings.of(long.hashes, long.texts),
             postings,
-            np.maximum(num_short, np.clip(all_short, 1, MIN_SHORT_RUNS)),
+            tuple(int(length) for length in np.unique(few[few > 0])),
+            np.maximum(np.bincount(postings.items, minlength=num), np.clip(all_short, 1, MIN_SHORT_RUNS)),
             np.bincount(given.texts, minlength=num),
         )
 
-    def _without_templates(self, given: Words, same: NDArray[np.uint64]) -> Words:
-        """Returns the words outside of every run that too many different items hold."""
+    def _template(self, given: Words, same: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Returns which words are in a run that too many different items hold."""
         _, different = np.unique(same, return_inverse=True)
         most = min(self._settings.max_items, max(1, (int(different.max()) + 1) // 4)) if len(different) else 1
         runs = grams_of(given, self._settings.short_run)
@@ -280,7 +297,13 @@ class IndexBuilder:
         depth = np.zeros(len(given.hashes) + 1, dtype=np.int64)
         np.add.at(depth, runs.starts[common], 1)
         np.add.at(depth, runs.ends[common], -1)
-        return given.where(np.cumsum(depth)[:-1] == 0)
+        return np.cumsum(depth)[:-1] > 0
+
+    def _few_words(self, given: Words, num: int) -> NDArray[np.int64]:
+        """Returns the length of each item that is shorter than a short run and no phrase; 0 for all others."""
+        lengths = np.bincount(given.texts, minlength=num)
+        lengths[2 * np.bincount(given.texts[given.unspaced], minlength=num) > lengths] //= 2
+        return np.where((lengths >= MIN_WORDS) & (lengths < self._settings.short_run), lengths, 0)
 
 
 def item_text(example: Example) -> str:

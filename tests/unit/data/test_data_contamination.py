@@ -60,6 +60,21 @@ def test_a_very_short_item_is_found_where_a_row_asks_the_same_words():
     assert found("?!", "?!") is None
 
 
+def test_an_item_of_five_to_seven_words_is_found_as_a_whole():
+    assert found("What is the capital of France?", "Please answer: what is the capital of France, thanks")
+    assert found("What is the capital of France?", "Please answer: what is the capital of Peru, thanks") is None
+    assert found("Is it raining now?", "Say, is it raining now, or not") is None
+    assert found("我们一年有多少天假期呢", "请问我们一年有多少天假期呢,谢谢")
+
+
+def test_an_item_of_few_words_within_a_template_is_found_by_runs_that_are_half_its_own():
+    template = "Say whether this tweet is positive or negative: "
+    tails = ["my dog ate the cake", "we lost again at home", "rain all day in town", "best show of the year"]
+    index = overlap_index({"test": [asked(template + tail) for tail in tails * 2]})
+    assert [hit.item for hit in index.hits([asked(f"Now. {template} {tails[2]}! Think.")])] == [2]
+    assert not index.hits([asked(f"Now. {template} rain all day on monday! Think.")])
+
+
 def test_a_turn_of_a_longer_conversation_is_an_item_if_it_is_no_phrase():
     index = overlap_index({"test": [asked("Thank you!"), asked("Where is my parcel now?")]})
     turns = ["where is my parcel NOW", "it is there", "thank you"]
