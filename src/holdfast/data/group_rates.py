@@ -103,9 +103,15 @@ def gap(events: Mapping[str, int], rows: Mapping[str, int], min_group: int) -> G
         sample_params={"sample_weight": [w for name in large for w in _weights(events.get(name, 0), rows[name])]},
     )
     lowest, highest = min(large, key=lambda name: rates[name].share), max(large, key=lambda name: rates[name].share)
-    ratio = float(frame.ratio()) if rates[highest].share else 1.0
+    ratio = _number(frame.ratio()) if rates[highest].share else 1.0
     certain = rates[lowest].high < rates[highest].low
-    return Gap(rates, float(frame.difference()), ratio, lowest, highest, certain)
+    return Gap(rates, _number(frame.difference()), ratio, lowest, highest, certain)
+
+
+def _number(value: object) -> float:
+    """Returns what fairlearn declares as a number or a table; of one metric it is a number."""
+    assert isinstance(value, float)  # numpy's is one too
+    return float(value)
 
 
 def _weights(events: int, rows: int) -> tuple[float, float]:

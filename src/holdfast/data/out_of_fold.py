@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
-    from scipy.sparse import csr_array
+    from scipy.sparse import csr_array, spmatrix
 
 MAX_CHARACTERS = 4000
 """So many characters of a text are looked at."""
@@ -80,12 +80,12 @@ def out_of_fold(
     from sklearn.model_selection import StratifiedKFold
     from sklearn.multiclass import OneVsRestClassifier
 
-    features = np.asarray(embed(texts)) if embed is not None else _counted(texts)
+    features = _counted(texts) if embed is None else np.asarray(embed(texts))
     probabilities = np.zeros((len(texts), int(codes.max()) + 1))
     parts = StratifiedKFold(folds, shuffle=True, random_state=derive_seed(seed, "folds") % 2**32)
     for train, held_out in parts.split(np.zeros(len(texts)), codes):
         own, other = features[train], features[held_out]
-        if embed is None:
+        if not isinstance(features, np.ndarray):
             own, other = _weighed(own, other)
         # liblinear, because it is ten times as fast on sparse rows and needs one small problem at a time in memory.
         classifier = OneVsRestClassifier(LogisticRegression(C=3.0, solver="liblinear", random_state=0))
@@ -94,18 +94,20 @@ def out_of_fold(
 
 
 def _counted(texts: Sequence[str]) -> csr_array:
+    """Returns how often each text has each hashed feature."""
     from scipy.sparse import csr_array, hstack
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    words = HashingVectorizer(n_features=2**16, ngram_range=(1, 2), alternate_sign=False, norm=None)
-    letters = HashingVectorizer(
-        n_features=2**16, analyzer="char_wb", ngram_range=(2, 5), alternate_sign=False, norm=None
-    )
+    # That the norm may be None is missing from its annotation.
+    plain: dict[str, object] = {"n_features": 2**16, "alternate_sign": False, "norm": None}
+    words = HashingVectorizer(ngram_range=(1, 2), **plain)  # pyright: ignore[reportArgumentType]
+    letters = HashingVectorizer(analyzer="char_wb", ngram_range=(2, 5), **plain)  # pyright: ignore[reportArgumentType]
     return csr_array(hstack([words.transform(texts), letters.transform(texts)]))
 
 
-def _weighed(own: csr_array, other: csr_array) -> tuple[csr_array, csr_array]:
+def _weighed(own: NDArray | spmatrix, other: NDArray | spmatrix) -> tuple[spmatrix, spmatrix]:
+    """Returns both counts weighed by how rare each feature is in the first."""
     from sklearn.feature_extraction.text import TfidfTransformer
 
-    weigh = TfidfTransformer(sublinear_tf=True)
-    return weigh.fit_transform(own), weigh.transform(other)
+    weigh = TfidfTransformer(sublinear_tf=True).fit(own)
+    return weigh.transform(own), weigh.transform(other)  # pyright: ignore[reportReturnType] - sparse as they came in
