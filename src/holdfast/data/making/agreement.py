@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Answers = Mapping[str, Mapping[str, str]]
 
 NUM_RESAMPLES = 1000
+RESAMPLES_AT_ONCE = 50
 CONFIDENCE = 0.95
 
 
@@ -121,11 +122,13 @@ def _interval(table: _Table, seed: int) -> tuple[float | None, float | None]:
         return None, None
     generator = np.random.default_rng(derive_seed(seed, "agreement"))
     agreeing_U = table.agreeing.sum(1)
-    alphas: list[float] = []
-    for _ in range(NUM_RESAMPLES):
-        times_U = np.bincount(generator.integers(0, num_units, num_units), minlength=num_units)
-        alphas += _alphas((times_U @ table.counts)[None, :], np.array([times_U @ agreeing_U])).tolist()
-    defined = np.array([alpha for alpha in alphas if not np.isnan(alpha)])
+    alphas: list[NDArray[np.float64]] = []
+    for _ in range(NUM_RESAMPLES // RESAMPLES_AT_ONCE):
+        # How often each item is drawn, for each of B resamples.
+        times_BU = generator.multinomial(num_units, np.full(num_units, 1 / num_units), RESAMPLES_AT_ONCE)
+        alphas.append(_alphas(times_BU @ table.counts, times_BU @ agreeing_U))
+    drawn = np.concatenate(alphas)
+    defined = drawn[~np.isnan(drawn)]
     if not len(defined):
         return None, None
     tail = (1 - CONFIDENCE) / 2

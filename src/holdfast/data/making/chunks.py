@@ -115,10 +115,11 @@ def sentences(text: str) -> list[str]:
     for paragraph in _PARAGRAPH.split(text):
         start = 0
         for end in _SENTENCE_END.finditer(paragraph):
-            said = paragraph[max(start, end.end() - 12) : end.end()]
             following = paragraph[end.end() : end.end() + 9].lstrip()[:1]
             # "30 p.m. on" and "e.g. this" go on; a sentence does not begin with a small letter.
-            if end.group()[0] in ".…" and (_SHORT.search(said) or following.islower()):
+            if end.group()[0] in ".\u2026" and (
+                following.islower() or _SHORT.search(paragraph[max(start, end.end() - 12) : end.end()])
+            ):
                 continue
             found.append(paragraph[start : end.end()])
             start = end.end()

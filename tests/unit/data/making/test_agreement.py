@@ -37,7 +37,7 @@ def test_alpha_is_not_defined_where_nothing_could_differ():
     assert krippendorff_alpha([]) is None
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=3, max_size=3), min_size=1, max_size=12))
 def test_alpha_is_that_of_the_krippendorff_package(units):
     krippendorff = pytest.importorskip("krippendorff", reason="needs krippendorff, the yardstick")

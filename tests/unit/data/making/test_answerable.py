@@ -90,7 +90,7 @@ def test_words_are_compared_without_endings_and_in_every_script():
     assert normalised("What's THIS?!") == "what s this"
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=60))
 def test_any_text_is_checked_without_an_error(question, answer, text):
     fault = fault_of(question, answer, text)

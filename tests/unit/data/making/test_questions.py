@@ -102,6 +102,6 @@ def test_names_keep_their_capital_and_plain_nouns_lose_it(text, question):
     assert found[:1] == ([question] if question else [])
 
 
-@pytest.mark.parametrize("text", ["", "\x00", "🎉" * 500, "a" * 200_000, ". " * 50_000, "The " * 50_000 + "is a dog."])
+@pytest.mark.parametrize("text", ["", "\x00", "🎉" * 500, "a" * 60_000, ". " * 15_000, "The " * 15_000 + "is a dog."])
 def test_odd_text_makes_no_question_and_no_error(text):
     assert list(facts(text)) == []

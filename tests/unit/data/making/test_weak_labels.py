@@ -190,3 +190,15 @@ def test_rows_with_labels_measure_the_functions():
     assert by_name["winner"].measured is None
     assert done.labelled == []
     assert np.allclose(done.posterior.max(1), 1)
+
+
+def test_em_that_strays_far_from_the_majority_is_doubted():
+    # Where labels are known, one function alone is right against the three others.
+    def vote(place):
+        return lambda example: {"a": "x", "b": "y"}.get(example.messages[0].content[place])
+
+    functions = {f"f{place}": vote(place) for place in range(4)}
+    known = [text("bbab", "x"), text("aaba", "y"), text("babb", "x"), text("abaa", "y")] * 10
+    done = label_weakly([*known, *[text("bbba")] * 20, *[text("abbb")] * 5], functions)
+    assert any("em and a majority vote disagree on" in note for note in done.notes)
+    assert any("right in" in note and "look at it" in note for note in done.notes)
