@@ -247,13 +247,13 @@ def test_a_search_that_leaves_pairs_out_is_made_again_among_the_kept():
     def search(rows, number):
         asked.append(rows.tolist())
         neighbours = pairs_of(*((a, b, 1.0) for a, b in itertools.pairwise(rows.tolist())))
-        return neighbours, False
+        return neighbours, rows
 
     standing, _ = settled(4, np.arange(4), np.arange(4), search)
     # 3 is back once 2, which stood for it, is dropped for 0.
-    assert asked == [[0, 1, 2, 3], [0, 2], [0, 3], [0]]
+    assert asked == [[0, 1, 2, 3], [0, 2], [0, 3]]
     assert np.flatnonzero(standing.kept).tolist() == [0]
-    _, pairs = settled(4, np.arange(4), np.arange(4), lambda rows, number: (search(rows, number)[0], True))
+    _, pairs = settled(4, np.arange(4), np.arange(4), lambda rows, number: (search(rows, number)[0], rows[:0]))
     assert len(pairs) == 3, "a complete search is not repeated"
 
 
@@ -310,9 +310,9 @@ def unit(vectors):
 
 def test_neighbours_are_all_pairs_at_the_threshold():
     vectors = unit([[1, 0], [1, 0.1], [0, 1], [0.1, 1], [-1, 0]])
-    pairs, complete = neighbours(vectors, np.arange(5), 0.9)
+    pairs, more = neighbours(vectors, np.arange(5), 0.9)
     assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [(0, 1), (2, 3)]
-    assert complete
+    assert len(more) == 0
     assert pairs.similarity[0] == pytest.approx(1 / np.sqrt(1.01))
     assert cosines_of(vectors, pairs) == pytest.approx(pairs.similarity)
     assert len(neighbours(vectors, np.array([0, 2, 4]), 0.9)[0]) == 0, "only the rows asked for"
@@ -337,8 +337,8 @@ def test_cells_find_nearly_all_that_comparing_all_with_all_finds(monkeypatch):
 
 def test_rows_of_one_meaning_do_not_make_a_pair_each_with_each():
     vectors = unit(np.ones((600, 4)))
-    pairs, complete = neighbours(vectors, np.arange(600), 0.9)
-    assert not complete
+    pairs, more = neighbours(vectors, np.arange(600), 0.9)
+    assert more.tolist() == list(range(600))
     assert len(pairs) <= 600 * 32
 
     standing, _ = settled(600, np.arange(600), np.arange(600), lambda rows, number: neighbours(vectors, rows, 0.9))

@@ -119,10 +119,10 @@ class SemanticDuplicates(DuplicateCheck[SemanticSettings]):
         torn: set[int] = set()
         some: list[tuple[int, int]] = []
 
-        def search(places: NDArray, number: int) -> tuple[Pairs, bool]:
+        def search(places: NDArray, number: int) -> tuple[Pairs, NDArray]:
             # Where both sides are near enough, so is their mean, which is the cosine of the two vectors together.
             both = np.concatenate([side[places] for side in sides.values()], axis=1) / np.float32(len(sides) ** 0.5)
-            found, complete = neighbours(both, np.arange(len(places)), threshold, seed=self._seed + number)
+            found, more = neighbours(both, np.arange(len(places)), threshold, seed=self._seed + number)
             found = Pairs(places[found.first], places[found.second], found.similarity)
             cosines = [cosines_of(side, found) for side in sides.values()]
             least = np.min(cosines, axis=0) if len(found) else found.similarity
@@ -132,7 +132,7 @@ class SemanticDuplicates(DuplicateCheck[SemanticSettings]):
             contradict = meant & ~agree & (labels[one] > 0) & (labels[other] > 0)
             torn.update(one[contradict].tolist(), other[contradict].tolist())
             some.extend(zip(one[contradict][:MANY_SHOWN].tolist(), other[contradict].tolist(), strict=False))
-            return Pairs(found.first, found.second, least).where(meant & agree), complete
+            return Pairs(found.first, found.second, least).where(meant & agree), places[more]
 
         found, _ = settled(len(rows), np.arange(len(rows)), rank[rows], search)
         stands, similarity = np.arange(len(best)), np.ones(len(best), dtype=np.float32)
@@ -154,7 +154,7 @@ class SemanticDuplicates(DuplicateCheck[SemanticSettings]):
         vectors = self._vectors("prompt", rows, "prompts")
         least = min(self.settings.threshold, self.settings.group_threshold)
 
-        def search(places: NDArray, number: int) -> tuple[Pairs, bool]:
+        def search(places: NDArray, number: int) -> tuple[Pairs, NDArray]:
             return neighbours(vectors, places, least, seed=self._seed + number)
 
         in_order = np.arange(len(rows))

@@ -13,6 +13,7 @@ MinHash and bands: Broder, "On the resemblance and containment of documents" (19
 
 from __future__ import annotations
 
+from array import array
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ ALL_WITH_ALL = 32
 """Rows of one band and number up to which all pairs are compared, and rounds for larger ones."""
 AT_A_TIME = 1 << 21
 """Shingles held in memory while pairs are compared."""
-SIGNED_AT_A_TIME = 512
+SIGNED_AT_A_TIME = 256
 """Rows whose signatures are held as Python numbers, which is what the library gives."""
 
 
@@ -92,7 +93,9 @@ def band_numbers(sets: Sets, rows: NDArray, shape: tuple[int, int], path: Path, 
         digests = RMinHash.digest_matrix_from_flat_token_hashes(
             mixed(values.astype(np.uint64)), offsets, bands * width, seed
         )
-        signatures = np.array(digests.to_rows(), dtype=np.uint64).reshape(len(part), bands, width)
+        # Lists of Python numbers are all the library gives; by arrays of the standard library is the fastest way out.
+        raw = b"".join([array("I", row) for row in digests.to_rows()])
+        signatures = np.frombuffer(raw, dtype=np.uintc).reshape(len(part), bands, width).astype(np.uint64)
         numbers[:, start : start + len(part)] = mixed((signatures * factors).sum(axis=2)).T
     return numbers
 
@@ -103,15 +106,15 @@ def near_pairs(
     rows: NDArray,
     threshold: float,
     accept: Callable[[Pairs], NDArray] | None = None,
-) -> tuple[Pairs, bool]:
-    """Returns pairs of `rows` with a similarity of at least `threshold`, and whether all candidates were compared.
+) -> tuple[Pairs, NDArray]:
+    """Returns pairs of `rows` with a similarity of at least `threshold`, and the rows not compared with all candidates.
 
     `numbers` are the band numbers of `rows`, which come in the order of quality, the best first. `accept` says which
     of the similar pairs count.
     """
     known = np.empty(0, dtype=np.uint64)
     found: list[Pairs] = []
-    complete = True
+    crowded = np.zeros(len(rows), dtype=bool)
 
     def compare(first: NDArray, second: NDArray) -> None:
         """Compares pairs (places in `rows`, lower place first) that are not known to be alike."""
@@ -138,9 +141,9 @@ def near_pairs(
         few = sizes <= ALL_WITH_ALL
         _all_with_all(members[few], bucket[few], compare)
         if not few.all():
-            complete = False
+            crowded[members[~few]] = True
             _with_the_best(members[~few], bucket[~few], compare, lambda keys: _contains(known, keys))
-    return joined(found), complete
+    return joined(found), rows[crowded]
 
 
 def _keys(first: NDArray, second: NDArray) -> NDArray:
@@ -219,7 +222,7 @@ def near_duplicates(
     shape = bands_for(threshold, permutations, recall)
     order = np.argsort(rank)
 
-    def search(rows: NDArray, number: int) -> tuple[Pairs, bool]:
+    def search(rows: NDArray, number: int) -> tuple[Pairs, NDArray]:
         path = folder / f"bands.{number}"
         numbers = band_numbers(sets, rows, shape, path, seed + number)
         found = near_pairs(sets, numbers, rows, threshold, accept)

@@ -96,24 +96,26 @@ MOST_PASSES = 8
 
 
 def settled(
-    num_rows: int, rows: NDArray, rank: NDArray, search: Callable[[NDArray, int], tuple[Pairs, bool]]
+    num_rows: int, rows: NDArray, rank: NDArray, search: Callable[[NDArray, int], tuple[Pairs, NDArray]]
 ) -> tuple[Standing, Pairs]:
     """Returns which rows stand for which, and all pairs found, by a search that may leave out some pairs of many.
 
-    `search(rows, pass)` returns pairs of `rows` and whether they are all there are. While they are not, it is made
-    again among the rows that are kept, until nothing more is found, `MOST_PASSES` times at most.
+    `search(rows, pass)` returns pairs of `rows`, and those rows that may be in more pairs among themselves. Of these,
+    the ones that are kept are searched again, until nothing more is found, `MOST_PASSES` times at most.
     """
-    found, every = NO_PAIRS, rows
+    found = NO_PAIRS
     standing = representatives(num_rows, found, rank)
+    unsettled = rows
     for number in range(MOST_PASSES):
-        pairs, complete = search(rows, number)
+        pairs, left = search(rows, number)
         if len(pairs):
             found = joined([found, pairs])
             standing = representatives(num_rows, found, rank)
-        if complete or not len(pairs):
+        unsettled = left if number == 0 else unsettled
+        # Not only of `left`: whoever stood for a row may have been dropped since, and then that row is back.
+        rows = unsettled[standing.kept[unsettled]]
+        if not len(pairs) or len(rows) < 2 or not len(left):
             break
-        # Not only of `rows`: whoever stood for a row may have been dropped since, and then that row is back.
-        rows = every[standing.kept[every]]
     return standing, found
 
 

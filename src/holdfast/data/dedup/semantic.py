@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from holdfast.data.dedup.groups import Pairs, joined
+from holdfast.data.dedup.shingles import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +32,8 @@ TRAINED_ON = 64
 ROUNDS = 8
 
 
-def neighbours(vectors: NDArray, rows: NDArray, threshold: float, seed: int = 0) -> tuple[Pairs, bool]:
-    """Returns pairs of `rows` with a cosine of at least `threshold`, and whether that is all there are.
+def neighbours(vectors: NDArray, rows: NDArray, threshold: float, seed: int = 0) -> tuple[Pairs, NDArray]:
+    """Returns pairs of `rows` with a cosine of at least `threshold`, and the rows that have more than were kept.
 
     `vectors` (float32, [num_rows, dim], of unit length) may live on disk. Of more than `MOST_NEIGHBOURS` a row keeps
     the nearest. Memory: the vectors of `rows` once, and a few hundred MiB.
@@ -41,8 +42,8 @@ def neighbours(vectors: NDArray, rows: NDArray, threshold: float, seed: int = 0)
         parts = list(_within(vectors, rows, rows, threshold))
     else:
         parts = [pair for cell, near in _cells(vectors, rows, seed) for pair in _within(vectors, near, cell, threshold)]
-    complete = all(is_complete for _, is_complete in parts)
-    return joined([pairs for pairs, _ in parts]), complete
+    more = np.concatenate([more for _, more in parts]) if parts else rows[:0]
+    return joined([pairs for pairs, _ in parts]), rows[np.isin(rows, more)]
 
 
 def cosines_of(vectors: NDArray, pairs: Pairs) -> NDArray:
@@ -54,8 +55,8 @@ def cosines_of(vectors: NDArray, pairs: Pairs) -> NDArray:
     return np.minimum(result, 1.0)
 
 
-def _within(vectors: NDArray, rows: NDArray, others: NDArray, threshold: float) -> Iterator[tuple[Pairs, bool]]:
-    """Yields the pairs of each of `rows` with its nearest in `others`, block by block."""
+def _within(vectors: NDArray, rows: NDArray, others: NDArray, threshold: float) -> Iterator[tuple[Pairs, NDArray]]:
+    """Yields the pairs of each of `rows` with its nearest in `others`, and those that have more, block by block."""
     for start in range(0, len(rows), BLOCK):
         mine = rows[start : start + BLOCK]
         found: list[tuple[NDArray, NDArray, NDArray]] = []
@@ -73,7 +74,7 @@ def _within(vectors: NDArray, rows: NDArray, others: NDArray, threshold: float) 
         one, other, cosine = one[order], other[order], cosine[order]
         nearest = np.arange(len(one)) - np.searchsorted(one, one) < MOST_NEIGHBOURS
         pairs = Pairs(mine[one[nearest]], other[nearest], np.minimum(cosine[nearest], 1.0))
-        yield pairs, bool(nearest.all())
+        yield pairs, mine[distinct(one[~nearest])]
 
 
 def _cells(vectors: NDArray, rows: NDArray, seed: int) -> Iterator[tuple[NDArray, NDArray]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -176,6 +177,11 @@ def _words(joined: str) -> tuple[NDArray, NDArray, NDArray]:
 
 def _powers(base: np.uint64, count: int) -> NDArray:
     """Returns base**0, base**1, … modulo 2**64."""
+    return _many_powers(base, -(-count // PIECE) * PIECE)[:count]
+
+
+@lru_cache(maxsize=4)
+def _many_powers(base: np.uint64, count: int) -> NDArray:
     factors = np.full(count, base, dtype=np.uint64)
     factors[:1] = 1
     return np.cumprod(factors)
