@@ -37,7 +37,7 @@ _NATIONAL = re.compile(
     rf"|07\d{{3}} ?\d{{6}}|0\d{{2,4}}[/\-]\d{{5,8}}|09\d{{2}}[ \-]?\d{{3}}[ \-]?\d{{4}})"  # and Iran
     rf"{_EXTENSION}{_AFTER}"
 )
-_GROUPS = re.compile(rf"{_BEFORE}\(?\d{{1,4}}\)?(?:{_SEPARATOR}{{1,2}}\(?\d{{2,4}}\)?){{1,5}}{_EXTENSION}{_AFTER}")
+_GROUPS = re.compile(rf"{_BEFORE}\(?\d{{1,4}}\)?(?:{_SEPARATOR}{{1,2}}\(?\d{{2,8}}\)?){{1,5}}{_EXTENSION}{_AFTER}")
 _PLAIN = re.compile(rf"{_BEFORE}\d{{7,12}}{_EXTENSION}{_AFTER}")
 _CALL = words(
     r"(?:tele)?(?:phone|fon)s?(?: ?(?:number|no|nr)\.?)?",

@@ -1,8 +1,8 @@
 """Payment cards (ISO/IEC 7812: issuer's prefix, length, Luhn) and IBANs (ISO 13616: length of the country, mod 97).
 
 Prefixes are those of the networks' own tables: Visa 4; Mastercard 51-55 and 2221-2720; American Express 34, 37;
-Discover 6011, 644-649, 65; Diners 300-305, 36, 38; JCB 3528-3589 (old: 1800, 2131); UnionPay 62; Maestro 50, 56-69;
-Shetab (Iran) 6 with sixteen digits is among Maestro's.
+Discover 6011, 644-649, 65; Diners 300-305, 36, 38; JCB 3528-3589 (old: 1800, 2131); UnionPay 62. Others (Maestro 50,
+56-69 with 12 to 19 digits, Shetab) count beside a word like "card" only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CARD = re.compile(
     r"|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|35(?:2[89]|[3-8]\d)\d{12}|(?:1800|2131)\d{11}"
     r"|(?:6011|64[4-9]\d|65\d\d)\d{12,15}|62\d{14,17}"
 )
-_MAESTRO = re.compile(r"(?:50|5[6-9]|6\d)\d{10,17}")
+_OTHER = re.compile(r"[2-6]\d{11,18}")
 _LENGTHS = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BI": 27, "BR": 29,
     "BY": 28, "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DJ": 27, "DK": 18, "DO": 28, "EE": 20, "EG": 29,
@@ -39,10 +39,10 @@ def is_card(text: str) -> bool:
     return _CARD.fullmatch(number) is not None and luhn(number)
 
 
-def is_maestro(text: str) -> bool:
-    """Whether the digits may be a Maestro or Shetab card: 12 to 19 of them from 50 or 56 to 69 on, and Luhn's test."""
+def may_be_card(text: str) -> bool:
+    """Whether 12 to 19 digits begin as cards do and pass Luhn's test: Maestro, Shetab, and prefixes not listed here."""
     number = digits_of(text)
-    return _MAESTRO.fullmatch(number) is not None and luhn(number)
+    return _OTHER.fullmatch(number) is not None and luhn(number)
 
 
 def is_iban(text: str) -> bool:
@@ -79,6 +79,6 @@ def _iban() -> re.Pattern[str]:
 
 RECOGNISERS = (
     *(Recogniser("card", _card(form), LIKELY, is_card, _BESIDE, needs="digit") for form in _FORMS),
-    *(Recogniser("card", _card(form), 0.45, is_maestro, _BESIDE, LIKELY, needs="digit") for form in _FORMS),
+    *(Recogniser("card", _card(form), 0.3, may_be_card, _BESIDE, LIKELY, needs="digit") for form in _FORMS),
     Recogniser("iban", _iban(), SURE, is_iban, needs="digit"),
 )
