@@ -88,7 +88,7 @@ def test_of_equal_rows_the_best_is_kept_and_the_reason_names_it(made, check):
     decision = one.decide(rows[0])
     assert isinstance(decision, Drop)
     assert decision.kind == check.kind
-    assert decision.reason.endswith("data.jsonl:2, which is kept")
+    assert decision.reason.endswith("data.jsonl:2, which is kept because it has an answer")
     finding = one.finding()
     assert (finding.check, finding.num_rows) == (check.name, 2)
     assert finding.figures["duplicates"] == 2
@@ -333,11 +333,11 @@ def test_the_order_of_quality():
     numbers = [quality(example) for example in order]
     assert numbers == sorted(numbers, reverse=True)
     assert len(set(numbers)) == 5
-    assert explain(order[0], order[1]) == "its answer is longer"
-    assert explain(order[1], order[2]) == "it repeats less and has fewer symbols"
-    assert explain(order[2], order[3]) == "it does not break off"
-    assert explain(order[3], order[4]) == "it has an answer"
-    assert explain(order[4], order[4]) == "it was read first"
+    assert explain(numbers[0], numbers[1]) == "its answer is longer"
+    assert explain(numbers[1], numbers[2]) == "it repeats less or has fewer symbols"
+    assert explain(numbers[2], numbers[3]) == "it does not break off"
+    assert explain(numbers[3], numbers[4]) == "it has an answer"
+    assert explain(numbers[4], numbers[4]) == "it was read first"
 
 
 def test_noise_is_the_share_of_repeated_words_or_of_symbols():

@@ -15,7 +15,7 @@ from holdfast.data.dedup.clusters import Cluster, Review, read_review
 from holdfast.data.dedup.columns import Column, TextColumn
 from holdfast.data.dedup.compared import What
 from holdfast.data.dedup.exact import content_hashes
-from holdfast.data.dedup.quality import quality, ranks
+from holdfast.data.dedup.quality import explain, quality, ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -187,7 +187,10 @@ class DuplicateCheck(Check[S]):
 
     def _reason(self, index: int) -> str:
         kept = int(self.outcome.standing.representative[index])
-        return f"{self._alike(float(self.outcome.standing.similarity[index]))} {self._source(kept)}, which is kept"
+        alike = self._alike(float(self.outcome.standing.similarity[index]))
+        qualities = self._quality.read()
+        why = explain(int(qualities[kept]), int(qualities[index]))
+        return f"{alike} {self._source(kept)}, which is kept because {why}"
 
     def _source(self, index: int) -> str:
         return self._sources.read([index])[0]

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -85,14 +84,13 @@ def ranks(qualities: NDArray) -> NDArray:
     return rank
 
 
-def explain(better: Example, worse: Example) -> str:
-    """Returns why the first of two alike rows is kept, in words."""
-    answers: Sequence[str] = [answer_of(better), answer_of(worse)]
-    if bool(answers[0]) != bool(answers[1]):
+def explain(better: int, worse: int) -> str:
+    """Returns why the first of two alike rows is kept, from their `quality`: completes "it is kept because …"."""
+    differ = better ^ worse
+    if differ >> 43:
         return "it has an answer"
-    difference = quality(better) ^ quality(worse)
-    if difference >> 42:
+    if differ >> 42:
         return "it does not break off"
-    if difference >> 40:
-        return "it repeats less and has fewer symbols"
-    return "its answer is longer" if difference else "it was read first"
+    if differ >> 40:
+        return "it repeats less or has fewer symbols"
+    return "its answer is longer" if differ else "it was read first"
