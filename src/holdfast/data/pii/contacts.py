@@ -14,7 +14,7 @@ from holdfast.data.pii.check_digits import digits_of
 from holdfast.data.pii.spans import FAIR, LIKELY, SURE, Recogniser, words
 
 _EMAIL = re.compile(
-    r"(?<![\w.+%@\-])[\w+%'\-]{1,64}+(?:\.[\w+%'\-]{1,64}+){0,8}@"
+    r"(?<![\w.+%@\-])[\w+%\-][\w+%'\-]{0,63}+(?:\.[\w+%'\-]{1,64}+){0,8}@"
     r"(?:[^\W_](?:[\w\-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@])"
 )
 _SPOKEN_EMAIL = re.compile(
@@ -75,7 +75,7 @@ _CALL = words(
 
 
 def is_phone(text: str) -> bool:
-    """Whether there are 7 to 15 digits that are neither all the same nor a date.
+    """Whether there are 7 to 15 digits of three kinds at least that are no date.
 
     >>> is_phone("467 3395"), is_phone("2007-01-17"), is_phone("000 0000")
     (True, False, False)
@@ -83,7 +83,7 @@ def is_phone(text: str) -> bool:
     number = digits_of(re.split(r"x|ext|#", text)[0])
     if re.fullmatch(r"(?:19|20)\d\d[-./ ][01]?\d[-./ ][0-3]?\d|[0-3]?\d[-./ ][0-3]?\d[-./ ](?:19|20)\d\d", text):
         return False
-    return 7 <= len(number) <= 15 and len(set(number)) > 1
+    return 7 <= len(number) <= 15 and len(set(number)) > 2
 
 
 def is_international(text: str) -> bool:

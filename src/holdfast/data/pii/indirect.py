@@ -17,9 +17,6 @@ from holdfast.data.pii.place_words import COUNTRIES, NATIONALITIES
 from holdfast.data.pii.spans import FAIR, LIKELY, Recogniser
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CAP = r"\p{Lu}[\p{L}\p{M}\p{N}&]{1,30}+(?:[-'\u2019]\p{L}{1,30}+)?"

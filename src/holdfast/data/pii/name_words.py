@@ -88,7 +88,7 @@ LANGUAGES: dict[str, NameWords] = {
         labels=r"nome(?: completo)?|sobrenome|apelido|cliente|paciente",
     ),
 }
-PERSIAN_TITLES = r"آقای|خانم|جناب|سرکار خانم|دکتر|مهندس|استاد"
+PERSIAN_TITLES = r"آقای|خانم|جناب آقای|سرکار خانم|دکتر|مهندس"
 PERSIAN_INTRODUCTIONS = r"نام من|اسم من|اسمم|من را|نام و نام خانوادگی ?:|نام ?:|نام خانوادگی ?:"
 PERSIAN_STOP = _set(
     "گفت را در به از که و است با هم می هست ام این آن برای تا اما یا نیز شد کرد بود ها من تو او ما شما چیست رئیس مدیر"  # noqa: RUF001
@@ -185,11 +185,20 @@ ALSO_WORDS = _set(
 )
 """Names that are everyday words, too: alone they count as a person's only in the middle of a sentence, capitalised."""
 
+PERSONAL_LABELS = (
+    r"(?:full|first|last|family|given|middle|maiden|customer|client|patient|employee|contact|passenger|guest|student"
+    r"|candidate|applicant|recipient|sender|holder)[ _]?name|surname|your name|vorname|nachname|familienname|prénom"
+    r"|nom de famille|apellidos?|cognome|voornaam|achternaam|sobrenome|card ?holder"
+)
+"""Labels of which the value is a name also where it is one word; "name" alone may be a dish's or a function's."""
+
 ROLES = (
+    r"(?!(?:after|under|over|other|another|rather|whether|either|neither|never|ever|together|however|moreover"
+    r"|number|order|important|want|relevant|server|computer|paper|power|error|color|consider|remember|discover)\b)(?:"
     r"\p{Ll}{2,14}(?:er|or|ist|ian|ant|man|woman)|friend|colleague|boss|brother|sister|mother|father|mom|dad|mum|son"
     r"|daughter|wife|husband"
     r"|uncle|aunt|cousin|nephew|niece|partner|neighbou?r|president|ceo|cto|cfo|chef|coach|nurse|judge|king|queen"
-    r"|poet|pilot|guide|spouse|girlfriend|boyfriend"
+    r"|poet|pilot|guide|spouse|girlfriend|boyfriend)"
 )
 SPEECH = (
     r"said|says|asked|asks|replied|replies|wrote|writes|told|tells|added|adds|explained|explains|answered|argued"

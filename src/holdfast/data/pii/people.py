@@ -23,6 +23,7 @@ from holdfast.data.pii.name_words import (
     PERSIAN_INTRODUCTIONS,
     PERSIAN_STOP,
     PERSIAN_TITLES,
+    PERSONAL_LABELS,
     PLACE_WORDS,
     ROLES,
     SPEECH,
@@ -90,7 +91,8 @@ def _cues(languages: tuple[str, ...]) -> tuple[_Cue, ...]:
         _cue(rf"\b(?i:{introductions}):? {titled}", "", FAIR, LIKELY),
         _cue(rf"(?:\A|[\n.!?\"“>:] ?)(?i:{greetings}),? {titled}", r"\s{0,3}(?:[,!.:\n]|\Z| - )", FAIR, 0.7),
         _cue(rf"(?i:{closings})[,.!]?\s{{0,2}}\n\s{{0,3}}(?:[-\u2013—] ?)?", r"\s{0,3}(?:[,\n.]|\Z)", 0.7, LIKELY),
-        _cue(rf"(?:\A|[^\p{{L}}_])(?i:{labels})\s?[:?=]\s{{0,3}}[\"']?{titled}", "", 0.55, LIKELY),
+        _cue(rf"(?:\A|[^\p{{L}}_])(?i:{labels})\s?[:?=]\s{{0,3}}[\"']?{titled}", "", 0.45, FAIR),
+        _cue(rf"(?:\A|[^\p{{L}}_])(?i:{PERSONAL_LABELS})\s?[:?=]\s{{0,3}}[\"']?{titled}", "", 0.55, LIKELY),
     ]
     return (*cues, *(_english() if "en" in languages else ()))
 
@@ -98,7 +100,8 @@ def _cues(languages: tuple[str, ...]) -> tuple[_Cue, ...]:
 def _english() -> list[_Cue]:
     verb = rf",? (?:{SPEECH})\b"
     said = r"\b(?:by|said|asked|replied|says|told|named|married)"
-    near = r"\b(?:[Bb]y|starring|featuring|with|under|heard|[Mm]eet|met|saw|knew|than|about|as|for|add|remove)"
+    near = r"\b(?:[Bb]y|starring|featuring|heard|[Mm]eet|met|knew|with|under|saw|than)"
+    weak = r"\b(?:about|as|for|from|add|remove)"
     return [
         _cue(
             r"\b(?:[Ii]['\u2019]m|[Ii] am|[Ii]t['\u2019]s|I was) ",
@@ -119,6 +122,7 @@ def _english() -> list[_Cue]:
             rf"\b(?i:{ROLES})s(?: are| were|,)?:? (?:{_BACKWARDS}(?: {_BACKWARDS})?,? (?:and )?){{0,5}}", "", 0.5, FAIR
         ),
         _cue(rf"{near} ", "", 0.0, 0.52),
+        _cue(rf"{weak} ", "", 0.0, 0.45),
         _cue(r"\b(?:[Ww]hy|[Ww]here|[Hh]ow) (?:is|was|are|did|does|has) ", r" \p{Ll}", 0.5, FAIR),
         _cue("", verb, 0.5, FAIR),
         _cue(
@@ -175,13 +179,13 @@ def persons(text: str, languages: Sequence[str] = ALL_LANGUAGES) -> Iterator[Spa
                 if start < end:
                     found.append(Span(start, end, "person", text[start:end], 0.55))
     yield from found
-    yield from mentions(text, {span.text for span in found if span.confidence >= 0.5})
+    yield from mentions(text, found)
 
 
 def _capitalised(text: str, cues: Sequence[_Cue]) -> Iterator[Span]:
     for match in _CANDIDATE.finditer(text):
         start, end = _trimmed(text, match.start(), match.end())
-        if start == end:
+        if start == end or (" " not in text[start:end] and _ACRONYM.search(text[start:end])):
             continue
         full = " " in text[start:end]
         before, after = text[max(0, start - _WINDOW) : start], text[end : end + _WINDOW * 4]
@@ -227,22 +231,25 @@ def _no_name(word: str, *, behind: bool = False) -> bool:
 
 
 def _speakers(text: str) -> list[Span]:
-    """Returns the names before the colons of a dialogue: two different ones at least, each a line's first word."""
+    """Returns the names before the colons of a dialogue: two at least, one of them more than once."""
     if text.count(": ") < 2:
         return []
     lines = list(_SPEAKER.finditer(text))
     names = [match for match in lines if _CANDIDATE.fullmatch(match["value"]) and not _no_name(match["value"])]
-    if len({match["value"] for match in names}) < 2 or len(names) < len(lines):
+    different = {match["value"] for match in names}
+    if not 1 < len(different) < len(names) or len(names) < len(lines):
         return []
     return [Span(*match.span("value"), "person", match["value"], 0.55) for match in names]
 
 
-def mentions(text: str, names: Iterable[str]) -> Iterator[Span]:
-    """Yields further places of names already found: the whole name, or a word of it that is no everyday word."""
+def mentions(text: str, names: Iterable[Span]) -> Iterator[Span]:
+    """Yields further places of names that count: the whole name, or a word of a surer one that is no everyday word."""
     wanted: set[str] = set()
-    for name in names:
-        wanted.add(name)
-        wanted.update(word for word in name.split() if len(word.rstrip(".")) > 1 and word[0].isupper())
+    for span in names:
+        if span.confidence >= 0.5:
+            wanted.add(span.text)
+        if span.confidence >= FAIR:
+            wanted.update(word for word in span.text.split() if len(word.rstrip(".")) > 1 and word[0].isupper())
     for start, name in known_places(text, wanted):
         if " " in name or not _everyday(text, start, name):
             yield Span(start, start + len(name), "person", name, FAIR)
@@ -267,6 +274,7 @@ def known_places(text: str, values: Iterable[str]) -> Iterator[tuple[int, str]]:
                 break
 
 
+_ACRONYM = regex.compile(r"\p{Lu}\p{Lu}")
 _WORD_OR_SIGN = regex.compile(r"[\p{L}\p{M}\p{N}]+|[^\s\p{L}\p{M}\p{N}]")
 
 

@@ -67,7 +67,7 @@ def search(example: Example, finder: Finder = default_finder) -> Found:
     spans = [span for pieces in first.values() for _, found in pieces for span in found]
     if not spans:
         return Found({}, {})
-    persons = {span.text for span in spans if span.kind == "person"}
+    persons = [span for span in spans if span.kind == "person"]
     others = {span.text: span for span in spans if span.kind != "person" and len(span.text) >= _TOO_SHORT}
     again = _again(others)
     found: dict[str, tuple[tuple[Piece, tuple[Span, ...]], ...]] = {}
@@ -76,7 +76,7 @@ def search(example: Example, finder: Finder = default_finder) -> Found:
             (piece, tuple(without_overlap([*here, *again(piece.value), *mentions(piece.value, persons)])))
             for piece, here in pieces
         )
-    return Found(found, _whole_names(persons))
+    return Found(found, _whole_names({span.text for span in persons}))
 
 
 def masked(example: Example, found: Found, placeholder: Callable[[Span], str]) -> Example:
