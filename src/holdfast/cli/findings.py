@@ -93,8 +93,27 @@ def show_version(version: DataVersion) -> None:
 def show_difference(found: Difference) -> None:
     """Writes how many rows two versions do not share, some of them, and the shifts of labels."""
     out = screen()
-    for line in found.lines():
-        out.print(line, markup=False, soft_wrap=True)
+    out.print(
+        f"{found.num_same:,} rows in both, {found.num_added:,} added, {found.num_removed:,} removed, "
+        f"{found.num_changed:,} changed, {found.num_moved:,} in another part", markup=False, soft_wrap=True,
+    )  # fmt: skip
+    for kind, counts in (("rows of", found.parts), ("label", found.labels)):
+        for name, (before, after) in counts.items():
+            if before != after:
+                out.print(f"  {kind} {name}: {before:,} to {after:,}", markup=False, soft_wrap=True)
+    for shift in found.shifts:
+        out.print(
+            f"  label {shift.before or '(none)'} became {shift.after or '(none)'}: {shift.num_rows:,} rows",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+    for setting in found.settings:
+        out.print(f"  plan, {setting.name}: {setting.before or '-'} to {setting.after or '-'}", markup=False,
+                  soft_wrap=True)  # fmt: skip
+    for row in found.shown:
+        out.print(Text(f"{row.kind} ({row.part}, {row.source})", style="bold"), soft_wrap=True)
+        for sign, text, style in (("-", row.before, "red"), ("+", row.after, "green")):
+            if text:
+                out.print(Text(f"  {sign} {_one_line(text)}", style=style), soft_wrap=True)
 
 
 def _title(number: int, finding: Finding) -> Text:

@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
     from holdfast.types import Example
 
-__all__ = ["SIDES", "Assignment", "Key", "LabelShare", "Side", "SplitSettings", "assign", "key_of"]
+__all__ = ["Assignment", "Key", "LabelShare", "Side", "SplitSettings", "assign", "key_of"]
 
 Side: TypeAlias = Literal["train", "test", "validation"]
-SIDES: tuple[Side, ...] = ("train", "test", "validation")
-"""The sides in the order of their codes in `Assignment.sides`."""
+_SIDES: tuple[Side, ...] = ("train", "test", "validation")
+# In the order of their codes in `Assignment.sides`.
 
 
 class SplitSettings(Settings):
@@ -85,7 +85,7 @@ class LabelShare:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The side of every row. `numbers` are sorted, `sides` their codes (positions in `SIDES`); notes are for people."""
+    """The side of every row. `numbers` are sorted, `sides` positions in `_SIDES`; notes are for people."""
 
     numbers: NDArray[np.int64]
     sides: NDArray[np.int8]
@@ -100,11 +100,11 @@ class Assignment:
         place = int(np.searchsorted(self.numbers, number))
         if place == len(self.numbers) or self.numbers[place] != number:
             raise DataError(f"Row {number} was not given to the split, so it is on no side of it.")
-        return SIDES[self.sides[place]]
+        return _SIDES[self.sides[place]]
 
     def count(self, side: Side) -> int:
         """Returns the number of rows on a side."""
-        return int((self.sides == SIDES.index(side)).sum())
+        return int((self.sides == _SIDES.index(side)).sum())
 
 
 def key_of(number: int, example: Example, settings: SplitSettings, group: int | None = None) -> Key:

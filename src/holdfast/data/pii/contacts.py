@@ -50,6 +50,7 @@ _CALL = words(
     "m[oó]vil",
     "portable",
     "fax",
+    r"number(?: is|:)?",
     "desk",
     "landline",
     "call(?:ed|ing)?",

@@ -35,6 +35,13 @@ _YEAR = re.compile(
     r" (?P<value>(?:1[5-9]|20)\d\d)s?(?![\w/\-]|[.,]\d)",
     re.IGNORECASE,
 )
+_SHORT_DATE = re.compile(
+    rf"(?<![\w/.\-])(?:{_MONTH} (?:1[4-9]|20)\d\d|{_MONTH} (?:3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?"
+    rf"|(?:3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)? (?:of )?{_MONTH}|(?:[01]?\d|2[0-3]):[0-5]\d(?: ?[ap]\.?m)?"
+    rf"|(?:1[0-2]|[1-9]) ?[ap]m)"
+    r"(?![\w/:]|[.\-]\d)",
+    re.IGNORECASE,
+)
 _AGE = re.compile(
     r"(?<![\w.,$€£\-])(?P<value>1[0-1]\d|[1-9]?\d)(?=[ \-]?(?:years?|yrs?)[ \-](?:old|of age)\b|[ \-]?y/?\.?o\b"
     r"|[ \-](?:jahre alt|ans\b|años\b|anni\b|jaar\b|ساله))",
@@ -60,9 +67,14 @@ _PASSPORT = re.compile(
     re.IGNORECASE,
 )
 _POSTCODE = re.compile(
-    r"(?<!\w)(?:zip|post(?:al)? ?code|plz|c[oó]digo postal|code postal|cap)(?: ?code)?(?: is|:"
-    r"|=)?\s?(?P<value>\d{3,6}(?:-\d{3,4})?|[a-z]{1,2}\d[a-z\d]? ?\d[a-z]{2}|[a-z]\d[a-z] ?\d[a-z]\d)(?!\w)",
+    r"(?<!\w)(?:zip(?: ?codes?)?|post(?:al)? ?codes?|plz|c[oó]digo postal|code postal|cap)(?: ?code)?(?: is|:"
+    r"|=| of| in| for)?\s?(?P<value>\d{3,6}(?:-\d{3,4})?|[a-z]{1,2}\d[a-z\d]? ?\d[a-z]{2}|[a-z]\d[a-z]"
+    r" ?\d[a-z]\d)(?!\w)",
     re.IGNORECASE,
+)
+_BARE_POSTCODE = re.compile(
+    r"(?<!\w)(?:(?<=\b[A-Z]{2} )\d{5}|(?:[A-Z]{1,2}\d[A-Z\d]? \d[ABD-HJLNP-UW-Z]{2})"
+    r"|\d{5}-\d{4})(?!\w)"
 )
 
 RECOGNISERS = (
@@ -70,7 +82,9 @@ RECOGNISERS = (
     Recogniser("driver_licence", _LICENCE, LIKELY, needs="digit"),
     Recogniser("passport", _PASSPORT, LIKELY, needs="digit"),
     Recogniser("postcode", _POSTCODE, LIKELY, needs="digit"),
+    Recogniser("postcode", _BARE_POSTCODE, FAIR, needs="digit"),
     Recogniser("date", _ANY_DATE, LIKELY, needs="digit"),
+    Recogniser("date", _SHORT_DATE, FAIR, needs="digit"),
     Recogniser("date", _YEAR, FAIR, needs="digit"),
     Recogniser("age", _AGE, LIKELY, needs="digit"),
     Recogniser("age", _AGED, FAIR, needs="digit"),

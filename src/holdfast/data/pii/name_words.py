@@ -202,11 +202,16 @@ ROLES = (
 )
 SPEECH = (
     r"said|says|asked|asks|replied|replies|wrote|writes|told|tells|added|adds|explained|explains|answered|argued"
-    r"|claimed|claims|noted|notes"
-    r"|points out|pointed out|admitted|shouted|whispered|exclaimed|insisted|suggested|recalled|lives|lived|moved"
-    r"|worked|works|born|spent"
-    r"|speak|speaks|spoke|sings|sang|died|married|joined|founded|listed|called|emailed|phoned|smiled|laughed|nodded"
-    r"|cried|sighed"
+    r"|claimed|claims|noted|notes|points out|pointed out|admitted|shouted|whispered|exclaimed|insisted|suggested"
+    r"|recalled|lives|lived|moved|worked|works|born|spent|speak|speaks|spoke|sings|sang|died|married|joined|founded"
+    r"|listed|called|emailed|phoned|smiled|laughed|nodded|cried|sighed"
+)
+DEEDS = (
+    r"likes|liked|loves|loved|wants|wanted|hates"
+    r"|hated|thinks|thought|believes|believed|knows|knew|feels|felt|plays|played|studies|studied|teaches|taught"
+    r"|graduated|arrived|visited|bought|owns|wore|ran|walked|sat|stood|met|hired|fired|scored|won|starred|directed"
+    r"|composed|painted|drew|decided|agreed|refused|promised|complained|applied|resigned|retired|wished|hopes|hoped"
+    r"|needs|asking|here|speaking|who|whose|whom"
 )
 LEADING_WORDS = frozenset(
     word

@@ -16,6 +16,7 @@ import regex
 
 from holdfast.data.pii.name_words import (
     ALSO_WORDS,
+    DEEDS,
     LANGUAGES,
     LEADING_WORDS,
     NOT_NAMES,
@@ -98,7 +99,11 @@ def _cues(languages: tuple[str, ...]) -> tuple[_Cue, ...]:
 
 
 def _english() -> list[_Cue]:
-    verb = rf",? (?:{SPEECH})\b"
+    return [*_english_before(), *_english_after(), *_english_layout()]
+
+
+def _english_before() -> list[_Cue]:
+    """What stands before a name."""
     said = r"\b(?:by|said|asked|replied|says|told|named|married)"
     near = r"\b(?:[Bb]y|starring|featuring|heard|[Mm]eet|met|knew|with|under|saw|than)"
     weak = r"\b(?:about|as|for|from|add|remove)"
@@ -124,7 +129,37 @@ def _english() -> list[_Cue]:
         _cue(rf"{near} ", "", 0.0, 0.52),
         _cue(rf"{weak} ", "", 0.0, 0.45),
         _cue(r"\b(?:[Ww]hy|[Ww]here|[Hh]ow) (?:is|was|are|did|does|has) ", r" \p{Ll}", 0.5, FAIR),
+        _cue(
+            r"\b(?:[Ww]ho(?: is|['\u2019]s| was| are)|[Nn]amed after|[Ll]ike|[Tt]hanks to|[Gg]reetings from) ",
+            "",
+            0.45,
+            0.55,
+        ),
+        _cue(
+            r"\b(?:[Cc]all|[Cc]ontact|[Ee]mail|[Aa]sk|[Tt]ell|[Ii]nvite|[Vv]isit|[Tt]hank|[Hh]elp|[Rr]emind|[Pp]ay) ",
+            "",
+            0.45,
+            0.55,
+        ),
+        _cue(r"\p{L}, ", r"[.]?(?:\s{0,2}\Z|\n)", 0.45, 0.52),
+        _cue(
+            r"(?:\A|[\n.!?\"“] ?)",
+            r", (?:can|could|would|will|please|do you|did you|are you|have you|let me|come)\b",
+            0.5,
+            FAIR,
+        ),
+        _cue(r"(?:\p{L}, )", r"[?!](?:\s|\Z|[\"'])", 0.5, FAIR),
+    ]
+
+
+def _english_after() -> list[_Cue]:
+    """What stands after a name."""
+    verb = rf",? (?:{SPEECH})\b"
+    person = rf" (?:is|was|became|has been) (?:an?|the|my|our|his|her|your) (?:\p{{L}}+ ){{0,2}}(?:{ROLES})\b"
+    return [
         _cue("", verb, 0.5, FAIR),
+        _cue("", rf",? (?:{DEEDS})\b", 0.0, 0.55),
+        _cue("", person, 0.5, FAIR),
         _cue(
             "",
             r", \d{1,2},|,? (?:aged )?\d{1,2} ?(?:years?|y/o)|,? \((?:born|b\.|née|aged?|\d{4} ?[-\u2013])",
@@ -134,13 +169,12 @@ def _english() -> list[_Cue]:
         _cue("", r"[\"']? <[^\s@<>]{1,64}@", LIKELY, 0.9),
         _cue("", r", (?:the|an?|our|my|his|her) \p{L}[\p{L} ]{2,40},", 0.0, FAIR),
         _cue("", r"['\u2019]s\b|(?<=s)['\u2019] ", 0.0, 0.52),
-        _cue(
-            r"(?:\A|[\n.!?\"“] ?)",
-            r", (?:can|could|would|will|please|do you|did you|are you|have you|let me|come)\b",
-            0.5,
-            FAIR,
-        ),
-        _cue(r"(?:\p{L}, )", r"[?!](?:\s|\Z|[\"'])", 0.5, FAIR),
+    ]
+
+
+def _english_layout() -> list[_Cue]:
+    """A name on a line of its own at the head of a letter or a contact."""
+    return [
         _cue(
             r"(?:\A|\n\s*\n)[^\p{L}\p{N}\n]{0,8}",
             r"[ \t]{0,4}\n(?:[^\n]{0,60}\n){0,6}[^\n]{0,30}(?:\d{3}|@)",

@@ -1,6 +1,7 @@
 """The check of secrets and personal data: what it reports, masks, drops and leaves, and that it shows no value."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -269,6 +270,7 @@ def test_an_installed_spacy_model_finds_names(tmp_path):
 
 def test_presidio_that_is_not_installed_is_named_with_its_extra(tmp_path, monkeypatch):
     _analyzer.cache_clear()  # an earlier test may have loaded it
-    monkeypatch.setitem(__import__("sys").modules, "presidio_analyzer", None)
+    _analyzer.cache_clear()
+    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
     with pytest.raises(DataError, match=r"holdfast\[data\]"):
         run([replace(chat("x"))], tmp_path, engine="presidio")
