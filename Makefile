@@ -14,7 +14,8 @@ QUIET := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format docs bench-forgetting bench-sdft bench-reflect bench-rrr bench-generation bench-tweets clean
+.PHONY: help demo test check format docs bench-forgetting bench-sdft bench-reflect bench-rrr bench-generation bench-tweets \
+	bench-dedup bench-pii bench-prepare bench-weak-labels clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -55,6 +56,18 @@ bench-generation: $(DEV) ## Our generator beside transformers' own batching
 
 bench-tweets: $(DEV) ## Real tweets classified, beside the most frequent class and TF-IDF: ARGS="--data FOLDER"
 	$(BIN)/python bench/tweets.py $(ARGS)
+
+bench-dedup: $(DEV) ## Duplicates: quality on labelled pairs, speed beside datasketch and rensa: ARGS="--quality --data FOLDER"
+	$(BIN)/python bench/dedup.py $(ARGS)
+
+bench-pii: $(DEV) ## Personal data found in synthetic texts, beside Presidio: ARGS="--data FOLDER"
+	$(BIN)/python bench/pii.py $(ARGS)
+
+bench-prepare: $(DEV) ## A whole preparation: rows a second, and memory as the data grows
+	$(BIN)/python bench/prepare.py $(ARGS)
+
+bench-weak-labels: $(DEV) ## What a label model gains over a majority vote on real tweets: ARGS="--data FOLDER"
+	$(BIN)/python bench/weak_labels.py $(ARGS)
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from holdfast.cli.tables import screen
@@ -61,7 +61,7 @@ def show_versions(found: Sequence[DataVersion]) -> None:
     if not found:
         out.print("No data is prepared yet: holdfast prepare SOURCE --skill NAME", markup=False)
         return
-    table = Table("version", "skill", "made", "training", "test", "read", "changed", "rejected")
+    table = Table(Column("version", no_wrap=True), "skill", "made", "training", "test", "read", "changed", "rejected")
     for version in found:
         parts = [f"{version.parts[name].num_rows:,}" if name in version.parts else "-" for name in ("train", "test")]
         counts = version.counts

@@ -8,15 +8,15 @@ from typer.testing import CliRunner
 
 from holdfast.cli.app import app
 
-WORDS = "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo lima mike november oscar papa".split()
+WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo", "lima")
 
 
 def reviews(folder, num, *, flipped=0):
     lines = ["text,label"]
     for number in range(num):
-        first, second = WORDS[number % 16], WORDS[(number // 16 + 3) % 16]
+        first, second = WORDS[number % 12], WORDS[(number // 12 + 3) % 12]
         label = ("good", "bad")[(number + (number < flipped)) % 2]
-        lines.append(f"the {first} of {second} came on day {number} to the {WORDS[number * 7 % 16]},{label}")
+        lines.append(f"the {first} of {second} came on day {number} to the {WORDS[number * 7 % 12]},{label}")
     path = folder / "reviews.csv"
     path.write_text("\n".join(lines) + "\n")
     return path
