@@ -12,7 +12,7 @@ from holdfast.jobs.workspace import create, find
 
 STORE, JOBS = "holdfast.store.workspace", "holdfast.jobs"
 DEATHS = {
-    "while the data is written": ["holdfast.data.folder", "_replace", 1, "before"],
+    "while the data is written": ["holdfast.data.folder", "replace", 1, "before"],
     "when the run's choices are kept": ["holdfast.jobs.folder", "write_atomically", 1, "before"],
     "after the reminders were made": [STORE, "Workspace.remember", 1, "before"],
     "between two checkpoints": ["holdfast.training.loop", "Run._update", 11, "after"],

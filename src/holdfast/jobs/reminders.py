@@ -93,7 +93,7 @@ def _registered(
     most = math.ceil(settings.num_reminders * settings.registered_share)
     drawn = sorted(tasks, key=lambda task: derive_seed(seed, f"second tries {skill.name} {task.id}"))[:most]
     talk = Conversation(learner, exam.reflect)
-    fitting = [task for task in drawn if talk.fits(task)]
+    fitting = [task for task in drawn if talk.can_be_tried(task)]
     too_long = f" ({len(drawn) - len(fitting)} more are too long for that)" if len(fitting) < len(drawn) else ""
     job.progress.say(
         f"{skill.name}: {len(fitting)} tasks are tried, for reminders of its reflections and second tries{too_long}."

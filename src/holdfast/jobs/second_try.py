@@ -54,12 +54,7 @@ def second_tries(
     talk = Conversation(learner, config)
     failed = [(item, results[item.id]) for item in items]
     failed = [(item, result) for item, result in failed if not result.passed and result.error_type is None]
-    room = learner.context_length - config.max_tokens.reflection - config.max_tokens.retry
-    tasks = [
-        (item, result.completion)
-        for item, result in failed
-        if len(talk.ids(talk.retry(item, result.completion, ""), item)) <= room
-    ]
+    tasks = [(item, result.completion) for item, result in failed if talk.can_go_on(item, result.completion)]
     if not tasks:
         return {}
     progress.say(f"{len(tasks)} of {len(items)} items failed and are tried again after a reflection.")

@@ -130,9 +130,20 @@ class Conversation(Turns):
         return list(render_prompt(self.learner.tokenizer, turns, example.tools))
 
     def fits(self, example: Example) -> bool:
-        """Tells whether the model can read the conversation about a task to its end."""
+        """Tells whether the model can read the conversation about a task to its end, however long it becomes."""
         most = self.room(example, lambda turns: len(self.ids(turns, example)))
         return most.total <= self.learner.context_length
+
+    def can_be_tried(self, example: Example) -> bool:
+        """Tells whether the model can read a task and write the longest attempt."""
+        asked = len(self.ids(self.task(example), example))
+        return asked + self.config.max_tokens.attempt <= self.learner.context_length
+
+    def can_go_on(self, example: Example, attempt: str) -> bool:
+        """Tells whether the longest reflection and retry fit after this attempt."""
+        most = self.config.max_tokens
+        asked = len(self.ids(self.retry(example, attempt, ""), example))
+        return asked + most.reflection + most.retry <= self.learner.context_length
 
 
 def share_with_answer(tasks: Sequence[Example], reflections: Sequence[Sequence[str]]) -> float | None:
@@ -310,7 +321,7 @@ def _reflections(
 def second_try_prompts(talk: Conversation, examples: Sequence[Example], grader: Grader, *, seed: int) -> list[Example]:
     """Returns what `current` is asked after its first tries at tasks: to reflect on those that failed, and to retry.
 
-    Each is a conversation of its own that ends with what is asked; its id is the task's with "reflect" or "retry".
+    Attempts too long for what follows are left out. Each is a conversation of its own that ends with what is asked; its id is the task's with "reflect" or "retry".
     """
     config = talk.config
     tried = attempt_all(
@@ -319,7 +330,7 @@ def second_try_prompts(talk: Conversation, examples: Sequence[Example], grader: 
     failed = [
         (example, attempt.text)
         for example, ((attempt, score),) in zip(examples, tried, strict=True)
-        if score.error_type is None and not score.passed
+        if score.error_type is None and not score.passed and talk.can_go_on(example, attempt.text)
     ]
     if not failed:
         return []

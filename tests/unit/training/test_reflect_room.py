@@ -119,12 +119,13 @@ def test_where_no_item_fits_nothing_is_measured_of_reflections(make_learner, job
 def test_tasks_too_long_for_a_retry_make_no_reminders_of_one(make_learner, job, tmp_path):
     learner = make_learner(context=150)
     learner.generate = strict(learner)
-    write(tmp_path / "train", [task("short", "x" * 20, "y"), task("long", "x" * 90, "y")])
+    sizes = {"short": 20, "longer": 120, "too long": 149}
+    write(tmp_path / "train", [task(name, "x" * size, "y") for name, size in sizes.items()])
     skill = SimpleNamespace(name="old", train_hash="train", grader="exact")
     exam = Exam(job.recipe.evaluation, job.recipe.method, 1)
     found = _registered(job, learner, skill, exam, job.recipe.rehearsal, 1)
-    assert sorted(one.id for one in found) == ["long", "short", "short reflect", "short retry"]
-    assert "1 tasks are tried" in job.told[0]
+    assert sorted(one.id for one in found) == ["longer", "short", "short reflect", "short retry", "too long"]
+    assert "2 tasks are tried" in job.told[0]
     assert "1 more are too long" in job.told[0]
 
 
