@@ -321,7 +321,8 @@ def _reflections(
 def second_try_prompts(talk: Conversation, examples: Sequence[Example], grader: Grader, *, seed: int) -> list[Example]:
     """Returns what `current` is asked after its first tries at tasks: to reflect on those that failed, and to retry.
 
-    Attempts too long for what follows are left out. Each is a conversation of its own that ends with what is asked; its id is the task's with "reflect" or "retry".
+    Attempts too long for what follows are left out. Each is a conversation of its own that ends with what is asked; its
+    id is the task's with "reflect" or "retry".
     """
     config = talk.config
     tried = attempt_all(
