@@ -58,6 +58,15 @@ ReviewOption = Annotated[
 ToOption = Annotated[
     Path | None, typer.Option("--to", help="Where versions are kept.", show_default="the workspace's data folder")
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Look at rows on a Ray cluster: its address, `auto` for this machine's, `local` to start one here.",
+        show_default="in this process",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Ask nothing: do what is proposed.")]
 
 
@@ -78,6 +87,7 @@ def prepare(
     model: ModelOption = None,
     review: ReviewOption = None,
     to: ToOption = None,
+    ray: RayOption = None,
     quiet: QuietOption = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -107,6 +117,7 @@ def prepare(
         chat_template=template,
         review=review,
         to=to,
+        ray=ray,
     )
     asks = not (quiet or as_json) and sys.stdin.isatty()
     found = run_prepare(place, request, approve=findings.ask if asks else None, progress=reporter())

@@ -10,7 +10,8 @@ Rows come in chunks, so that a check holds what it needs to remember and never a
             check.decide(row)
 
 `decide` is a function of the row and of what was seen, and changes nothing. Where `local` is True it is a function of
-the row alone, so that a chunk may be decided about as soon as it was seen, in one pass over the data.
+the row alone, so that a chunk may be decided about as soon as it was seen, in one pass over the data. A `LookingCheck`
+sees in two steps, of which the first needs the rows alone and may be done on another machine.
 """
 
 from __future__ import annotations
@@ -152,6 +153,25 @@ class Check(ABC, Generic[S]):
     @abstractmethod
     def decide(self, row: Row) -> Decision:
         """Returns what the remedy does to a row that was seen; None leaves it as it is."""
+
+
+L = TypeVar("L")
+
+
+class LookingCheck(Check[S], Generic[S, L]):
+    """A check of which most of the work is to look at each row by itself."""
+
+    @abstractmethod
+    def look(self, rows: Sequence[Row]) -> L:
+        """Returns what the check needs to know of a chunk's rows: a pure function of them, and it can be pickled."""
+
+    @abstractmethod
+    def take(self, rows: Sequence[Row], looked: L) -> None:
+        """Takes in one chunk of rows, in reading order, with what `look` returned for them."""
+
+    def see(self, rows: Sequence[Row]) -> None:
+        """Looks at one chunk of rows and takes it in."""
+        self.take(rows, self.look(rows))
 
 
 def text_of(example: Example) -> str:

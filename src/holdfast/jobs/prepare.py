@@ -12,13 +12,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from holdfast.data.check import Context
+from holdfast.data.doctor.on_ray import connected
 from holdfast.data.doctor.sources import described
 from holdfast.data.doctor.treatment import Attendant, Treatment
 from holdfast.data.formats import UNREAD
@@ -67,6 +68,8 @@ class Request:
     """A folder for the clusters of duplicates, to be looked through."""
     to: Path | None = None
     """The folder in which versions lie; None: the workspace's."""
+    ray: str | None = None
+    """A Ray cluster that looks at rows: its address, `auto`, or `local`; None: this process does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +117,15 @@ def prepare(
     """Reads, checks, divides and writes; `approve` is asked about every remedy, None approves what is proposed.
 
     Raises:
-        DataError: nothing can be read, or no place was named and there is no workspace.
+        DataError: nothing can be read, no place was named and there is no workspace, or no Ray cluster answers.
         NothingToLearnError: no row is left; the reasons are in the message.
     """
     root = _root(workspace, request)
-    with _scratch(root) as scratch, _watched(progress) as watch:
+    cluster = nullcontext() if request.ray is None else connected(request.ray)
+    with _scratch(root) as scratch, cluster as elsewhere, _watched(progress) as watch:
         context = _context(workspace, request, scratch)
-        attendant = Attendant(approve or (lambda *_: True), watch, asks=approve is not None, review=request.review)
+        agrees = approve or (lambda *_: True)
+        attendant = Attendant(agrees, watch, approve is not None, request.review, elsewhere)
         treatment = Treatment(request.plan, context, attendant)
         notes = _read(treatment, request)
         notes += _ask_documents(treatment, request)

@@ -94,7 +94,7 @@ class DuplicateCheck(Check[S]):
         """Returns figures beside those that all three checks have."""
         return {}
 
-    def see(self, rows: Sequence[Row]) -> None:
+    def note(self, rows: Sequence[Row]) -> None:
         """Notes number, quality, label and beginning of each row."""
         examples = [row.example for row in rows]
         self._numbers.append(np.array([row.number for row in rows], dtype=np.int64))

@@ -42,7 +42,7 @@ class ExactDuplicates(DuplicateCheck[ExactSettings]):
 
     def see(self, rows: Sequence[Row]) -> None:
         """Notes the hash of each row's content."""
-        super().see(rows)
+        self.note(rows)
         told = self.settings
         self._keys.append(
             content_keys(

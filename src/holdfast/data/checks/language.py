@@ -108,9 +108,9 @@ class LanguageCheck(RowCheck[LanguageSettings, Spoken]):
 
     def examine(self, row: Row) -> Spoken:
         """Returns the languages of one row."""
-        return self.examine_all([row])[0]
+        return self.look([row])[0]
 
-    def examine_all(self, rows: Sequence[Row]) -> list[Spoken]:
+    def look(self, rows: Sequence[Row]) -> list[Spoken]:
         """Returns the languages of a chunk of rows, told all at once."""
         if not self._is_made:
             return [Spoken("", "") for _ in rows]

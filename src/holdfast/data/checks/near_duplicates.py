@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import model_validator
 
-from holdfast.data.check import MANY_SHOWN
+from holdfast.data.check import MANY_SHOWN, LookingCheck
 from holdfast.data.checks.duplicates import DuplicateCheck, DuplicateSettings, Outcome
 from holdfast.data.dedup.compared import all_normalised, compared
 from holdfast.data.dedup.exact import best_of, content_hashes, equal_rows
@@ -56,7 +57,21 @@ class NearSettings(DuplicateSettings):
         return self
 
 
-class NearDuplicates(DuplicateCheck[NearSettings]):
+@dataclass(frozen=True, slots=True)
+class Shingled:
+    """A chunk's rows as they are compared: hashes of prompt, answer and setting, and shingles of both in turn.
+
+    `stops` are the ends of each set of shingles in `values`, that of a row's prompt before that of its answer.
+    """
+
+    prompts: NDArray
+    answers: NDArray
+    settings: NDArray
+    values: NDArray
+    stops: NDArray
+
+
+class NearDuplicates(DuplicateCheck[NearSettings], LookingCheck[NearSettings, Shingled]):
     """Finds rows that share most of their shingles, by MinHash and an exact comparison, and keeps the best of each."""
 
     name = "near_duplicates"
@@ -71,21 +86,27 @@ class NearDuplicates(DuplicateCheck[NearSettings]):
         self._shingles = self._column("shingles", np.uint32)
         self._stops = self._column("stops", np.int64)
 
-    def see(self, rows: Sequence[Row]) -> None:
-        """Notes the shingles of each row's prompt and answer."""
-        super().see(rows)
+    def look(self, rows: Sequence[Row]) -> Shingled:
+        """Returns the shingles of each row's prompt and answer, and the hashes of what they are compared by."""
         told = self.settings
         texts = [compared(row.example, told.on, told.columns) for row in rows]
         prompts = all_normalised([text.prompt for text in texts])
         answers = all_normalised([text.answer for text in texts])
-        self._prompts.append(content_hashes(prompts))
-        self._answers.append(content_hashes(answers))
-        self._settings.append(content_hashes([text.setting for text in texts]))
         both = [text for pair in zip(prompts, answers, strict=True) for text in pair]
         sets = shingle_sets(both, told.words, told.characters)
         of_answer = np.repeat(np.arange(len(both)) % 2 == 1, sets.sizes())
-        self._stops.append(sets.stops + len(self._shingles))
-        self._shingles.append(np.where(of_answer, sets.values ^ _ANSWER, sets.values))
+        values = np.where(of_answer, sets.values ^ _ANSWER, sets.values)
+        settings = content_hashes([text.setting for text in texts])
+        return Shingled(content_hashes(prompts), content_hashes(answers), settings, values, sets.stops)
+
+    def take(self, rows: Sequence[Row], looked: Shingled) -> None:
+        """Notes the shingles of each row's prompt and answer."""
+        self.note(rows)
+        self._prompts.append(looked.prompts)
+        self._answers.append(looked.answers)
+        self._settings.append(looked.settings)
+        self._stops.append(looked.stops + len(self._shingles))
+        self._shingles.append(looked.values)
 
     def group_of(self, number: int) -> int:
         """Returns the least number of the rows whose prompts are alike to this one's; its own for a row not seen."""

@@ -11,11 +11,11 @@ from pydantic import Field, field_validator, model_validator
 from holdfast.data.check import (
     MANY_SHOWN,
     Change,
-    Check,
     CheckSettings,
     Decision,
     Drop,
     Finding,
+    LookingCheck,
     Shown,
     shortened,
     text_of,
@@ -80,7 +80,7 @@ class PersonalDataSettings(CheckSettings):
         return self
 
 
-class PersonalData(Check[PersonalDataSettings]):
+class PersonalData(LookingCheck[PersonalDataSettings, "Sequence[Found]"]):
     """Finds secrets and personal data; its findings and reports never hold a value that was found."""
 
     name: ClassVar[str] = "personal_data"
@@ -98,11 +98,14 @@ class PersonalData(Check[PersonalDataSettings]):
         self._num_rows = 0
         self._shown: list[Shown] = []
 
-    def see(self, rows: Sequence[Row]) -> None:
+    def look(self, rows: Sequence[Row]) -> list[Found]:
+        """Returns the places in each row."""
+        return [search(row.example, self._finder) for row in rows]
+
+    def take(self, rows: Sequence[Row], looked: Sequence[Found]) -> None:
         """Counts what is found in a chunk of rows, and numbers the values in reading order."""
         self._num_seen += len(rows)
-        for row in rows:
-            found = search(row.example, self._finder)
+        for row, found in zip(rows, looked, strict=True):
             counts = found.counts()
             if not counts:
                 continue

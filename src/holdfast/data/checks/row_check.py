@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from holdfast.data.check import Check, CheckSettings
+from holdfast.data.check import CheckSettings, LookingCheck
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ S = TypeVar("S", bound=CheckSettings)
 V = TypeVar("V")
 
 
-class RowCheck(Check[S], Generic[S, V]):
+class RowCheck(LookingCheck[S, "Sequence[V]"], Generic[S, V]):
     """A check in one pass: `examine` says what is in a row, `count` adds it up, `verdict` decides.
 
     What `examine` returned is kept until the next chunk, so that `decide` on a row just seen costs nothing.
@@ -42,17 +42,17 @@ class RowCheck(Check[S], Generic[S, V]):
     def verdict(self, row: Row, found: V) -> Decision:
         """Returns what the remedy does to a row in which `found` was found."""
 
-    def see(self, rows: Sequence[Row]) -> None:
-        """Looks at every row of a chunk."""
+    def look(self, rows: Sequence[Row]) -> Sequence[V]:
+        """Returns what is in each row of a chunk; for checks that are faster on many rows than on one."""
+        return [self.examine(row) for row in rows]
+
+    def take(self, rows: Sequence[Row], looked: Sequence[V]) -> None:
+        """Adds up what is in the rows of a chunk, and remembers it."""
         self._chunk = {}
-        for row, found in zip(rows, self.examine_all(rows), strict=True):
+        for row, found in zip(rows, looked, strict=True):
             self._chunk[row.number] = (row.example, found)
             self.num_seen += 1
             self.count(row, found)
-
-    def examine_all(self, rows: Sequence[Row]) -> Sequence[V]:
-        """Returns what is in each row of a chunk; for checks that are faster on many rows than on one."""
-        return [self.examine(row) for row in rows]
 
     def decide(self, row: Row) -> Decision:
         """Returns the verdict on a row, without looking at it again where its chunk is the last one seen."""

@@ -75,7 +75,7 @@ class SemanticDuplicates(DuplicateCheck[SemanticSettings]):
 
     def see(self, rows: Sequence[Row]) -> None:
         """Notes each row's prompt and answer."""
-        super().see(rows)
+        self.note(rows)
         if self.silent:
             return
         texts = [compared(row.example, self.settings.on, self.settings.columns) for row in rows]

@@ -7,18 +7,33 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from holdfast.data.check import Change
+from holdfast.data.check import Change, Drop, LookingCheck
 from holdfast.data.example_json import example_id, reject
 from holdfast.data.output.prepared import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from holdfast.data.check import Check, Drop, Finding
+    from holdfast.data.check import Check, Finding, Row
     from holdfast.data.doctor.rows import Rows, Tracked
     from holdfast.data.rejected import Rejected
+
+
+class Elsewhere(Protocol):
+    """Looks at chunks of rows on other machines."""
+
+    def looks(
+        self, checks: Sequence[Check], deciding: Sequence[bool], chunks: Iterable[Sequence[Tracked]]
+    ) -> Iterator[Sequence[Any]]:
+        """Yields, for every chunk in order, what `look` of each check returns for the rows that it concerns.
+
+        None stands for a check that does not look. Rows go through the checks in order; a check that is `deciding`
+        leaves them as its remedy does.
+        """
+        ...
 
 
 @dataclass(slots=True)
@@ -40,6 +55,8 @@ class Examination:
     """Which rows are looked at and decided about; None: all."""
     found: Callable[[Check], None] = lambda check: None
     """Told of each check when it has seen all rows, which are still as it saw them."""
+    elsewhere: Elsewhere | None = None
+    """Looks at rows in place of this process, for checks that can be computed row by row; None: all is done here."""
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
     decisions: dict[str, bool] = field(default_factory=dict[str, bool])
     _effects: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
@@ -66,10 +83,11 @@ class Examination:
     def _pass(self, group: Sequence[Check]) -> Iterator[Rejected]:
         title = ", ".join(check.name.replace("_", " ") for check in group)
         self.progress(title, 0, len(self.rows))
-        for place, chunk in self.rows.chunks():
+        for (place, chunk), looks in zip(self.rows.chunks(), self._looks(group), strict=True):
             now = chunk
-            for check in group:
-                check.see([one.row for one in now if self._concerns(check, one)])
+            for check, look in zip(group, looks, strict=True):
+                concerned = [one.row for one in now if self._concerns(check, one)]
+                take_in(check, concerned, look)
                 if self._decides_at_once(check):
                     now = yield from self._treated(check, now)
             if now is not chunk:
@@ -88,6 +106,17 @@ class Examination:
             changed, dropped = self._effects[check.name, "changed"], self._effects[check.name, "dropped"]
             self.outcomes.append(Outcome(finding, changed + dropped > 0, changed, dropped))
 
+    def _looks(self, group: Sequence[Check]) -> Iterator[Sequence[Any]]:
+        """Yields for every chunk what is known of it for each check: nothing, if all looking is done here."""
+        if (
+            self.elsewhere is None
+            or self.among is not None
+            or not any(isinstance(check, LookingCheck) for check in group)
+        ):
+            return repeat([None] * len(group), len(self.rows))
+        deciding = [self._decides_at_once(check) for check in group]
+        return self.elsewhere.looks(group, deciding, (chunk for _, chunk in self.rows.chunks()))
+
     def _approved(self, check: Check, number: int, finding: Finding) -> bool:
         wanted = check.settings.remedy
         if wanted == "ask":
@@ -104,27 +133,43 @@ class Examination:
             self.progress(title, place + 1, len(self.rows))
 
     def _concerns(self, check: Check, one: Tracked) -> bool:
-        if check.training_only and one.held_out:
-            return False
-        return check.concerns(one.row) and (self.among is None or self.among(one))
+        return concerns(check, one) and (self.among is None or self.among(one))
 
     def _treated(self, check: Check, chunk: list[Tracked]) -> Generator[Rejected, None, list[Tracked]]:
         """Yields what `check` drops and returns the chunk as it leaves it; the same list if nothing changed."""
         kept: list[Tracked] = []
         untouched = True
         for one in chunk:
-            decision = check.decide(one.row) if self._concerns(check, one) else None
-            if decision is None:
-                kept.append(one)
-                continue
-            untouched = False
-            if isinstance(decision, Change):
-                self._effects[check.name, "changed"] += 1
-                kept.append(one.changed(decision.example, check.name, decision.what))
-            else:
+            left = after(check, one) if self._concerns(check, one) else one
+            untouched &= left is one
+            if isinstance(left, Drop):
                 self._effects[check.name, "dropped"] += 1
-                yield dropped(one, decision)
+                yield dropped(one, left)
+                continue
+            self._effects[check.name, "changed"] += left is not one
+            kept.append(left)
         return chunk if untouched else kept
+
+
+def concerns(check: Check, one: Tracked) -> bool:
+    """Tells whether a check looks at a row."""
+    return not (check.training_only and one.held_out) and check.concerns(one.row)
+
+
+def take_in(check: Check, rows: Sequence[Row], looked: object) -> None:
+    """Shows a check one chunk of rows, with what its `look` returned for them where that was done before."""
+    if looked is not None and isinstance(check, LookingCheck):
+        cast("LookingCheck[Any, Any]", check).take(rows, looked)
+    else:
+        check.see(rows)
+
+
+def after(check: Check, one: Tracked) -> Tracked | Drop:
+    """Returns a row as the remedy of a check leaves it, which is the same object where it does nothing."""
+    decision = check.decide(one.row)
+    if isinstance(decision, Change):
+        return one.changed(decision.example, check.name, decision.what)
+    return one if decision is None else decision
 
 
 def dropped(one: Tracked, drop: Drop) -> Rejected:

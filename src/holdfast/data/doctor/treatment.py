@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from holdfast.data.assignment import Assignment, Key, Side
     from holdfast.data.check import Check, Context, Finding
+    from holdfast.data.doctor.examine import Elsewhere
     from holdfast.data.doctor.plan import Plan
     from holdfast.data.rejected import Rejected
 
@@ -48,6 +49,8 @@ class Attendant:
     progress: Callable[[str, int, int], None]
     asks: bool
     review: Path | None = None
+    elsewhere: Elsewhere | None = None
+    """Where rows are looked at; None: here."""
 
 
 @dataclass(slots=True)
@@ -153,6 +156,7 @@ class Treatment:
             first=len(self.outcomes) + 1,
             among=(lambda one: self._side(one) == only) if only is not None else None,
             found=self._write_clusters,
+            elsewhere=self.attendant.elsewhere,
         )
         self.ledger.add(examination.run(list(checks.values())))
         self.outcomes += examination.outcomes
