@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,6 +59,15 @@ ReviewOption = Annotated[
 ToOption = Annotated[
     Path | None, typer.Option("--to", help="Where versions are kept.", show_default="the workspace's data folder")
 ]
+AugmentOption = Annotated[
+    str | None,
+    typer.Option(
+        "--augment",
+        metavar="WAYS",
+        help="Add other wordings of training rows: some of polite,please,contraction,typo,paraphrase (needs a writer).",
+        show_default="none",
+    ),
+]
 RayOption = Annotated[
     str | None,
     typer.Option(
@@ -87,6 +97,7 @@ def prepare(
     model: ModelOption = None,
     review: ReviewOption = None,
     to: ToOption = None,
+    augment: AugmentOption = None,
     ray: RayOption = None,
     quiet: QuietOption = False,
     workspace: WorkspaceOption = None,
@@ -109,7 +120,7 @@ def prepare(
     request = Request(
         sources=sources,
         skill=skill,
-        plan=plan_of(plan, overrides or []),
+        plan=plan_of(plan, [*_wordings(augment), *(overrides or [])]),
         recipe=recipe,
         tests=test or [],
         columns=columns_of(column),
@@ -125,6 +136,14 @@ def prepare(
         door.put_json(found.to_json())
     else:
         findings.show_prepared(found, asked=asks)
+
+
+def _wordings(augment: str | None) -> list[str]:
+    """Returns the settings that `--augment` stands for."""
+    if augment is None:
+        return []
+    ways = [way.strip() for way in augment.split(",") if way.strip()]
+    return ["augment.enabled=true", f"augment.ways={json.dumps(ways)}"]
 
 
 @data.command(name="ls")

@@ -82,6 +82,8 @@ def show_version(version: DataVersion) -> None:
         f"{counts.read:,} rows read = {counts.unchanged:,} kept as they were + {counts.changed:,} changed + "
         f"{counts.num_rejected:,} rejected{f' ({kinds})' if kinds else ''}", markup=False, soft_wrap=True,
     )  # fmt: skip
+    if counts.made:
+        out.print(f"{counts.made:,} rows made besides, all for training", markup=False)
     for name, part in version.parts.items():
         labels = ", ".join(f"{label} {count:,}" for label, count in list(part.labels.items())[:8])
         out.print(f"  {name}: {part.num_rows:,} rows{f' ({labels})' if labels else ''}", markup=False, soft_wrap=True)

@@ -1,6 +1,6 @@
 """The story of one preparation: from the user's files to a checked, documented version of a data set.
 
-    read -> checks with their remedies -> split -> contamination
+    read -> checks with their remedies -> split -> contamination -> other wordings of training rows
          -> write: Parquet, cards, the report, the plan as decided, the ledger of every changed and rejected row
 
 Nothing is written before the end, and then all at once; what a preparation leaves behind when it is killed is a
@@ -133,6 +133,7 @@ def prepare(
             progress.say(note)
         treatment.examine()
         treatment.divide(earlier_training(workspace, request.skill))
+        treatment.reword(writer(request.plan.writer))
         _require_parts(treatment)
         data = _gathered(treatment, request)
         written = write_version(root, data)
@@ -253,7 +254,13 @@ def _deciding(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, JSONValue]:
     checks = {name: settings for name, settings in values["checks"].items() if name in done}
     for settings in checks.values():
         settings.pop("remedy")
-    return {"seed": plan.seed, "split": cast("JSONValue", values["split"]), "checks": cast("JSONValue", checks)}
+    wordings = {"augment": values["augment"]} if plan.augment.enabled else {}
+    return {
+        "seed": plan.seed,
+        **wordings,
+        "split": cast("JSONValue", values["split"]),
+        "checks": cast("JSONValue", checks),
+    }
 
 
 @contextmanager

@@ -277,3 +277,97 @@ def test_a_writer_without_its_key_or_with_a_short_answer_is_set_up_as_told(monke
     write = writer(plan_of(None, ["writer.model=any", "writer.max_tokens=77"]).writer)
     assert write([[{"role": "user", "content": "x"}]] * 2) == ["said", "said"]
     assert [given["max_completion_tokens"] for given in asked] == [77, 77]
+
+
+def asking(num):
+    draw = random.Random(4)
+    things = [
+        "invoice",
+        "order",
+        "refund",
+        "parcel",
+        "account",
+        "password",
+        "delivery",
+        "address",
+        "contract",
+        "ticket",
+    ]
+    rows = []
+    for number in range(num):
+        one, two, three = draw.sample(things, 3)
+        rows.append({"prompt": f"Tell me how I change the {one} for {two} number {number}, not the {three}.",
+                     "completion": f"Open the {one} page, choose {two} {number}, and leave the {three}."})  # fmt: skip
+    return rows
+
+
+ALIKE = ["checks.near_duplicates.enabled=false"]
+
+
+def test_other_wordings_are_made_of_training_rows_only_and_marked(tmp_path, request_for):
+    source = write(tmp_path / "asking.jsonl", asking(60))
+    overrides = [*ALIKE, "augment.enabled=true", 'augment.ways=["polite", "please"]', "augment.max_share=0.25"]
+    found = prepare(None, request_for(source, overrides=overrides), approve=None, progress=Silent())
+    counts, version = found.version.counts, load(found.version.folder)
+    train, test = (list(version.examples(name)) for name in ("train", "test"))
+    made = [one for one in train if "synthetic" in one.columns]
+    assert counts.read == counts.unchanged + counts.changed + counts.num_rejected == 60
+    assert counts.made == len(made) == len(train) // 4
+    assert {one.columns["synthetic"] for one in made} <= {"polite", "please"}
+    originals = {one.id: one for one in train if "synthetic" not in one.columns}
+    assert all(one.messages[-1] == originals[one.columns["synthetic_of"]].messages[-1] for one in made)
+    assert not any("synthetic" in one.columns for one in test)
+    assert found.outcomes[-1].finding.check == "augment"
+    replay = request_for(source, plan=plan_of(version.folder / "plan.toml", []))
+    assert prepare(None, replay, approve=None, progress=Silent()).version.hash == version.hash
+    plain = prepare(None, request_for(source, overrides=ALIKE), approve=None, progress=Silent())
+    assert plain.version.hash != version.hash
+
+
+def test_wordings_are_no_prompt_of_an_earlier_test(tmp_path, request_for, monkeypatch):
+    source = write(tmp_path / "asking.jsonl", asking(40))
+    overrides = [
+        *ALIKE,
+        "augment.enabled=true",
+        'augment.ways=["please"]',
+        "augment.at_once=3",
+        "augment.per_example=1",
+    ]
+    first = prepare(None, request_for(source, overrides=overrides), approve=None, progress=Silent())
+    made = [one for one in load(first.version.folder).examples("train") if "synthetic" in one.columns]
+    monkeypatch.setattr("holdfast.jobs.prepare.earlier_tests", lambda *given: {"test of old": lambda: iter(made[:5])})
+    overrides.append("checks.contamination.enabled=false")
+    again = prepare(None, request_for(source, overrides=overrides), approve=None, progress=Silent())
+    left = {one.messages[0].content for one in load(again.version.folder).examples("train")}
+    assert not left & {one.messages[0].content for one in made[:5]}
+
+
+def test_wordings_settings_that_change_nothing_are_refused():
+    with pytest.raises(ConfigError, match=r"augment.*enabled"):
+        plan_of(None, ["augment.max_share=0.2"])
+
+
+def test_the_embedded_base_can_be_the_writer(tmp_path, request_for):
+    """It has not learned to write questions: what it says is counted with the reason, beside what templates ask."""
+    guide = tmp_path / "guide.md"
+    guide.write_text("# Returns\nCustomers may return goods within 30 days.\nRefunds take 14 days.\n")
+    source = write(tmp_path / "words.jsonl", rows(20))
+    overrides = ["writer.model=holdfast:tiny", "writer.max_tokens=16"]
+    found = prepare(None, request_for(str(guide), source, overrides=overrides), approve=None, progress=Silent())
+    said = next(note for note in found.notes if "documents in" in note)
+    assert "unreadable" in said
+    assert any(one.document for one in found.version.examples("train"))
+
+
+def test_a_writer_loaded_here_says_the_same_twice_and_refuses_what_it_cannot_read():
+    from holdfast.jobs.writing import writer
+
+    write = writer(plan_of(None, ["writer.model=holdfast:tiny", "writer.max_tokens=16"]).writer)
+    talks = [[{"role": "user", "content": text}] for text in ("Say hello.", "Count to three.")]
+    assert write(talks) == write(talks)
+    assert len(write(talks)) == 2
+    assert write([]) == []
+    with pytest.raises(DataError, match=r"holdfast:tiny reads 4096 tokens.*knowledge\.chunks"):
+        write([[{"role": "user", "content": "word " * 5000}]])
+    assert plan_of(None, ["writer.model=some/name", "writer.base_url=local"]).writer.is_local
+    assert not plan_of(None, ["writer.model=some/name"]).writer.is_local

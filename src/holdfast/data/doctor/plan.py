@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import Field, ValidationError, create_model
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from holdfast.data.assignment import SplitSettings
 from holdfast.data.checks import AFTER_SPLIT, CHECKS
+from holdfast.data.making.augment import AugmentSettings
 from holdfast.data.making.knowledge import KnowledgeSettings
 from holdfast.settings import Settings, explain, parse_toml
 
@@ -42,18 +43,37 @@ Checks = create_model(
 
 
 class WriterSettings(Settings):
-    """The model that writes questions on documents, on any OpenAI-compatible server."""
+    """The model that writes questions on documents and other wordings of requests."""
 
     model: str = ""
-    """Its name there; without one, templates alone make questions."""
+    """Its name on the server, or holdfast:tiny; without one, templates and rules alone write."""
     base_url: str | None = None
-    """The server's address (http://localhost:8000/v1); None = OpenAI's."""
+    """The server's address (http://localhost:8000/v1); None = OpenAI's; local = the model is loaded here."""
     api_key_env: str = "OPENAI_API_KEY"
     """The environment variable that holds the key."""
     max_tokens: Annotated[int, Field(ge=16)] = 1500
     """The longest answer."""
     seconds: Annotated[float, Field(gt=0)] = 120.0
-    """How long an answer is waited for."""
+    """How long a server's answer is waited for."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model is loaded in this process, by the name or folder that `--model` takes."""
+        return self.base_url == "local" or (self.base_url is None and self.model.startswith("holdfast:"))
+
+
+class Augmentation(AugmentSettings):
+    """Whether training rows get other wordings, and which."""
+
+    enabled: bool = False
+    """Whether any are made; they are marked as synthetic and never part of a test."""
+
+    @model_validator(mode="after")
+    def _all_has_an_effect(self) -> Augmentation:
+        if not self.enabled:
+            others = [name for name in type(self).model_fields if name != "enabled"]
+            self.refuse_if_changed(others, "no wordings are made (augment.enabled)")
+        return self
 
 
 class Plan(Settings):
@@ -67,6 +87,8 @@ class Plan(Settings):
     """How documents become questions and answers."""
     writer: WriterSettings = WriterSettings()
     """The model that writes them besides."""
+    augment: Augmentation = Augmentation()
+    """Other wordings of training rows."""
     checks: Checks = Checks()  # pyright: ignore[reportInvalidTypeForm] - made from the registry
     """The checks by name."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from holdfast.data.assignment import assign, key_of
+from holdfast.data.check import MANY_SHOWN, Finding, Row, shown
 from holdfast.data.checks import CHECKS
 from holdfast.data.checks.contamination import TRAINING_DATA, Contamination, HeldOutSeen
 from holdfast.data.checks.duplicates import DuplicateCheck
@@ -18,9 +19,11 @@ from holdfast.data.checks.personal_data import PersonalData
 from holdfast.data.dedup.clusters import write_clusters
 from holdfast.data.doctor.examine import Examination
 from holdfast.data.doctor.ledger import Ledger
-from holdfast.data.doctor.rows import Rows, Tracked, taken_in
+from holdfast.data.doctor.rows import CHUNK_ROWS, Rows, Tracked, taken_in
 from holdfast.data.example_json import example_id
+from holdfast.data.making.augment import augment
 from holdfast.data.output.prepared import ChangedRow, Counts, Outcome, PreparedRow
+from holdfast.seeds import derive_seed
 from holdfast.types import Example
 
 if TYPE_CHECKING:
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast.data.assignment import Assignment, Key, Side
-    from holdfast.data.check import Check, Context, Finding
+    from holdfast.data.check import Check, Context
     from holdfast.data.doctor.examine import Elsewhere
     from holdfast.data.doctor.plan import Plan
+    from holdfast.data.making.augment import Augmented
+    from holdfast.data.making.writer import Write
     from holdfast.data.rejected import Rejected
 
 
@@ -102,6 +107,24 @@ class Treatment:
         others = {OWN_TEST: lambda: (row.example for row in self.part("test")), **self.context.others}
         self._run(self._made({Contamination.name: Contamination}, replace(self.context, others=others)), only="train")
 
+    def reword(self, write: Write | None) -> None:
+        """Adds other wordings of training rows, as the plan says, behind all rows that were read.
+
+        None equals a prompt of the own test or of a test that the context names. All training rows are held meanwhile.
+        """
+        if not self.plan.augment.enabled:
+            return
+        train = [row.example for row in self.part("train")]
+        tests = [row.example for row in self.part("test")]
+        tests += (example for examples in self.context.others.values() for example in examples())
+        seed = derive_seed(self.plan.seed, "augment")
+        found = augment(train, tests, self.plan.augment, write=write, seed=seed)
+        added = [Tracked(Row(self._num_read + number, example)) for number, example in enumerate(found.added)]
+        for start in range(0, len(added), CHUNK_ROWS):
+            self.rows.append(added[start : start + CHUNK_ROWS])
+        self._num_made = len(added)
+        self.outcomes.append(Outcome(_wordings_finding(found, len(train)), bool(added), 0, 0))
+
     def part(self, side: Side) -> Iterator[PreparedRow]:
         """Yields the rows of one part as they are now, with their content ids."""
         for one in self.rows.tracked():
@@ -131,11 +154,12 @@ class Treatment:
 
     def counts(self) -> Counts:
         """Returns what became of all rows; raises DataError if they do not add up."""
-        unchanged = changed = made = 0
+        unchanged = changed = 0
         for one in self.rows.tracked():
             unchanged += one.before is None
             changed += one.before is not None
-        found = Counts(self._num_read, unchanged, changed, dict(self.ledger.kinds.most_common()), made)
+        kinds = dict(self.ledger.kinds.most_common())
+        found = Counts(self._num_read, unchanged - self._num_made, changed, kinds, self._num_made)
         found.check()
         return found
 
@@ -182,6 +206,28 @@ class Treatment:
             yield key_of(one.row.number, one.row.example, self.plan.split, together(one.row.number))
 
     def _side(self, one: Tracked) -> Side:
+        if one.row.number >= self._num_read:  # made, not read
+            return "train"
         if self._assignment is None:
             return "test" if one.held_out else "train"
         return self._assignment.side(one.row.number)
+
+
+def _wordings_finding(found: Augmented, num_rows: int) -> Finding:
+    """Says what was made, by way, and what was not used, with some examples."""
+    made = ", ".join(f"{way} {count:,}" for way, count in found.made.most_common())
+    reasons = Counter(one.kind for one in found.rejected)
+    title = f"Other wordings of {num_rows:,} training rows: {len(found.added):,}{f' ({made})' if made else ''}"
+    if reasons:
+        title += f"; not used: {', '.join(f'{kind} {count:,}' for kind, count in reasons.most_common())}"
+    return Finding(
+        "augment",
+        title,
+        level="note",
+        num_rows=len(found.added),
+        figures={
+            "made": dict(found.made), "rejected": dict(reasons), "rows_without": found.num_without,
+            "too_many": found.num_over,
+        },
+        shown=tuple(shown(Row(0, one), note=str(one.columns["synthetic"])) for one in found.added[:MANY_SHOWN]),
+    )  # fmt: skip

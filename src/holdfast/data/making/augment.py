@@ -54,8 +54,6 @@ class AugmentSettings(Settings):
     """At most this share of the training data, originals and wordings together, is made."""
     at_once: Count = 16
     """How many examples a model is asked about at a time."""
-    seed: int = 0
-    """Draws which examples are reworded where the share does not allow all, and between forms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +77,12 @@ def augment(
     settings: AugmentSettings | None = None,
     *,
     write: Write | None = None,
+    seed: int = 0,
 ) -> Augmented:
     """Returns other wordings of training examples; the test is not reworded, and no wording equals one of its prompts.
 
-    Examples that are wordings themselves are not reworded again, and count towards the share.
+    Examples that are wordings themselves are not reworded again, and count towards the share. `seed` draws which
+    examples are reworded where the share does not allow all, and between forms.
 
     Raises:
         DataError: a paraphrase is wanted and `write` is missing, or `write` misbehaves.
@@ -100,12 +100,12 @@ def augment(
     added: list[Example] = []
     rejected: list[Rejected] = []
     num_without = num_over = 0
-    order = sorted(originals, key=lambda example: derive_seed(settings.seed, f"augment {example_id(example)}"))
+    order = sorted(originals, key=lambda example: derive_seed(seed, f"augment {example_id(example)}"))
     for start in range(0, len(order), settings.at_once):
         if len(added) >= most:
             break
         batch = order[start : start + settings.at_once]
-        for example, wordings in zip(batch, _wordings(batch, settings, each, write, rejected), strict=True):
+        for example, wordings in zip(batch, _wordings(batch, settings, each, write, rejected, seed), strict=True):
             good = _good(example, wordings, taken, rejected)[:each]
             used = good[: most - len(added)]
             num_without += not good
@@ -125,7 +125,12 @@ class _Taken:
 
 
 def _wordings(
-    batch: Sequence[Example], settings: AugmentSettings, each: int, write: Write | None, rejected: list[Rejected]
+    batch: Sequence[Example],
+    settings: AugmentSettings,
+    each: int,
+    write: Write | None,
+    rejected: list[Rejected],
+    seed: int,
 ) -> Iterator[list[tuple[Way, str]]]:
     """Yields for each example its other wordings by way, unchecked."""
     places = [_place(example) for example in batch]
@@ -146,7 +151,7 @@ def _wordings(
                     rejected.append(reject(example, "unreadable", "the model wrote no list of paraphrases for it"))
                 found += paraphrases
             else:
-                text = reworded(request, way, settings.seed, example_id(example))
+                text = reworded(request, way, seed, example_id(example))
                 if text:
                     found.append((way, text + material))
         yield found

@@ -101,7 +101,7 @@ def test_a_small_share_is_spread_over_many_examples():
 
 def test_seed_draws_which_examples_are_reworded():
     def drawn(seed, train=MANY):
-        done = augment(train, (), rules("please", max_share=0.2, seed=seed))
+        done = augment(train, (), rules("please", max_share=0.2), seed=seed)
         return sorted(new.columns["synthetic_of"] for new in done.added)
 
     assert drawn(0) == drawn(0, MANY[::-1]) != drawn(1)
