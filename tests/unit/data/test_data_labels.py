@@ -243,7 +243,7 @@ def test_a_poor_classifier_is_said_to_be_one(tmp_path):
     draw = random.Random(0)
     examples = [tagged(f"{draw.random()}", draw.choice(["a", "b"])) for _ in range(100)]
     _, finding = checked(errors_check(tmp_path), examples)
-    assert "many of the suspects will be right" in finding.title
+    assert "many of those labels will be right" in finding.title
 
 
 def test_without_labels_or_with_one_there_is_nothing_to_judge(tmp_path):

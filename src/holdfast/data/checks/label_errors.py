@@ -153,12 +153,12 @@ class LabelErrors(Check[LabelErrorsSettings]):
                 raise
             return Finding(self.name, f"Not looked for: {error.message}", "note", figures={"num_judged": 0})
         agreement = float((self._probabilities.argmax(axis=1) == self._codes).mean())
-        title = f"{len(suspects)} of {num_judged} labels are probably wrong"
+        title = f"A simple classifier that has not seen them contradicts {len(suspects)} of {num_judged} labels clearly"
         if num_judged < num_seen:
             title += f" (a sample: {num_seen - num_judged} labelled rows were not judged)"
-        title += f"; a simple classifier agrees with {agreement:.0%} of the labels"
+        title += f"; it agrees with {agreement:.0%}"
         if suspects and agreement < POOR:
-            title += ", so that many of the suspects will be right"
+            title += ", which is little: many of those labels will be right"
         remedy = {
             "review": None,
             "relabel": "give them the label that the classifier suggests",
