@@ -158,7 +158,7 @@ def test_an_edited_version_is_refused(tmp_path, request_for):
 
 def test_nothing_to_learn_says_why_and_writes_nothing(tmp_path, request_for):
     source = write(tmp_path / "words.jsonl", [{"prompt": "", "completion": "x"}, {"prompt": "y", "completion": ""}])
-    with pytest.raises(NothingToLearnError, match="2 empty"):
+    with pytest.raises(NothingToLearnError, match=r"No row is left.*2 \(empty\)"):
         prepare(None, request_for(source), approve=None, progress=Silent())
     assert versions(tmp_path / "data") == []
     assert [item.name for item in (tmp_path / "data").iterdir()] == []
@@ -371,3 +371,9 @@ def test_a_writer_loaded_here_says_the_same_twice_and_refuses_what_it_cannot_rea
         write([[{"role": "user", "content": "word " * 5000}]])
     assert plan_of(None, ["writer.model=some/name", "writer.base_url=local"]).writer.is_local
     assert not plan_of(None, ["writer.model=some/name"]).writer.is_local
+
+
+def test_where_no_row_can_be_read_no_check_is_made(tmp_path, request_for):
+    source = write(tmp_path / "words.jsonl", [{"question_text": "x"}, {"nothing": "here"}])
+    with pytest.raises(NothingToLearnError, match=r"No row can be used\. Rejected: 2 \(columns\).*--column"):
+        prepare(None, request_for(source), approve=None, progress=Silent())
