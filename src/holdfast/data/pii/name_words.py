@@ -53,7 +53,7 @@ LANGUAGES: dict[str, NameWords] = {
         labels=r"name|vorname|nachname|familienname|ansprechpartner(?:in)?|kund(?:e|in)|patient(?:in)?",
     ),
     "fr": NameWords(
-        titles=r"M|Mme|Mlle|Monsieur|Madame|Mademoiselle|Dr|Me|Maître",
+        titles=r"M|Mme|Mlle|Monsieur|Madame|Mademoiselle|Dr|Maître",
         introductions=r"je m['\u2019]appelle|mon nom est|je suis|(?:il|elle) s['\u2019]appelle|nommée?",
         greetings=r"bonjour|bonsoir|salut|ch(?:er|ère)|merci",
         closings=r"cordialement|bien (?:à vous|cordialement)|amicalement|sincères salutations|merci",

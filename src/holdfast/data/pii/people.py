@@ -8,7 +8,7 @@ was found is found again in the same text, whole or by a part of it. What this m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 BARE = WEAK
 """Two or more capitalised words with nothing beside them."""
+UNSURE = 0.45
+"""A name by words that many other capitalised words have beside them, too."""
 ALL_LANGUAGES = (*LANGUAGES, "fa")
 
 _CAP = (
@@ -50,6 +52,7 @@ _CANDIDATE = regex.compile(
 )
 _BACKWARDS = r"\p{Lu}[\p{L}\p{M}]{1,30}(?:-\p{L}{2,30})?"
 """A capitalised word for patterns that are read backwards, where a greedy run must give its first letter back."""
+_LONG_TITLE = 5
 _WINDOW = 64
 """So many characters before and after a candidate are read."""
 
@@ -81,14 +84,17 @@ def _cues(languages: tuple[str, ...]) -> tuple[_Cue, ...]:
     given = [LANGUAGES[language] for language in languages if language in LANGUAGES]
     if not given:
         return ()
-    titles = "|".join(words.titles for words in given)
+    listed = "|".join(words.titles for words in given)
+    # "me", "don" and "fr" are words of other kinds in small letters; "professor" is a title all the same.
+    long = "|".join(title for title in listed.split("|") if len(title) >= _LONG_TITLE)
+    titles = rf"(?:{listed}|(?i:{long}))"
     introductions, greetings, closings, labels = (
         "|".join(getattr(words, field) for words in given)
         for field in ("introductions", "greetings", "closings", "labels")
     )
-    titled = rf"(?:\b(?i:{titles})\.? )?"
+    titled = rf"(?:\b{titles}\.? )?"
     cues = [
-        _cue(rf"\b(?i:{titles})\.? ", "", LIKELY, 0.9),
+        _cue(rf"\b{titles}\.? ", "", LIKELY, 0.9),
         _cue(rf"\b(?i:{introductions}):? {titled}", "", FAIR, LIKELY),
         _cue(rf"(?:\A|[\n.!?\"“>:] ?)(?i:{greetings}),? {titled}", r"\s{0,3}(?:[,!.:\n]|\Z| - )", FAIR, 0.7),
         _cue(rf"(?i:{closings})[,.!]?\s{{0,2}}\n\s{{0,3}}(?:[-\u2013—] ?)?", r"\s{0,3}(?:[,\n.]|\Z)", 0.7, LIKELY),
@@ -99,7 +105,10 @@ def _cues(languages: tuple[str, ...]) -> tuple[_Cue, ...]:
 
 
 def _english() -> list[_Cue]:
-    return [*_english_before(), *_english_after(), *_english_layout()]
+    """Words that stand beside names and beside much else that is capitalised (Minecraft, the Sicilian Defense)."""
+    cues = [*_english_before(), *_english_after(), *_english_layout()]
+    # One word alone is a name less often than not; two or more are one where the cue says so.
+    return [replace(cue, alone=min(cue.alone, UNSURE), full=cue.full if cue.full >= FAIR else UNSURE) for cue in cues]
 
 
 def _english_before() -> list[_Cue]:
@@ -124,11 +133,11 @@ def _english_before() -> list[_Cue]:
             FAIR,
         ),
         _cue(
-            rf"\b(?i:{ROLES})s(?: are| were|,)?:? (?:{_BACKWARDS}(?: {_BACKWARDS})?,? (?:and )?){{0,5}}", "", 0.5, FAIR
+            rf"\b(?i:{ROLES})s(?: are| were|,)?:? (?:{_BACKWARDS}(?: {_BACKWARDS})?,? (?:and )?){{0,5}}", "", 0.5, UNSURE
         ),
         _cue(rf"{near} ", "", 0.0, 0.52),
         _cue(rf"{weak} ", "", 0.0, 0.45),
-        _cue(r"\b(?:[Ww]hy|[Ww]here|[Hh]ow) (?:is|was|are|did|does|has) ", r" \p{Ll}", 0.5, FAIR),
+        _cue(r"\b(?:[Ww]hy|[Ww]here|[Hh]ow) (?:is|was|are|did|does|has) ", r" \p{Ll}", 0.5, UNSURE),
         _cue(
             r"\b(?:[Ww]ho(?: is|['\u2019]s| was| are)|[Nn]amed after|[Ll]ike|[Tt]hanks to|[Gg]reetings from) ",
             "",
@@ -148,7 +157,7 @@ def _english_before() -> list[_Cue]:
             0.5,
             FAIR,
         ),
-        _cue(r"(?:\p{L}, )", r"[?!](?:\s|\Z|[\"'])", 0.5, FAIR),
+        _cue(r"(?:\p{L}, )", r"[?!](?:\s|\Z|[\"'])", 0.5, UNSURE),
     ]
 
 
@@ -159,7 +168,7 @@ def _english_after() -> list[_Cue]:
     return [
         _cue("", verb, 0.5, FAIR),
         _cue("", rf",? (?:{DEEDS})\b", 0.0, 0.55),
-        _cue("", person, 0.5, FAIR),
+        _cue("", person, 0.5, UNSURE),
         _cue(
             "",
             r", \d{1,2},|,? (?:aged )?\d{1,2} ?(?:years?|y/o)|,? \((?:born|b\.|née|aged?|\d{4} ?[-\u2013])",
@@ -167,7 +176,7 @@ def _english_after() -> list[_Cue]:
             LIKELY,
         ),
         _cue("", r"[\"']? <[^\s@<>]{1,64}@", LIKELY, 0.9),
-        _cue("", r", (?:the|an?|our|my|his|her) \p{L}[\p{L} ]{2,40},", 0.0, FAIR),
+        _cue("", r", (?:the|an?|our|my|his|her) \p{L}[\p{L} ]{2,40},", 0.0, UNSURE),
         _cue("", r"['\u2019]s\b|(?<=s)['\u2019] ", 0.0, 0.52),
     ]
 
@@ -277,16 +286,15 @@ def _speakers(text: str) -> list[Span]:
 
 
 def mentions(text: str, names: Iterable[Span]) -> Iterator[Span]:
-    """Yields further places of names that count: the whole name, or a word of a surer one that is no everyday word."""
-    wanted: set[str] = set()
+    """Yields further places of names: the whole name, or a word of a surer one that is no everyday word."""
+    wanted: dict[str, float] = {}
     for span in names:
-        if span.confidence >= 0.5:
-            wanted.add(span.text)
-        if span.confidence >= FAIR:
-            wanted.update(word for word in span.text.split() if len(word.rstrip(".")) > 1 and word[0].isupper())
+        words = [word for word in span.text.split() if len(word.rstrip(".")) > 1 and word[0].isupper()]
+        for value in (span.text, *(words if span.confidence >= FAIR else ())) if span.confidence >= UNSURE else ():
+            wanted[value] = max(wanted.get(value, 0.0), min(span.confidence, FAIR))
     for start, name in known_places(text, wanted):
         if " " in name or not _everyday(text, start, name):
-            yield Span(start, start + len(name), "person", name, FAIR)
+            yield Span(start, start + len(name), "person", name, wanted[name])
 
 
 def known_places(text: str, values: Iterable[str]) -> Iterator[tuple[int, str]]:
