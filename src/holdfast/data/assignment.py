@@ -1,8 +1,8 @@
 """Which row goes to training, to the test and to validation: by group, by label, by time, and by fact.
 
 Rows that belong together are a *unit*: all answers to one prompt, all rows of one group of near-duplicates and
-paraphrases, all rows with one value of `group_column`. A unit is never divided. 20 to 52 bytes are held for every
-row, and about as much again while units are made.
+paraphrases, conversations with one first question, all rows with one value of `group_column`. A unit is never divided.
+20 to 60 bytes are held for every row, and about as much again while units are made.
 
 Choices made here:
 - Which unit goes where is drawn from its content and the seed, never from the order of the files.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import numpy as np
 from pydantic import Field, model_validator
 
-from holdfast.data.assignment_key import NO_GROUP, Key, Table, table_of, time_of
+from holdfast.data.assignment_key import NO_GROUP, Key, Table, opening_of, table_of, time_of
 from holdfast.data.example_json import prompt_id
 from holdfast.data.facts_apart import TEST, TRAIN, UNDECIDED, VALIDATION, FactsApart, facts_apart
 from holdfast.data.stratify import newest_first, stratified, units_of
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Assignment", "Key", "LabelShare", "Side", "SplitSettings", "assign", "key_of"]
 
+TEMPLATE_ROWS, TEMPLATE_SHARE = 20, 0.05
+"""An opening that more rows than both share is a template."""
 Side: TypeAlias = Literal["train", "test", "validation"]
 _SIDES: tuple[Side, ...] = ("train", "test", "validation")
 # In the order of their codes in `Assignment.sides`.
@@ -120,6 +122,7 @@ def key_of(number: int, example: Example, settings: SplitSettings, group: int | 
         time_of(columns.get(settings.time_column)) if settings.time_column else None,
         fact if isinstance(fact, str) else None,
         None if owner is None or owner == "" else f"{type(owner).__name__} {owner}",
+        opening_of(example),
     )
 
 
@@ -189,12 +192,22 @@ def _units(
     if table.owners is not None:
         rows = (table.owners != 0) & (fact_sides[prompt_of] == UNDECIDED)
         links.append((prompt_of[rows], table.owners[rows].view(np.int64)))
+    if table.openings is not None:
+        rows = _shared(table.openings) & (fact_sides[prompt_of] == UNDECIDED)
+        links.append((prompt_of[rows], table.openings[rows].view(np.int64)))
     components = joined(len(draws), links)
     drawn = np.full(len(draws), np.iinfo(np.uint64).max, dtype=np.uint64)
     np.minimum.at(drawn, components, draws)
     rank = np.empty(len(draws), dtype=np.int64)
     rank[np.argsort(drawn, kind="stable")] = np.arange(len(draws))
     return rank[components[prompt_of]]
+
+
+def _shared(openings: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Returns which rows begin as others do, though not as so many that it is a template with which most begin."""
+    _, inverse, counts = np.unique(openings, return_inverse=True, return_counts=True)
+    most = max(TEMPLATE_ROWS, TEMPLATE_SHARE * len(openings))
+    return (openings != 0) & (counts[inverse] > 1) & (counts[inverse] <= most)
 
 
 def _by_label(table: Table, rest: NDArray[np.int64], rows: NDArray[np.int64], settings: SplitSettings) -> _Chosen:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from holdfast.types import JSONValue
+    from holdfast.types import Example, JSONValue
 
 T = TypeVar("T", bound=np.generic)
 
 NO_GROUP = -(2**63)
+OPENING_WORDS = 8
+"""Shorter first turns ("Hi, can you help me?") begin conversations about anything."""
 MILLISECONDS_FROM = 1e11
 """A number from here on counts milliseconds since 1970 (as seconds it would lie beyond the year 5000)."""
 
@@ -32,7 +34,7 @@ class Key:
 
     `number` names the row; `prompt_id` is what it asks; rows of one `group` are near-duplicates or paraphrases, rows
     of one `owner` have the same value in the named column. `time` grows with time, in any unit. `fact` names what a
-    wording asks about.
+    wording asks about. `opening` is the first question of a conversation, where it is long enough to be one's own.
     """
 
     number: int
@@ -42,6 +44,13 @@ class Key:
     time: float | None = None
     fact: str | None = None
     owner: str | None = None
+    opening: str | None = None
+
+
+def opening_of(example: Example) -> str | None:
+    """Returns the first user turn in small letters, evenly spaced; None under `OPENING_WORDS` words."""
+    words = next((turn.content for turn in example.messages if turn.role == "user"), "").lower().split()
+    return " ".join(words) if len(words) >= OPENING_WORDS else None
 
 
 def time_of(value: JSONValue) -> float | None:
@@ -74,6 +83,7 @@ class Table:
     times: NDArray[np.float64] | None
     facts: NDArray[np.uint64] | None
     owners: NDArray[np.uint64] | None
+    openings: NDArray[np.uint64] | None
     codes: NDArray[np.int32]
     labels: tuple[str | None, ...]
 
@@ -82,7 +92,7 @@ def table_of(keys: Iterable[Key]) -> Table:
     """Returns the table, its labels sorted (no label first); raises `DataError` if a number occurs twice."""
     numbers, prompts, codes = array("q"), array("Q"), array("i")
     groups, times = _Sparse("q", NO_GROUP), _Sparse("d", float("nan"))
-    facts, owners = _Sparse("Q", 0), _Sparse("Q", 0)
+    facts, owners, openings = _Sparse("Q", 0), _Sparse("Q", 0), _Sparse("Q", 0)
     known: dict[str | None, int] = {}
     for row, key in enumerate(keys):
         numbers.append(key.number)
@@ -96,6 +106,8 @@ def table_of(keys: Iterable[Key]) -> Table:
             facts.put(row, _hash(key.fact))
         if key.owner is not None:
             owners.put(row, _hash(key.owner))
+        if key.opening is not None:
+            openings.put(row, _hash(key.opening))
     num = len(numbers)
     labels = sorted(known, key=lambda label: (label is not None, label or ""))
     rank = np.empty(max(len(known), 1), dtype=np.int32)
@@ -107,6 +119,7 @@ def table_of(keys: Iterable[Key]) -> Table:
         times.column(num, np.float64),
         facts.column(num, np.uint64),
         owners.column(num, np.uint64),
+        openings.column(num, np.uint64),
         rank[np.frombuffer(codes, np.int32)] if num else np.empty(0, np.int32),
         tuple(labels),
     )

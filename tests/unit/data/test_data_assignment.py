@@ -286,6 +286,29 @@ def test_rows_of_one_owner_stay_together():
         assert (assignment.num_units, assignment.count("test")) == (num_units, 20)
 
 
+def threads(num, opening):
+    """Conversations, two of each tree, that begin with the same question and go on differently."""
+    rows = []
+    for number in range(num):
+        asked = Message("user", opening.format(number // 2))
+        rows.append(Example(str(number), (asked, Message("assistant", "well"), Message("user", f"and {number}?"))))
+    return [key_of(number, row, SplitSettings()) for number, row in enumerate(rows)]
+
+
+def test_conversations_with_one_first_question_stay_together():
+    rows = threads(60, "is it true that breaking mirror number {} brings bad luck")
+    found = assign(rows, SplitSettings(), 3)
+    assert found.num_units == 30
+    assert all(found.side(2 * tree) == found.side(2 * tree + 1) for tree in range(30))
+    assert found.count("test") == 12
+
+
+def test_short_openings_and_those_of_a_template_join_nothing():
+    assert assign(threads(60, "hello {}"), SplitSettings(), 3).num_units == 60
+    template = threads(60, "you are a helpful assistant in our shop, so begin")
+    assert assign(template, SplitSettings(), 3).num_units == 60
+
+
 def test_shares_that_leave_nothing_to_learn_from_and_settings_without_effect_are_refused():
     with pytest.raises(ValueError, match="leaves nothing to learn from"):
         SplitSettings(test_share=0.6, validation_share=0.4)

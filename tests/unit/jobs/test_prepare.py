@@ -158,7 +158,7 @@ def test_an_edited_version_is_refused(tmp_path, request_for):
 
 def test_nothing_to_learn_says_why_and_writes_nothing(tmp_path, request_for):
     source = write(tmp_path / "words.jsonl", [{"prompt": "", "completion": "x"}, {"prompt": "y", "completion": ""}])
-    with pytest.raises(NothingToLearnError, match=r"No row is left.*2 \(empty\)"):
+    with pytest.raises(NothingToLearnError, match=r"No row can be used\. Rejected: 2 \(empty\)"):
         prepare(None, request_for(source), approve=None, progress=Silent())
     assert versions(tmp_path / "data") == []
     assert [item.name for item in (tmp_path / "data").iterdir()] == []
