@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from holdfast import __version__
-from holdfast.cli import look, teach, use
+from holdfast.cli import annotating, look, teach, use
 from holdfast.cli.data import data, prepare
 from holdfast.cli.doctor import doctor
 from holdfast.cli.door import Door
@@ -48,5 +48,7 @@ for command in (teach.demo, teach.init, prepare, look.render, teach.learn, teach
     app.command(name={"evaluate": "eval"}.get(command.__name__))(command)
 for command in (use.rollback, use.chat, use.export):
     app.command()(command)
+for command in (annotating.annotate, annotating.collect):
+    data.command()(command)
 app.add_typer(data)
 app.add_typer(doctor)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 NUM_RESAMPLES = 1000
 RESAMPLES_AT_ONCE = 50
 CONFIDENCE = 0.95
+LEAST_ALPHA = 0.667
+"""The lowest alpha at which Krippendorff (2004, chapter 11) draws even tentative conclusions from labels."""
 
 
 @dataclass(frozen=True, slots=True)

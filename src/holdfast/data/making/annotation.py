@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from holdfast.data.example_json import example_id
@@ -113,23 +113,49 @@ def gold(rows: Sequence[Example], answers: Answers, decided: Mapping[str, str] |
     return done
 
 
-def write_adjudication(rows: Sequence[Example], answers: Answers, folder: Path) -> Path:
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What an adjudication decided: item id -> label; `num_blank` items are not decided yet.
+
+    `listed` are all items with a usable line, decided or not, and `comments` what was remarked on them.
+    """
+
+    decided: Mapping[str, str]
+    rejected: tuple[Rejected, ...]
+    num_blank: int
+    listed: tuple[str, ...] = ()
+    comments: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def adjudication_file(sheets: Sheets, folder: Path) -> Path:
+    """Returns where the disputed items of a folder of sheets are decided."""
+    return folder / f"{ADJUDICATION}.{sheets.format}"
+
+
+def write_adjudication(
+    rows: Sequence[Example], answers: Answers, folder: Path, decisions: Decisions | None = None
+) -> Path:
     """Writes the disputed rows beside the sheets, with how often each label was given, but not by whom.
 
-    Returns the file; it has a line for each item, whose label is to be filled in. An existing one is not replaced.
+    Returns the file; it has a line for each item, whose label is to be filled in. An existing one is not replaced,
+    unless what it holds is given as `decisions`: these and their comments are written again before the other lines.
     """
     sheets = load_sheets(rows, folder)
-    path = folder / f"{ADJUDICATION}.{sheets.format}"
-    if path.exists():
+    path = adjudication_file(sheets, folder)
+    if path.exists() and decisions is None:
         raise DataError(f"{path}: is there already and may hold decisions. Move it away first.")
+    told = decisions or Decisions({}, (), 0)
+    if told.rejected:
+        raise DataError(f"{path}: {len(told.rejected)} of its lines cannot be used and would be lost. Correct them.")
+    kept = [key for key in told.listed if key in told.decided or key in told.comments]
+    disputed = [item_of(row).id for row in gold(rows, answers, told.decided).disputed]
     lines: list[dict[str, str]] = []
-    for key in dict.fromkeys(item_of(row).id for row in gold(rows, answers).disputed):
+    for key in dict.fromkeys([*kept, *disputed]):
         item = sheets.items[key]
-        votes = Counter(answers.given[key].values())
+        votes = Counter(answers.given.get(key, {}).values())
         said = ", ".join(f"{label}: {count}" for label, count in sorted(votes.items()))
-        lines.append(
-            {"id": key, "text": item.text, "document": item.document, "answers": said, "label": "", "comment": ""}
-        )
+        shown = {"id": key, "text": item.text, "document": item.document, "answers": said}
+        lines.append({**shown, "label": told.decided.get(key, ""), "comment": told.comments.get(key, "")})
     if sheets.format == "csv":
         columns = ("id", "text", "document", "answers", "label", "comment")
         write_csv(path, columns, [{name: safe(cell) for name, cell in line.items()} for line in lines])
@@ -138,22 +164,14 @@ def write_adjudication(rows: Sequence[Example], answers: Answers, folder: Path) 
     return path
 
 
-@dataclass(frozen=True, slots=True)
-class Decisions:
-    """What an adjudication decided: item id -> label; `num_blank` items are not decided yet."""
-
-    decided: Mapping[str, str]
-    rejected: tuple[Rejected, ...]
-    num_blank: int
-
-
 def read_adjudication(rows: Sequence[Example], folder: Path) -> Decisions:
     """Returns the decisions in the adjudication file of a folder, checked like the lines of a sheet."""
     sheets = load_sheets(rows, folder)
-    path = folder / f"{ADJUDICATION}.{sheets.format}"
+    path = adjudication_file(sheets, folder)
     usable, rejected = _checked(sheets, _read(path, sheets.format), str(path), set(sheets.items))
     decided = {key: label for key, (label, _) in usable.items() if label is not None}
-    return Decisions(decided, tuple(rejected), len(usable) - len(decided))
+    comments = {key: comment for key, (_, comment) in usable.items() if comment}
+    return Decisions(decided, tuple(rejected), len(usable) - len(decided), tuple(usable), comments)
 
 
 def _read(path: Path, format: str) -> list[Line]:

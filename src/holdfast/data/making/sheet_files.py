@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,9 @@ from holdfast.data.strict_json import dump, parse
 from holdfast.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import TextIO
 
     from holdfast.types import JSONValue
 
@@ -35,7 +38,7 @@ class Line:
 
 def write_csv(path: Path, columns: Sequence[str], lines: Sequence[Mapping[str, str]]) -> None:
     """Writes a CSV file that spreadsheets open as UTF-8: with a mark at its start, every cell in quotes."""
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
+    with _whole(path, "utf-8-sig") as file:
         writer = csv.DictWriter(file, columns, quoting=csv.QUOTE_ALL)
         writer.writeheader()
         writer.writerows(lines)
@@ -43,7 +46,19 @@ def write_csv(path: Path, columns: Sequence[str], lines: Sequence[Mapping[str, s
 
 def write_jsonl(path: Path, lines: Sequence[Mapping[str, JSONValue]] | Sequence[Mapping[str, str]]) -> None:
     """Writes one JSON object a line."""
-    path.write_text("".join(dump(dict(line)) + "\n" for line in lines), encoding="utf-8")
+    with _whole(path, "utf-8") as file:
+        file.writelines(dump(dict(line)) + "\n" for line in lines)
+
+
+@contextmanager
+def _whole(path: Path, encoding: str) -> Iterator[TextIO]:
+    """A file that is there as a whole once the block ends, and as it was before if the block does not end."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with unfinished.open("w", encoding=encoding, newline="") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[Line]:

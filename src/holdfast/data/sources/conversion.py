@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from holdfast.data.formats import convert
 from holdfast.data.rejected import Rejected, RowError, visible
 from holdfast.data.strict_json import kind_of
+from holdfast.data.unlabelled import as_unlabelled
 from holdfast.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,11 +25,15 @@ _MANY_NAMES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What rows are to become: `columns` by Holdfast's names, whether answers are needed, the columns to `keep`."""
+    """What rows are to become: `columns` by Holdfast's names, whether answers are needed, the columns to `keep`.
+
+    `unlabelled` takes rows that are to be labelled yet: without a label or an answer, also a text alone.
+    """
 
     columns: Mapping[str, str] = field(default_factory=dict[str, str])
     need_demonstration: bool = True
     keep: Set[str] = frozenset()
+    unlabelled: bool = False
 
 
 @dataclass(slots=True)
@@ -88,7 +93,10 @@ def converted(row: RawRow, place: str, wanted: Wanted, tally: Tally) -> Example 
         if not isinstance(row.value, dict):
             raise RowError("json", f"is {kind_of(row.value)}, not an object with columns")
         value = _renamed(row.value, wanted.columns, tally)
-        done = convert(value, f"{place}:{row.line}", need_demonstration=wanted.need_demonstration, keep=wanted.keep)
+        if wanted.unlabelled:
+            value = as_unlabelled(value)
+        needed = wanted.need_demonstration and not wanted.unlabelled
+        done = convert(value, f"{place}:{row.line}", need_demonstration=needed, keep=wanted.keep)
     except RowError as error:
         tally.num_rejected += 1
         return Rejected(place, row.line, error.reason, visible(row.text), error.kind)

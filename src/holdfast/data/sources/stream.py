@@ -31,6 +31,7 @@ def stream(
     columns: Mapping[str, str] | None = None,
     need_demonstration: bool = True,
     keep: Set[str] = frozenset(),
+    unlabelled: bool = False,
     notes: list[str],
 ) -> Iterator[Example | Rejected]:
     """Yields every row of every source, in order: as an Example, or as rejected with its line and reason.
@@ -40,11 +41,12 @@ def stream(
     any SQLAlchemy URL) or a Hugging Face data set id. `#N` at its end draws N usable rows at random with `seed`.
     Documents among the sources hold no rows and are only named in `notes`; `documents` gives them and `passages` reads
     them. `columns` maps Holdfast's column names to the sources'; the columns `keep` ("*" for all) go with the examples.
+    With `unlabelled`, rows need neither a label nor an answer, and a text alone is a row.
 
     What there is to say is added to `notes`, for a source when its end is reached. Raises `DataError` for a source
     that cannot be read; of a folder or a pattern, a file that cannot be read is one rejected row (kind `file`).
     """
-    wanted = Wanted(columns or {}, need_demonstration, keep)
+    wanted = Wanted(columns or {}, need_demonstration, keep, unlabelled)
     total = Tally()
     papers: list[Path] = []
     for source in sources:

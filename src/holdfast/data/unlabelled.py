@@ -1,0 +1,45 @@
+"""Rows that are to be labelled yet: whatever they lack is not there, and a text alone is a row."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from holdfast.data.formats import recognise
+from holdfast.data.rejected import RowError
+
+if TYPE_CHECKING:
+    from holdfast.data.shapes import Row
+    from holdfast.types import JSONValue
+
+_ANSWERS = ("label", "completion", "output", "output_text", "answer", "answers", "golden_response", "golden_answer")
+_ALONE = ("text", "question", "instruction")
+
+
+def as_unlabelled(row: Row) -> dict[str, JSONValue]:
+    """Returns `row` without its empty labels and answers, and as a prompt where it is only a text or a question.
+
+    What is filled in stays: an answer is shown to annotators, a label goes with the row until it has a new one.
+    Raises `RowError` where the only text is empty.
+    """
+    filled = {key: value for key, value in row.items() if key not in _ANSWERS or not _is_empty(key, value)}
+    if recognise(filled) is not None:
+        return filled
+    alone = next((name for name in _ALONE if name in filled), None)
+    if alone is None:
+        return filled
+    text = filled.pop(alone)
+    if _is_empty(alone, text):
+        raise RowError("empty", f"{alone} is empty")
+    if alone == "instruction" and isinstance(text, str) and isinstance(more := filled.pop("input", None), str) and more:
+        text = f"{text}\n\n{more}"
+    if alone == "question" and isinstance(context := filled.get("context"), str) and "document" not in filled:
+        del filled["context"]
+        filled["document"] = context
+    return {**filled, "prompt": text}
+
+
+def _is_empty(name: str, value: JSONValue) -> bool:
+    if isinstance(value, str):
+        return not value.strip() or (name == "label" and value.strip().lower() == "nan")
+    return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
