@@ -60,6 +60,7 @@ FORMATS: tuple[Format, ...] = (
     Format("prompts", ("prompt",), ("system", *_EXTRAS), shapes.prompt_only),
 )
 """Tried in this order: the first whose columns are all there wins."""
+_TEXT = Format("text without label", ("text",), (), shapes.text_alone)
 
 
 def recognise(row: Row) -> Format | None:
@@ -73,18 +74,26 @@ def recognise(row: Row) -> Format | None:
     return next(with_values, None) or next(by_name, None)
 
 
-def convert(row: Row, source: str, *, need_demonstration: bool = True, keep: Set[str] = frozenset()) -> Converted:
+def convert(
+    row: Row,
+    source: str,
+    *,
+    need_demonstration: bool = True,
+    keep: Set[str] = frozenset(),
+    unlabelled: bool = False,
+) -> Converted:
     """Returns the Example that `row` is, with its content id; raises `RowError` with the reason.
 
     The columns `keep` go with it as they are, for a grader that reads them: "*" stands for all, `UNREAD` for those
-    that the format does not read. What an example is called by depends on the others only.
+    that the format does not read. What an example is called by depends on the others only. With `unlabelled`, a row
+    needs neither label nor answer, and a text alone is one.
     """
-    known = recognise(row)
+    known = recognise(row) or (_TEXT if unlabelled and "text" in row else None)
     if known is None:
         raise RowError("columns", _unknown_columns(row))
     example = known.convert(row)
     check_order(example.messages)
-    _check_something_to_learn(example, need_demonstration=need_demonstration)
+    _check_something_to_learn(example, need_demonstration=need_demonstration and not unlabelled)
     example = replace(example, id=example_id(example), source=source, columns=_kept(row, keep, known))
     check_text(example)
     used = {*known.needs, *known.also, *example.columns}

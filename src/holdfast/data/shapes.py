@@ -237,6 +237,11 @@ def classification(row: Row) -> Example:
     return Example(id="", messages=_asked(_text(row, "text")), label=label_text(row.get("label")))
 
 
+def text_alone(row: Row) -> Example:
+    """Returns a text as the only user turn; its class is not known yet."""
+    return Example(id="", messages=_asked(_text(row, "text")))
+
+
 def preference(row: Row) -> Example:
     """Raises `RowError`: a preference pair holds an answer to avoid, which is nothing to imitate."""
     raise RowError(

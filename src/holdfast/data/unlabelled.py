@@ -1,4 +1,4 @@
-"""Rows that are to be labelled yet: whatever they lack is not there, and a text alone is a row."""
+"""Rows that are to be labelled yet: an empty label or answer is none, and a question alone is a prompt."""
 
 from __future__ import annotations
 
@@ -13,20 +13,17 @@ if TYPE_CHECKING:
     from holdfast.types import JSONValue
 
 _ANSWERS = ("label", "completion", "output", "output_text", "answer", "answers", "golden_response", "golden_answer")
-_ALONE = ("text", "question", "instruction")
+_ALONE = ("question", "instruction")
 
 
 def as_unlabelled(row: Row) -> dict[str, JSONValue]:
-    """Returns `row` without its empty labels and answers, and as a prompt where it is only a text or a question.
+    """Returns `row` without its empty labels and answers, and as a prompt where it is only a question.
 
     What is filled in stays: an answer is shown to annotators, a label goes with the row until it has a new one.
-    Raises `RowError` where the only text is empty.
     """
     filled = {key: value for key, value in row.items() if key not in _ANSWERS or not _is_empty(key, value)}
-    if recognise(filled) is not None:
-        return filled
     alone = next((name for name in _ALONE if name in filled), None)
-    if alone is None:
+    if alone is None or recognise(filled) is not None:
         return filled
     text = filled.pop(alone)
     if _is_empty(alone, text):

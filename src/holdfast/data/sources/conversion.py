@@ -93,10 +93,9 @@ def converted(row: RawRow, place: str, wanted: Wanted, tally: Tally) -> Example 
         if not isinstance(row.value, dict):
             raise RowError("json", f"is {kind_of(row.value)}, not an object with columns")
         value = _renamed(row.value, wanted.columns, tally)
-        if wanted.unlabelled:
-            value = as_unlabelled(value)
-        needed = wanted.need_demonstration and not wanted.unlabelled
-        done = convert(value, f"{place}:{row.line}", need_demonstration=needed, keep=wanted.keep)
+        value = as_unlabelled(value) if wanted.unlabelled else value
+        rules = {"need_demonstration": wanted.need_demonstration, "unlabelled": wanted.unlabelled}
+        done = convert(value, f"{place}:{row.line}", **rules, keep=wanted.keep)
     except RowError as error:
         tally.num_rejected += 1
         return Rejected(place, row.line, error.reason, visible(row.text), error.kind)
