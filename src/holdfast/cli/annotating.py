@@ -172,7 +172,9 @@ def _show_collected(found: Collected) -> None:
 def _show_agreement(out: Console, found: Agreement) -> None:
     if found.alpha is not None:
         interval = "" if found.low is None else f", 95 % interval {found.low:.2f} to {found.high:.2f}"
-        out.print(f"Krippendorff's alpha {found.alpha:.2f}{interval}, on {found.num_paired:,} items with two answers.")
+        out.print(
+            f"Krippendorff's alpha {found.alpha:.2f}{interval}, on {found.num_paired:,} items with two answers or more."
+        )
     if found.labels:
         table = Table("label", "another gives it too, %")
         for label, share in found.labels.items():

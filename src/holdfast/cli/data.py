@@ -21,7 +21,7 @@ from holdfast.cli.options import (
 if TYPE_CHECKING:
     from holdfast.store.workspace import Workspace
 
-data = typer.Typer(name="data", no_args_is_help=True, help="Look at versions of prepared data.")
+data = typer.Typer(name="data", no_args_is_help=True, help="Look at versions of prepared data; have rows labelled.")
 
 PlaceArgument = Annotated[
     str, typer.Argument(metavar="DATA", help="A version's folder, or the first digits of its hash.", show_default=False)
@@ -82,7 +82,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Ask nothing: d
 
 @data.callback()
 def versions_of_data() -> None:
-    """Look at versions of prepared data."""
+    """Look at versions of prepared data, and have rows labelled by people."""
 
 
 def prepare(
