@@ -26,7 +26,8 @@ from holdfast.data.formats import UNREAD
 from holdfast.data.making.knowledge import questions_on
 from holdfast.data.output.prepared import About, PreparedData
 from holdfast.data.output.write import write_version
-from holdfast.data.sources.documents import passages
+from holdfast.data.rejected import Rejected
+from holdfast.data.sources.documents import passages_of_all
 from holdfast.data.sources.stream import documents, stream
 from holdfast.errors import DataError, NothingToLearnError
 from holdfast.jobs.compared import earlier_tests, earlier_training
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from holdfast.data.doctor.plan import Plan
     from holdfast.data.output.prepared import Outcome
     from holdfast.data.output.version import DataVersion
+    from holdfast.data.sources.passage import Passage
     from holdfast.jobs.progress import Bar, Reporter
     from holdfast.store.workspace import Workspace
     from holdfast.training.config import Recipe
@@ -169,16 +171,26 @@ def _ask_documents(treatment: Treatment, request: Request) -> list[str]:
     if not papers:
         return []
     notes: list[str] = []
+    unread: list[Rejected] = []
+
+    def texts() -> Iterator[Passage]:
+        for found in passages_of_all(papers, notes):
+            if isinstance(found, Rejected):
+                unread.append(found)
+                notes.append(found.reason)
+            else:
+                yield found
+
     found = questions_on(
-        (passage for path in papers for passage in passages(path, notes)),
+        texts(),
         request.plan.knowledge,
         write=writer(request.plan.writer),
         count_tokens=treatment.context.count_tokens,
     )
-    treatment.take([*found.examples, *found.rejected])
+    treatment.take([*unread, *found.examples, *found.rejected])
     reasons = ", ".join(f"{count} {kind}" for kind, count in found.reasons.most_common())
-    num = len(found.examples)
-    said = f"{len(papers)} documents in {found.num_chunks} chunks: {num} questions on {found.num_facts} facts"
+    num, num_read = len(found.examples), len(papers) - len(unread)
+    said = f"{num_read} documents in {found.num_chunks} chunks: {num} questions on {found.num_facts} facts"
     if reasons:
         said += f"; {len(found.rejected)} questions are not used ({reasons})"
     if found.num_chunks_without:

@@ -244,6 +244,19 @@ def test_documents_become_questions_and_the_test_asks_for_facts_in_other_words(t
     }
 
 
+def test_a_document_that_cannot_be_read_is_a_rejected_row_and_the_others_are_used(tmp_path, request_for):
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    (folder / "guide.md").write_text("# Returns\nCustomers may return goods within 30 days.\nRefunds take 14 days.\n")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
+    source = write(tmp_path / "words.jsonl", rows(20))
+    found = prepare(None, request_for(str(folder), source), approve=None, progress=Silent())
+    assert found.version.counts.rejected["file"] == 1
+    assert any("broken.pdf: this PDF cannot be read" in note for note in found.notes)
+    with pytest.raises(DataError, match="cannot be read"):
+        prepare(None, request_for(str(folder / "broken.pdf"), source), approve=None, progress=Silent())
+
+
 def test_a_writer_that_does_not_answer_stops_the_preparation(tmp_path, request_for):
     (tmp_path / "guide.md").write_text("# Returns\nCustomers may return goods within 30 days.\n")
     overrides = ["writer.model=any", "writer.base_url=http://127.0.0.1:9/v1", "writer.seconds=0.2"]
