@@ -56,6 +56,14 @@ ReviewOption = Annotated[
     Path | None,
     typer.Option("--review", help="A folder to write clusters of duplicates to, the kept row of each marked."),
 ]
+LabelFunctionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--label-functions",
+        metavar="FILE",
+        help="Python functions that vote for the label of rows without one, as checks.weak_labels.functions.",
+    ),
+]
 ToOption = Annotated[
     Path | None, typer.Option("--to", help="Where versions are kept.", show_default="the workspace's data folder")
 ]
@@ -96,6 +104,7 @@ def prepare(
     keep: KeepOption = None,
     model: ModelOption = None,
     review: ReviewOption = None,
+    label_functions: LabelFunctionsOption = None,
     to: ToOption = None,
     augment: AugmentOption = None,
     ray: RayOption = None,
@@ -120,7 +129,7 @@ def prepare(
     request = Request(
         sources=sources,
         skill=skill,
-        plan=plan_of(plan, [*_wordings(augment), *(overrides or [])]),
+        plan=plan_of(plan, [*_wordings(augment), *_labelling(label_functions), *(overrides or [])]),
         recipe=recipe,
         tests=test or [],
         columns=columns_of(column),
@@ -136,6 +145,11 @@ def prepare(
         door.put_json(found.to_json())
     else:
         findings.show_prepared(found, asked=asks)
+
+
+def _labelling(functions: Path | None) -> list[str]:
+    """Returns what a file of labelling functions is as a setting of the plan."""
+    return [] if functions is None else [f"checks.weak_labels.functions={json.dumps(str(functions))}"]
 
 
 def _wordings(augment: str | None) -> list[str]:

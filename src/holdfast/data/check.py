@@ -25,6 +25,7 @@ from holdfast.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+    from typing import Self
 
     from numpy.typing import NDArray
 
@@ -38,6 +39,13 @@ class CheckSettings(Settings):
     """Whether the check is made at all."""
     remedy: Literal["ask", "apply", "skip"] = "ask"
     """Whether what it proposes is done; ask = a person is asked, and without one it is done."""
+
+    def pinned(self) -> Self:
+        """Returns the settings with the sha256 of a file that they name and that decides about rows.
+
+        Called before anything is read; what is wrong with such a file is said here, as a DataError.
+        """
+        return self
 
 
 S = TypeVar("S", bound=CheckSettings)

@@ -104,6 +104,12 @@ def convert(
     return Converted(example, known.name, frozenset(unused))
 
 
+def can_be_labelled(example: Example) -> bool:
+    """Tells whether there is nothing to learn from an example but a label that it could get."""
+    learned = (example.label, example.privileged_context, example.demonstration)
+    return learned == (None, None, None) and bool(example.messages) and example.messages[-1].role == "user"
+
+
 def _kept(row: Row, keep: Set[str], known: Format) -> dict[str, JSONValue]:
     if not keep:
         return {}

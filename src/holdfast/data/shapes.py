@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 Row: TypeAlias = "Mapping[str, JSONValue]"
 
 
+def lacks_label(value: JSONValue) -> bool:
+    """Tells whether a cell that should hold a class label holds none: it is empty, null or NaN."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("", "nan")
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def label_text(value: JSONValue) -> str:
     """Returns a class label as text: 3, 3.0 and "3" are one class; raises `RowError` if it is missing."""
     if isinstance(value, bool):
@@ -31,7 +38,7 @@ def label_text(value: JSONValue) -> str:
         return str(int(value))
     if isinstance(value, int):
         return str(value)
-    if value is None or (isinstance(value, str) and value.strip().lower() in ("", "nan")):
+    if lacks_label(value):
         raise RowError("label", "the label is empty, so the class is missing")
     if not isinstance(value, str):
         raise RowError("label", f"the label is {kind_of(value)}; it must be text or a whole number")

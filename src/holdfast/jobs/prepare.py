@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -124,6 +124,7 @@ def prepare(
     """
     root = _root(workspace, request)
     cluster = nullcontext() if request.ray is None else connected(request.ray)
+    request = replace(request, plan=request.plan.pinned())
     with _scratch(root) as scratch, cluster as elsewhere, _watched(progress) as watch:
         context = _context(workspace, request, scratch)
         agrees = approve or (lambda *_: True)
@@ -160,7 +161,10 @@ def _read(treatment: Treatment, request: Request) -> list[str]:
     for sources, held_out in ((request.sources, False), (request.tests, True)):
         if sources:
             columns, keep = request.columns or None, frozenset({UNREAD, *request.keep})
-            found = stream(sources, columns=columns, keep=keep, seed=request.plan.seed, notes=notes)
+            # A test that is given apart is graded by the labels that it came with.
+            unlabelled = request.plan.gives_labels() and not held_out
+            seed = request.plan.seed
+            found = stream(sources, columns=columns, keep=keep, unlabelled=unlabelled, seed=seed, notes=notes)
             treatment.take(found, held_out=held_out)
     return notes
 
@@ -276,6 +280,8 @@ def _deciding(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, JSONValue]:
     checks = {name: settings for name, settings in values["checks"].items() if name in done}
     for settings in checks.values():
         settings.pop("remedy")
+        if settings.get("functions_sha256"):
+            settings.pop("functions")  # what is in the file decides, wherever it lies
     wordings = {"augment": values["augment"]} if plan.augment.enabled else {}
     return {
         "seed": plan.seed,

@@ -19,6 +19,7 @@ from holdfast.data.checks.semantic_duplicates import SemanticDuplicates
 from holdfast.data.checks.size import SizeCheck
 from holdfast.data.checks.template import TemplateCheck
 from holdfast.data.checks.text_repair import TextRepairCheck
+from holdfast.data.checks.weak_labels import WeakLabels
 
 if TYPE_CHECKING:
     from holdfast.data.check import Check
@@ -33,6 +34,7 @@ CHECKS: dict[str, type[Check]] = {
         LengthsCheck,
         QualityCheck,
         LanguageCheck,
+        WeakLabels,
         Labels,
         ExactDuplicates,
         NearDuplicates,

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 
 from holdfast.data.assignment import SplitSettings
 from holdfast.data.checks import AFTER_SPLIT, CHECKS
+from holdfast.data.checks.weak_labels import WeakLabels, WeakLabelsSettings
 from holdfast.data.making.augment import AugmentSettings
 from holdfast.data.making.knowledge import KnowledgeSettings
 from holdfast.settings import Settings, explain, parse_toml
@@ -103,6 +104,16 @@ class Plan(Settings):
             for name, approved in decisions.items()
         }
         return self.model_copy(update={"checks": self.checks.model_copy(update=checks)})
+
+    def pinned(self) -> Plan:
+        """Returns the plan with the hashes of the files that decide about rows; raises DataError if one is another."""
+        checks = {name: self.of(name).pinned() for name in type(self.checks).model_fields}
+        return self.model_copy(update={"checks": self.checks.model_copy(update=checks)})
+
+    def gives_labels(self) -> bool:
+        """Tells whether rows may come without a label, because labelling functions give them one."""
+        settings = self.of(WeakLabels.name)
+        return settings.enabled and isinstance(settings, WeakLabelsSettings) and bool(settings.functions)
 
     def uses_embeddings(self) -> bool:
         """Tells whether a check that is made can compare by meaning."""

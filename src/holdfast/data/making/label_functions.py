@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import traceback
+from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from holdfast.data.making.label_model import ABSTAIN
 from holdfast.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import ModuleType
 
     from numpy.typing import NDArray
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 LISTED = "LABEL_FUNCTIONS"
 """A file may name its labelling functions in a list of this name."""
+MOST_LABELS = 1000
+"""More different labels than this are no labels but texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,30 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """What every function says of every row: `votes` [rows, functions] holds indices into `labels`, or `ABSTAIN`."""
+    """What M functions say of N rows, alike rows kept once.
+
+    `patterns` [P, M] holds the different rows of votes, as indices into `labels` or `ABSTAIN`, and `known` [P] the
+    label that their rows came with. `row_of` [N] says which of them each row is, `counts` [P] how many rows are
+    like it.
+    """
 
     labels: tuple[str, ...]
-    votes: NDArray[np.int64]
+    patterns: NDArray[np.int64]
+    known: NDArray[np.int64]
+    row_of: NDArray[np.int32]
+    counts: NDArray[np.int64]
     faults: tuple[Faults, ...]
+
+    @property
+    def votes(self) -> NDArray[np.int64]:
+        """The votes of every row, [rows, functions]."""
+        return self.patterns[self.row_of]
+
+    def differ(self) -> NDArray[np.bool_]:
+        """Returns of each pattern whether its votes contradict each other, [P]."""
+        voted = self.patterns != ABSTAIN
+        lowest = np.where(voted, self.patterns, len(self.labels)).min(1, initial=len(self.labels))
+        return voted.any(1) & (self.patterns.max(1, initial=ABSTAIN) != lowest)
 
 
 def load_functions(path: str | Path) -> dict[str, LabelFunction]:
@@ -90,33 +112,76 @@ def load_functions(path: str | Path) -> dict[str, LabelFunction]:
 def votes_of(examples: Sequence[Example], functions: Mapping[str, LabelFunction], labels: Sequence[str] = ()) -> Votes:
     """Returns the vote of every function on every example.
 
+    `Ballot` does the same for examples that come in chunks.
+    """
+    ballot = Ballot(functions, labels)
+    ballot.add(examples)
+    return ballot.votes()
+
+
+class Ballot:
+    """Takes the vote of every function on examples that come in chunks, and keeps four bytes an example.
+
     A function that raises, that returns something else than text or None, or a label that is not among `labels`,
     abstains on that row, and the row is counted among its faults. Without `labels`, they are those that occur as votes
     and on the examples themselves, sorted.
     """
-    texts: list[list[str | None]] = []
-    all_faults: list[Faults] = []
-    allowed = set(labels) or None
-    for function in functions.values():
-        counts: Counter[str] = Counter()
-        first = ""
-        column: list[str | None] = []
+
+    def __init__(self, functions: Mapping[str, LabelFunction], labels: Sequence[str] = ()) -> None:
+        self._functions = list(functions.values())
+        self._labels = tuple(labels)
+        self._seen: set[str | None] = {None}
+        self._patterns: dict[tuple[str | None, ...], int] = {}
+        self._row_of = array("i")
+        self._counts: list[Counter[str]] = [Counter() for _ in self._functions]
+        self._first = ["" for _ in self._functions]
+
+    def add(self, examples: Iterable[Example]) -> list[int]:
+        """Takes the votes on some examples, and returns for each the number of its pattern in `Votes`.
+
+        Raises:
+            DataError: there are more than `MOST_LABELS` different labels.
+        """
+        allowed = set(self._labels) or None
+        start = len(self._row_of)
         for example in examples:
-            vote, fault = _vote(function, example, allowed)
-            column.append(vote)
-            if fault:
-                kind, _, detail = fault.partition("\n")
-                first = first or f"{example.source or example.id or 'first row'}: {detail or kind}"
-                counts[kind] += 1
-        texts.append(column)
-        all_faults.append(Faults(dict(counts.most_common()), first))
-    seen = {vote for column in texts for vote in column} | {example.label for example in examples}
-    order = tuple(labels) or tuple(sorted(label for label in seen if label is not None))
-    index: dict[str | None, int] = {label: number for number, label in enumerate(order)}
-    votes = np.full((len(examples), len(texts)), ABSTAIN, np.int64)
-    for number, column in enumerate(texts):
-        votes[:, number] = [index.get(vote, ABSTAIN) for vote in column]
-    return Votes(order, votes, tuple(all_faults))
+            found: list[str | None] = []
+            for number, function in enumerate(self._functions):
+                vote, fault = _vote(function, example, allowed)
+                found.append(vote)
+                if fault:
+                    kind, _, detail = fault.partition("\n")
+                    place = example.source or example.id or "first row"
+                    self._first[number] = self._first[number] or f"{place}: {detail or kind}"
+                    self._counts[number][kind] += 1
+            self._row_of.append(self._patterns.setdefault((*found, example.label), len(self._patterns)))
+            self._seen.update((*found, example.label))
+            if len(self._seen) > MOST_LABELS + 1:
+                raise DataError(
+                    f"The labelling functions and the rows give more than {MOST_LABELS:,} different labels, such as "
+                    f"{(example.label or next(filter(None, found)))[:60]!r}. Return one of a few labels, or None."
+                )
+        return self._row_of[start:].tolist()
+
+    def votes(self) -> Votes:
+        """Returns all votes taken so far.
+
+        Raises:
+            DataError: an example came with a label that is not among `labels`.
+        """
+        given = {pattern[-1] for pattern in self._patterns}
+        other = sorted(label for label in given if label is not None and self._labels and label not in self._labels)
+        if other:
+            raise DataError(f"Some rows have the label {other[0]!r}, which is not among `labels`. Add it there.")
+        order = self._labels or tuple(sorted(label for label in self._seen if label is not None))
+        index: dict[str | None, int] = {label: number for number, label in enumerate(order)}
+        codes = np.array([[index.get(vote, ABSTAIN) for vote in pattern] for pattern in self._patterns], np.int64)
+        codes = codes.reshape(len(self._patterns), len(self._functions) + 1)
+        row_of = np.array(self._row_of, np.int32)
+        counts = np.bincount(row_of, minlength=len(codes))
+        told = zip(self._counts, self._first, strict=True)
+        faults = tuple(Faults(dict(kinds.most_common()), first) for kinds, first in told)
+        return Votes(order, codes[:, :-1], codes[:, -1], row_of, counts, faults)
 
 
 def _vote(function: LabelFunction, example: Example, allowed: set[str] | None) -> tuple[str | None, str]:

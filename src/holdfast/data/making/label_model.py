@@ -73,13 +73,13 @@ class _Patterns:
     row_of: NDArray[np.int64]
 
 
-def majority(votes_NM: NDArray[np.integer], num_labels: int) -> Fitted:
-    """Returns the share of each class among a row's votes.
+def majority(votes_NM: NDArray[np.integer], num_labels: int, counts_N: NDArray[np.integer] | None = None) -> Fitted:
+    """Returns the share of each class among a row's votes; `counts_N` says how many rows each row stands for.
 
     >>> majority(np.array([[0, 0, 1], [1, -1, -1]]), 2).posterior.round(2).tolist()
     [[0.67, 0.33], [0.0, 1.0]]
     """
-    patterns = _patterns(votes_NM, None)
+    patterns = _patterns(votes_NM, None, counts_N)
     shares_PK = np.zeros((len(patterns.votes), num_labels))
     for votes_P in patterns.votes.T:
         voted = votes_P != ABSTAIN
@@ -99,13 +99,14 @@ def dawid_skene(
     num_labels: int,
     class_shares: Sequence[float] | None = None,
     known_N: NDArray[np.integer] | None = None,
+    counts_N: NDArray[np.integer] | None = None,
 ) -> Fitted:
     """Returns the posterior of every row by EM; the head of this file has the equations.
 
     `votes_NM` holds classes 0..K-1 or `ABSTAIN`, with K >= 2. `class_shares` is pi; without it the votes' own spread
-    is. `known_N` holds the class of rows that have one, else `ABSTAIN`.
+    is. `known_N` holds the class of rows that have one, else `ABSTAIN`; `counts_N` says how many rows each stands for.
     """
-    patterns = _patterns(votes_NM, known_N)
+    patterns = _patterns(votes_NM, known_N, counts_N)
     shares = _vote_shares(patterns, num_labels) if class_shares is None else np.asarray(class_shares, float)
     priors_K = shares / shares.sum()
     known_P = patterns.known != ABSTAIN
@@ -128,13 +129,17 @@ def dawid_skene(
     )
 
 
-def _patterns(votes_NM: NDArray[np.integer], known_N: NDArray[np.integer] | None) -> _Patterns:
+def _patterns(
+    votes_NM: NDArray[np.integer], known_N: NDArray[np.integer] | None, counts_N: NDArray[np.integer] | None
+) -> _Patterns:
     known = np.full(len(votes_NM), ABSTAIN) if known_N is None else known_N
     rows = np.column_stack([votes_NM, known]).astype(np.int64)
     if not len(rows):
         return _Patterns(rows[:, :-1], rows[:, -1], np.zeros(0), np.zeros(0, np.int64))
-    different, row_of_N, counts_P = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
-    return _Patterns(different[:, :-1], different[:, -1], counts_P.astype(float), row_of_N.reshape(-1))
+    different, row_of_N = np.unique(rows, axis=0, return_inverse=True)
+    row_of_N = row_of_N.reshape(-1)
+    counts_P = np.bincount(row_of_N, counts_N, minlength=len(different))
+    return _Patterns(different[:, :-1], different[:, -1], counts_P.astype(float), row_of_N)
 
 
 def _vote_shares(patterns: _Patterns, num_labels: int) -> NDArray[np.float64]:

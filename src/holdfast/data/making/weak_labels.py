@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from holdfast.data.example_json import example_id
-from holdfast.data.making.label_functions import votes_of
+from holdfast.data.making.label_functions import Ballot
 from holdfast.data.making.label_model import ABSTAIN, dawid_skene, majority
 from holdfast.errors import DataError
 from holdfast.settings import Settings, Share
@@ -91,6 +91,51 @@ class WeakLabels:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the votes of functions make of rows: `posterior` [P, K] has a row for each pattern of votes."""
+
+    votes: Votes
+    names: tuple[str, ...]
+    posterior: NDArray[np.float64]
+    functions: tuple[FunctionReport, ...]
+    method: Literal["em", "majority"]
+    notes: tuple[str, ...]
+    min_confidence: float
+
+    def decided(self, pattern: int) -> tuple[str, float] | tuple[str, str]:
+        """Returns the label of rows with a pattern of votes and how probable it is; else the kind and reason why not.
+
+        The reasons are those of `Unlabelled`.
+        """
+        if (self.votes.patterns[pattern] == ABSTAIN).all():
+            return "no_vote", "no labelling function votes on it"
+        posterior_K, labels = self.posterior[pattern], self.votes.labels
+        best = int(posterior_K.argmax())
+        confidence = float(posterior_K[best])
+        tied = [labels[k] for k in np.flatnonzero(posterior_K >= confidence - 1e-9)]
+        if len(tied) > 1:
+            return "tie", f"the votes are tied between {' and '.join(tied)}"
+        if confidence < self.min_confidence:
+            reason = f"{labels[best]} is the most probable label with {confidence:.2f}, below {self.min_confidence:g}"
+            return "unsure", reason
+        return labels[best], confidence
+
+    def outcome(self, example: Example, pattern: int) -> Example | Unlabelled:
+        """Returns an example on which functions voted in this way with its label, or as unlabelled."""
+        label, sure = self.decided(pattern)
+        if isinstance(sure, str):
+            return Unlabelled(example, label, sure)
+        weak: dict[str, JSONValue] = {"confidence": round(sure, 4), "votes": dict(self.votes_for(pattern))}
+        new = replace(example, label=label, columns={**example.columns, "weak_label": weak})
+        return replace(new, id=example_id(new))
+
+    def votes_for(self, pattern: int) -> dict[str, str]:
+        """Returns the votes of the functions that vote in a pattern, by their names."""
+        voted = zip(self.names, self.votes.patterns[pattern].tolist(), strict=True)
+        return {name: self.votes.labels[vote] for name, vote in voted if vote != ABSTAIN}
+
+
 def label_weakly(
     examples: Sequence[Example], functions: Mapping[str, LabelFunction], settings: WeakLabelSettings | None = None
 ) -> WeakLabels:
@@ -103,48 +148,58 @@ def label_weakly(
         DataError: fewer than two labels are voted for, or `class_shares` does not name them.
     """
     settings = settings or WeakLabelSettings()
-    votes = votes_of(examples, functions, settings.labels)
-    _check_labels(votes, [example.label for example in examples], settings)
-    known_N = np.array([_index(votes.labels, example.label) for example in examples], np.int64)
-    method = settings.method
-    notes: list[str] = []
-    num_voting = int((votes.votes != ABSTAIN).any(0).sum())
-    if method == "em" and num_voting < FEWEST_FOR_EM and (known_N == ABSTAIN).all():
-        method = "majority"
-        notes.append(
-            f"{num_voting} functions vote, and agreement tells which is the better one from {FEWEST_FOR_EM} on: labels "
-            "are those of the majority"
-        )
-    fitted = majority(votes.votes, len(votes.labels))
-    if method == "em":
-        by_majority, fitted = fitted, _em(votes, known_N, settings)
-        notes += _doubts(by_majority, fitted, votes)
+    ballot = Ballot(functions, settings.labels)
+    ballot.add(examples)
+    judged = judge(ballot.votes(), list(functions), settings)
     labelled: list[Example] = []
     unlabelled: list[Unlabelled] = []
-    for number, example in enumerate(examples):
+    for pattern, example in zip(judged.votes.row_of, examples, strict=True):
         if example.label is None:
-            outcome = _outcome(
-                example, votes, number, fitted.posterior[number], list(functions), settings.min_confidence
-            )
+            outcome = judged.outcome(example, int(pattern))
             if isinstance(outcome, Unlabelled):
                 unlabelled.append(outcome)
             else:
                 labelled.append(outcome)
     given = [example for example in examples if example.label is not None]
-    reports = _reports(votes, fitted, known_N, list(functions))
+    posterior = judged.posterior[judged.votes.row_of]
+    return WeakLabels(
+        labelled, unlabelled, given, judged.votes.labels, posterior, judged.functions, judged.method, judged.notes
+    )
+
+
+def judge(votes: Votes, names: Sequence[str], settings: WeakLabelSettings) -> Judged:
+    """Returns what the votes of the functions `names` make of each pattern of votes.
+
+    Raises:
+        DataError: fewer than two labels are voted for, or `class_shares` does not name them.
+    """
+    _check_labels(votes, settings)
+    counts, known = votes.counts, votes.known
+    method = settings.method
+    notes: list[str] = []
+    num_voting = int((votes.patterns != ABSTAIN).any(0).sum())
+    if method == "em" and num_voting < FEWEST_FOR_EM and (known == ABSTAIN).all():
+        method = "majority"
+        notes.append(
+            f"{num_voting} functions vote, and agreement tells which is the better one from {FEWEST_FOR_EM} on: labels "
+            "are those of the majority"
+        )
+    fitted = majority(votes.patterns, len(votes.labels), counts)
+    if method == "em":
+        shares = [settings.class_shares[label] for label in votes.labels] if settings.class_shares else None
+        by_majority, fitted = fitted, dawid_skene(votes.patterns, len(votes.labels), shares, known, counts)
+        notes += _doubts(by_majority, fitted, votes)
+    reports = _reports(votes, fitted, names)
     said = (*notes, *_remarks(reports))
-    return WeakLabels(labelled, unlabelled, given, votes.labels, fitted.posterior, reports, method, said)
+    return Judged(votes, tuple(names), fitted.posterior, reports, method, said, settings.min_confidence)
 
 
-def _check_labels(votes: Votes, given: Sequence[str | None], settings: WeakLabelSettings) -> None:
+def _check_labels(votes: Votes, settings: WeakLabelSettings) -> None:
     if len(votes.labels) < 2:
         raise DataError(
             f"The labelling functions vote for {votes.labels[0] if votes.labels else 'nothing'} only, so there is "
             "nothing to tell apart. Write functions for at least two labels, or name all labels in `labels`."
         )
-    other = sorted({label for label in given if label is not None} - set(votes.labels))
-    if other:
-        raise DataError(f"Some rows have the label {other[0]!r}, which is not among `labels`. Add it there.")
     if not settings.class_shares:
         return
     if settings.method == "majority":
@@ -153,20 +208,11 @@ def _check_labels(votes: Votes, given: Sequence[str | None], settings: WeakLabel
         raise DataError(f"class_shares must give each of the labels {', '.join(votes.labels)} a share above 0.")
 
 
-def _index(labels: tuple[str, ...], label: str | None) -> int:
-    return ABSTAIN if label is None else labels.index(label)
-
-
-def _em(votes: Votes, known_N: NDArray[np.int64], settings: WeakLabelSettings) -> Fitted:
-    shares = [settings.class_shares[label] for label in votes.labels] if settings.class_shares else None
-    return dawid_skene(votes.votes, len(votes.labels), shares, known_N)
-
-
 def _doubts(by_majority: Fitted, fitted: Fitted, votes: Votes) -> list[str]:
     """Reasons to look at the result of EM before it is used."""
-    voted_N = (votes.votes != ABSTAIN).any(1)
-    other = by_majority.posterior.argmax(1) != fitted.posterior.argmax(1)
-    share = float(other[voted_N].mean()) if voted_N.any() else 0.0
+    voted_P = (votes.patterns != ABSTAIN).any(1)
+    other_P = by_majority.posterior.argmax(1) != fitted.posterior.argmax(1)
+    share = float(votes.counts[voted_P & other_P].sum() / max(votes.counts[voted_P].sum(), 1))
     doubts = [] if fitted.converged else [f"EM was still moving after {fitted.num_rounds} rounds"]
     if share > FAR_FROM_MAJORITY:
         doubts.append(
@@ -176,53 +222,28 @@ def _doubts(by_majority: Fitted, fitted: Fitted, votes: Votes) -> list[str]:
     return doubts
 
 
-def _outcome(
-    example: Example,
-    votes: Votes,
-    number: int,
-    posterior_K: NDArray[np.float64],
-    names: list[str],
-    min_confidence: float,
-) -> Example | Unlabelled:
-    row_M = votes.votes[number]
-    if (row_M == ABSTAIN).all():
-        return Unlabelled(example, "no_vote", "no labelling function votes on it")
-    best = int(posterior_K.argmax())
-    label, confidence = votes.labels[best], float(posterior_K[best])
-    tied = [votes.labels[k] for k in np.flatnonzero(posterior_K >= confidence - 1e-9)]
-    if len(tied) > 1:
-        return Unlabelled(example, "tie", f"the votes are tied between {' and '.join(tied)}")
-    if confidence < min_confidence:
-        reason = f"{label} is the most probable label with {confidence:.2f}, below {min_confidence:g}"
-        return Unlabelled(example, "unsure", reason)
-    given: dict[str, JSONValue] = {names[j]: votes.labels[v] for j, v in enumerate(row_M.tolist()) if v != ABSTAIN}
-    weak: dict[str, JSONValue] = {"confidence": round(confidence, 4), "votes": given}
-    new = replace(example, label=label, columns={**example.columns, "weak_label": weak})
-    return replace(new, id=example_id(new))
-
-
-def _reports(votes: Votes, fitted: Fitted, known_N: NDArray[np.int64], names: list[str]) -> tuple[FunctionReport, ...]:
-    votes_NM = votes.votes
-    voted_NM = votes_NM != ABSTAIN
-    num_rows = max(len(votes_NM), 1)
-    highest_N = np.where(voted_NM, votes_NM, -1).max(1, initial=-1)
-    lowest_N = np.where(voted_NM, votes_NM, len(votes.labels)).min(1, initial=len(votes.labels))
-    several_N, differ_N = voted_NM.sum(1) > 1, highest_N != lowest_N
+def _reports(votes: Votes, fitted: Fitted, names: Sequence[str]) -> tuple[FunctionReport, ...]:
+    votes_PM, counts_P = votes.patterns, votes.counts
+    voted_PM = votes_PM != ABSTAIN
+    num_rows = max(int(counts_P.sum()), 1)
+    several_P, differ_P = voted_PM.sum(1) > 1, votes.differ()
     reports: list[FunctionReport] = []
     for j, name in enumerate(names):
-        voted = voted_NM[:, j]
-        measured = voted & (known_N != ABSTAIN)
-        counts = np.bincount(votes_NM[voted, j], minlength=len(votes.labels))
+        voted = voted_PM[:, j]
+        measured = voted & (votes.known != ABSTAIN)
+        right = measured & (votes_PM[:, j] == votes.known)
+        num_measured = int(counts_P[measured].sum())
+        counts = np.bincount(votes_PM[voted, j], counts_P[voted], minlength=len(votes.labels))
         reports.append(
             FunctionReport(
                 name,
-                coverage=float(voted.sum() / num_rows),
-                overlaps=float((voted & several_N).sum() / num_rows),
-                conflicts=float((voted & differ_N).sum() / num_rows),
+                coverage=float(counts_P[voted].sum() / num_rows),
+                overlaps=float(counts_P[voted & several_P].sum() / num_rows),
+                conflicts=float(counts_P[voted & differ_P].sum() / num_rows),
                 accuracy=float(fitted.accuracy[j]) if voted.any() else None,
                 learned=bool(fitted.learned[j]),
-                measured=float((votes_NM[:, j] == known_N)[measured].mean()) if measured.any() else None,
-                num_measured=int(measured.sum()),
+                measured=float(counts_P[right].sum() / num_measured) if num_measured else None,
+                num_measured=num_measured,
                 labels={label: int(count) for label, count in zip(votes.labels, counts, strict=True) if count},
                 faults=votes.faults[j],
             )
