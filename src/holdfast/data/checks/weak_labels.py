@@ -73,7 +73,7 @@ class WeakLabelsSettings(WeakLabelSettings, CheckSettings):
         if self.functions_sha256 not in ("", found):
             raise DataError(
                 f"{self.functions} is not the file that the plan was made with (sha256 {found[:12]} in place of "
-                f"{self.functions_sha256[:12]}), so labels may be others. Give that file, or remove functions_sha256.",
+                f"{self.functions_sha256[:12]}), so labels may be others. Give that file, or empty functions_sha256.",
                 param="checks.weak_labels.functions_sha256",
             )
         return found
@@ -123,6 +123,8 @@ class WeakLabels(Check[WeakLabelsSettings]):
     @cached_property
     def _counts(self) -> dict[int, int]:
         """How many rows without a label have each pattern of votes, in the order of the patterns."""
+        if not self._pattern_of:
+            return {}
         patterns, counts = np.unique(np.frombuffer(self._pattern_of, np.int32), return_counts=True)
         pairs = zip(patterns.tolist(), counts.tolist(), strict=True)
         return {pattern: count for pattern, count in pairs if pattern >= 0}
