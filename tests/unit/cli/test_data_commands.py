@@ -56,6 +56,22 @@ def test_versions_are_listed_shown_and_compared(tmp_path, run):
     assert "plan, seed" in said
 
 
+def test_label_functions_are_a_setting_of_their_check(tmp_path, run):
+    (tmp_path / "rules.py").write_text(
+        "def day(example):\n    return 'odd' if example.messages[0].content.count('1') else 'even'\n"
+        "def came(example):\n    return 'odd' if 'kilo' in example.messages[0].content else None\n"
+    )
+    source = reviews(tmp_path, 40)
+    source.write_text("".join(line.rpartition(",")[0] + "\n" for line in source.read_text().splitlines()))
+    found = prepared(run, source, "--label-functions", "rules.py", "--set", "checks.weak_labels.min_confidence=0.4")
+    told = next(one for one in found["findings"] if one["check"] == "weak_labels")
+    assert (told["applied"], told["figures"]["labelled"]) == (True, found["version"]["counts"]["changed"])
+    assert told["figures"]["labelled"] > 30
+    sets = [f"checks.weak_labels.{word}" for word in ("functions=rules.py", "min_confidence=0.4")]
+    same = prepared(run, source, "--set", sets[0], "--set", sets[1])
+    assert same["version"]["hash"] == found["version"]["hash"]
+
+
 def test_a_version_that_is_not_there_is_named(tmp_path, run):
     prepared(run, reviews(tmp_path, 20))
     found = CliRunner().invoke(app, ["data", "show", "nothing", "--in", "data"])

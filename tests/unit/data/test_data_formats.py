@@ -1,9 +1,11 @@
 """Every known shape of row becomes the Example it means, and every other row is refused with the reason."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from holdfast.data.example_json import example_id
 from holdfast.data.formats import FORMATS, convert, recognise
 from holdfast.data.rejected import RowError
 from holdfast.types import Message, ToolCall
@@ -219,6 +221,39 @@ def test_prompts_alone_are_for_those_who_ask_for_them():
         "roles: the last turn is user; it must be the assistant's, or there is nothing to learn from but a check "
         "(--method reflect --grader GRADER)"
     )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "hi"}, {"text": "hi", "label": None}, {"text": "hi", "label": " "}, {"prompt": "hi", "label": "nan"},
+        {"prompt": "hi", "label": float("nan")}, {"messages": [ASKED | {"content": "hi"}]},
+    ],
+)  # fmt: skip
+def test_rows_that_get_a_label_later_are_those_that_have_it_but_for_the_label(row):
+    found = convert(row, "x.jsonl:1", to_label=True).example
+    assert found == replace(convert({"text": "hi", "label": "x"}, "x.jsonl:1").example, label=None, id=found.id)
+    assert found.id == example_id(found)
+    with pytest.raises(RowError):
+        convert(row, "x.jsonl:1")
+
+
+def test_where_labels_are_given_later_other_rows_are_read_as_ever():
+    labelled = {"text": "hi", "label": "x"}
+    assert convert(labelled, "s", to_label=True) == convert(labelled, "s")
+    answered = {"prompt": "hi", "completion": "hello"}
+    assert convert(answered, "s", to_label=True) == convert(answered, "s")
+    assert convert({"text": "hi", "kind": "mail"}, "s", to_label=True, keep={"+"}).example.columns == {"kind": "mail"}
+    bad = ({"text": ""}, {"text": 3}, {"text": "hi", "label": 0.5}, {"prompt": "hi", "completion": ""}, {"a": "b"})
+    for row in bad:
+        {"text": ""},
+        {"text": 3},
+        {"text": "hi", "label": 0.5},
+        {"prompt": "hi", "completion": ""},
+        {"a": "b"},
+    ):
+        with pytest.raises(RowError):
+            convert(row, "s", to_label=True)
 
 
 def test_unused_columns_and_turn_keys_are_said():

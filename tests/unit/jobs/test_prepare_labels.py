@@ -70,9 +70,8 @@ def test_rows_without_labels_become_classification_examples(source, run, tmp_pat
     assert (counts.read, counts.unchanged, counts.changed, counts.rejected) == (96, 6, 74, {"unlabelled": 16})
     finding = next(one.finding for one in found.outcomes if one.finding.check == "weak_labels")
     assert finding.figures["given"] == 6
-    assert (
-        next(one for one in found.to_json()["findings"] if one["check"] == "weak_labels")["figures"]["labelled"] == 74
-    )
+    (told,) = [one["figures"] for one in found.to_json()["findings"] if one["check"] == "weak_labels"]
+    assert told["labelled"] == 74
     rows = written(found)
     assert all(len(example.messages) == 1 and example.messages[0].role == "user" for example in rows)
     right = {"good": "positive", "you": "positive", "late": "negative", "refund": "negative"}
