@@ -39,9 +39,7 @@ class Settings(BaseModel):
     def refuse_if_changed(self, names: Sequence[str], because: str) -> None:
         """Raises ValueError when one of `names` differs from its default although it has no effect."""
         for name in names:
-            field = type(self).model_fields[name]
-            default = field.default if field.default_factory is None else field.get_default(call_default_factory=True)
-            if getattr(self, name) != default:
+            if getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} would have no effect because {because}; remove it")
 
 

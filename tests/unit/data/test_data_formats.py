@@ -246,12 +246,6 @@ def test_where_labels_are_given_later_other_rows_are_read_as_ever():
     assert convert({"text": "hi", "kind": "mail"}, "s", to_label=True, keep={"+"}).example.columns == {"kind": "mail"}
     bad = ({"text": ""}, {"text": 3}, {"text": "hi", "label": 0.5}, {"prompt": "hi", "completion": ""}, {"a": "b"})
     for row in bad:
-        {"text": ""},
-        {"text": 3},
-        {"text": "hi", "label": 0.5},
-        {"prompt": "hi", "completion": ""},
-        {"a": "b"},
-    ):
         with pytest.raises(RowError):
             convert(row, "s", to_label=True)
 

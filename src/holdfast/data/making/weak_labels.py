@@ -38,7 +38,7 @@ class WeakLabelSettings(Settings):
     """A row whose most probable label is less probable than this stays without a label."""
     labels: tuple[str, ...] = ()
     """The labels there are; without any, those that occur. A vote for another one counts as an abstention."""
-    class_shares: dict[str, float] = Field(default_factory=dict[str, float])
+    class_shares: dict[str, float] = Field(default={})
     """How frequent each label is among all rows; without, as the votes are spread. Only em uses it."""
 
 
