@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from holdfast.data.formats import recognise
 from holdfast.data.rejected import RowError
+from holdfast.data.shapes import lacks_label
 
 if TYPE_CHECKING:
     from holdfast.data.shapes import Row
@@ -37,6 +37,6 @@ def as_unlabelled(row: Row) -> dict[str, JSONValue]:
 
 
 def _is_empty(name: str, value: JSONValue) -> bool:
-    if isinstance(value, str):
-        return not value.strip() or (name == "label" and value.strip().lower() == "nan")
-    return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
+    if name == "label":
+        return lacks_label(value)
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())

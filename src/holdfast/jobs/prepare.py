@@ -282,13 +282,10 @@ def _deciding(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, JSONValue]:
         settings.pop("remedy")
         if settings.get("functions_sha256"):
             settings.pop("functions")  # what is in the file decides, wherever it lies
-    wordings = {"augment": values["augment"]} if plan.augment.enabled else {}
-    return {
-        "seed": plan.seed,
-        **wordings,
-        "split": cast("JSONValue", values["split"]),
-        "checks": cast("JSONValue", checks),
-    }
+    found: dict[str, JSONValue] = {"seed": plan.seed, "split": cast("JSONValue", values["split"])}
+    if plan.augment.enabled:
+        found["augment"] = cast("JSONValue", values["augment"])
+    return {**found, "checks": cast("JSONValue", checks)}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import pytest
 from holdfast.data.example_json import example_id
 from holdfast.data.formats import FORMATS, convert, recognise
 from holdfast.data.rejected import RowError
+from holdfast.data.unlabelled import as_unlabelled
 from holdfast.types import Message, ToolCall
 
 TOOL = {"type": "function", "function": {"name": "time", "parameters": {"type": "object", "properties": {}}}}
@@ -223,6 +224,11 @@ def test_prompts_alone_are_for_those_who_ask_for_them():
     )
 
 
+def later(row, source="s", **more):
+    """A row whose label is given later."""
+    return convert(as_unlabelled(row), source, unlabelled=True, **more)
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -231,7 +237,7 @@ def test_prompts_alone_are_for_those_who_ask_for_them():
     ],
 )  # fmt: skip
 def test_rows_that_get_a_label_later_are_those_that_have_it_but_for_the_label(row):
-    found = convert(row, "x.jsonl:1", to_label=True).example
+    found = later(row, "x.jsonl:1").example
     assert found == replace(convert({"text": "hi", "label": "x"}, "x.jsonl:1").example, label=None, id=found.id)
     assert found.id == example_id(found)
     with pytest.raises(RowError):
@@ -240,14 +246,14 @@ def test_rows_that_get_a_label_later_are_those_that_have_it_but_for_the_label(ro
 
 def test_where_labels_are_given_later_other_rows_are_read_as_ever():
     labelled = {"text": "hi", "label": "x"}
-    assert convert(labelled, "s", to_label=True) == convert(labelled, "s")
+    assert later(labelled) == convert(labelled, "s")
     answered = {"prompt": "hi", "completion": "hello"}
-    assert convert(answered, "s", to_label=True) == convert(answered, "s")
-    assert convert({"text": "hi", "kind": "mail"}, "s", to_label=True, keep={"+"}).example.columns == {"kind": "mail"}
-    bad = ({"text": ""}, {"text": 3}, {"text": "hi", "label": 0.5}, {"prompt": "hi", "completion": ""}, {"a": "b"})
+    assert later(answered) == convert(answered, "s")
+    assert later({"text": "hi", "kind": "mail"}, keep={"+"}).example.columns == {"kind": "mail"}
+    bad = ({"text": ""}, {"text": 3}, {"text": "hi", "label": 0.5}, {"a": "b"})
     for row in bad:
         with pytest.raises(RowError):
-            convert(row, "s", to_label=True)
+            later(row)
 
 
 def test_unused_columns_and_turn_keys_are_said():

@@ -51,9 +51,9 @@ def test_sources_follow_one_another_and_each_is_summed_up(write):
 
 def test_rows_without_labels_are_read_where_they_get_one_later(write):
     path = write("mails.csv", "tweet,label\na,\nb,x\n")
-    texts, rejected, notes = taken([path], to_label=True, columns={"text": "tweet"})
+    texts, rejected, notes = taken([path], unlabelled=True, columns={"text": "tweet"})
     assert (texts, rejected) == (["a", "b"], [])
-    assert notes[0] == f"{path}: 2 rows, 1 as text to label, 1 as text + label, 0 rejected"
+    assert notes[0] == f"{path}: 2 rows, 1 as text without label, 1 as text + label, 0 rejected"
 
 
 def test_a_folder_is_all_data_files_under_it_in_sorted_order(write, tmp_path):

@@ -133,7 +133,10 @@ def _english_before() -> list[_Cue]:
             FAIR,
         ),
         _cue(
-            rf"\b(?i:{ROLES})s(?: are| were|,)?:? (?:{_BACKWARDS}(?: {_BACKWARDS})?,? (?:and )?){{0,5}}", "", 0.5, UNSURE
+            rf"\b(?i:{ROLES})s(?: are| were|,)?:? (?:{_BACKWARDS}(?: {_BACKWARDS})?,? (?:and )?){{0,5}}",
+            "",
+            0.5,
+            UNSURE,
         ),
         _cue(rf"{near} ", "", 0.0, 0.52),
         _cue(rf"{weak} ", "", 0.0, 0.45),
