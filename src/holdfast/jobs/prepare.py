@@ -37,11 +37,11 @@ from holdfast.jobs.writing import writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from holdfast.data.assignment import Side
     from holdfast.data.check import Finding
     from holdfast.data.doctor.plan import Plan
     from holdfast.data.output.prepared import Outcome
     from holdfast.data.output.version import DataVersion
+    from holdfast.data.parts.assignment import Side
     from holdfast.data.sources.passage import Passage
     from holdfast.jobs.progress import Bar, Reporter
     from holdfast.store.workspace import Workspace

@@ -10,8 +10,8 @@ from holdfast.data.output.prepared import Bin, Figures, Tokens
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdfast.data.assignment import Side
     from holdfast.data.doctor.treatment import Treatment
+    from holdfast.data.parts.assignment import Side
     from holdfast.types import JSONValue
 
 _LEVELS = {"exact_duplicates": "exact", "near_duplicates": "near", "semantic_duplicates": "in meaning"}

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.data.assignment import Key, SplitSettings, assign, key_of
-from holdfast.data.assignment_key import table_of, time_of
-from holdfast.data.stratify import fill, newest_first
-from holdfast.data.units import joined
+from holdfast.data.parts.assignment import Key, SplitSettings, assign, key_of
+from holdfast.data.parts.key import table_of, time_of
+from holdfast.data.parts.stratify import fill, newest_first
+from holdfast.data.parts.units import joined
 from holdfast.errors import DataError
 from holdfast.types import Example, Message
 

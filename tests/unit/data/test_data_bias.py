@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 from holdfast.data.check import Context, Row
 from holdfast.data.checks import bias
 from holdfast.data.checks.bias import NO_VALUE, OTHERS, Bias, BiasSettings
-from holdfast.data.group_rates import gap, wilson
+from holdfast.data.labels.group_rates import gap, wilson
 from holdfast.errors import DataError
 from holdfast.types import Example, Message
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from holdfast.data.check import Change, Context, Drop, Row
 from holdfast.data.checks.label_errors import LabelErrors, LabelErrorsSettings
 from holdfast.data.checks.labels import Labels, LabelsSettings
-from holdfast.data.label_change import labelled
-from holdfast.data.label_names import edits, look_alikes, unified
-from holdfast.data.out_of_fold import Sample, out_of_fold
+from holdfast.data.labels.change import labelled
+from holdfast.data.labels.names import edits, look_alikes, unified
+from holdfast.data.labels.out_of_fold import Sample, out_of_fold
 from holdfast.data.read import read
 from holdfast.errors import DataError
 from holdfast.types import Example, Message

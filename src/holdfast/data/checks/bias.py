@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from holdfast.data.check import Check, CheckSettings, Context, Finding, Row
-from holdfast.data.group_rates import Gap, gap, wilson
-from holdfast.data.out_of_fold import Sample, out_of_fold
+from holdfast.data.labels.group_rates import Gap, gap, wilson
+from holdfast.data.labels.out_of_fold import Sample, out_of_fold
 from holdfast.settings import Count, Share
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from holdfast.data.benchmarks import benchmark_items
 from holdfast.data.check import (
     MANY_SHOWN,
     Check,
@@ -20,7 +19,8 @@ from holdfast.data.check import (
     shortened,
     shown,
 )
-from holdfast.data.contamination import (
+from holdfast.data.overlap.benchmarks import benchmark_items
+from holdfast.data.overlap.contamination import (
     RULES,
     Hit,
     IndexBuilder,

@@ -27,8 +27,8 @@ from holdfast.data.check import (
     Shown,
     shortened,
 )
-from holdfast.data.label_change import labelled
-from holdfast.data.out_of_fold import Labelled, Sample, out_of_fold
+from holdfast.data.labels.change import labelled
+from holdfast.data.labels.out_of_fold import Labelled, Sample, out_of_fold
 from holdfast.errors import DataError
 from holdfast.settings import Share
 

@@ -12,8 +12,8 @@ import xxhash
 from pydantic import Field
 
 from holdfast.data.check import MANY_SHOWN, Change, Check, CheckSettings, Context, Finding, Row, Shown, shown
-from holdfast.data.label_change import labelled
-from holdfast.data.label_names import look_alikes, unified
+from holdfast.data.labels.change import labelled
+from holdfast.data.labels.names import look_alikes, unified
 from holdfast.settings import Count, Share
 
 if TYPE_CHECKING:

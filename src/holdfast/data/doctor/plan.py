@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field, ValidationError, create_model, model_validator
 
-from holdfast.data.assignment import SplitSettings
 from holdfast.data.checks import AFTER_SPLIT, CHECKS
 from holdfast.data.checks.weak_labels import WeakLabels, WeakLabelsSettings
 from holdfast.data.making.augment import AugmentSettings
 from holdfast.data.making.knowledge import KnowledgeSettings
+from holdfast.data.parts.assignment import SplitSettings
 from holdfast.settings import Settings, explain, parse_toml
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from holdfast.data.assignment import assign, key_of
 from holdfast.data.check import MANY_SHOWN, Finding, Row, shown
 from holdfast.data.checks import CHECKS
 from holdfast.data.checks.contamination import TRAINING_DATA, Contamination, HeldOutSeen
@@ -23,6 +22,7 @@ from holdfast.data.doctor.rows import CHUNK_ROWS, Rows, Tracked, taken_in
 from holdfast.data.example_json import example_id
 from holdfast.data.making.augment import augment
 from holdfast.data.output.prepared import ChangedRow, Counts, Outcome, PreparedRow
+from holdfast.data.parts.assignment import assign, key_of
 from holdfast.seeds import derive_seed
 from holdfast.types import Example
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from holdfast.data.assignment import Assignment, Key, Side
     from holdfast.data.check import Check, Context
     from holdfast.data.doctor.examine import Elsewhere
     from holdfast.data.doctor.plan import Plan
     from holdfast.data.making.augment import Augmented
     from holdfast.data.making.writer import Write
+    from holdfast.data.parts.assignment import Assignment, Key, Side
     from holdfast.data.rejected import Rejected
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import numpy as np
 from pydantic import Field
 
-from holdfast.data.word_grams import Words, grams_of, text_hashes, words_of
+from holdfast.data.overlap.word_grams import Words, grams_of, text_hashes, words_of
 from holdfast.settings import Settings
 
 if TYPE_CHECKING:

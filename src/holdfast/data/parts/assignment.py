@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import numpy as np
 from pydantic import Field, model_validator
 
-from holdfast.data.assignment_key import NO_GROUP, Key, Table, opening_of, table_of, time_of
 from holdfast.data.example_json import prompt_id
-from holdfast.data.facts_apart import TEST, TRAIN, UNDECIDED, VALIDATION, FactsApart, facts_apart
-from holdfast.data.stratify import newest_first, stratified, units_of
-from holdfast.data.units import joined
+from holdfast.data.parts.facts_apart import TEST, TRAIN, UNDECIDED, VALIDATION, FactsApart, facts_apart
+from holdfast.data.parts.key import NO_GROUP, Key, Table, opening_of, table_of, time_of
+from holdfast.data.parts.stratify import newest_first, stratified, units_of
+from holdfast.data.parts.units import joined
 from holdfast.errors import DataError
 from holdfast.seeds import derive_seed
 from holdfast.settings import Settings

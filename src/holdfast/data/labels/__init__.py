@@ -1,0 +1,1 @@
+"""What class labels tell of themselves: names, spellings, rates by group, classifiers out of fold."""

@@ -1,0 +1,1 @@
+"""Which row goes to training, to the test and to validation."""
