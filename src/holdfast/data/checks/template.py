@@ -59,8 +59,9 @@ class TemplateCheck(RowCheck[TemplateSettings, "str | None"]):
                 figures={"made": False},
             )
         num = self._tally.num_rows
-        title = of_rows(num, self.num_seen, "cannot", "cannot") + " be learned by the chosen model"
+        title = f"The chosen model can learn all of {counted(self.num_seen, 'row')}: template, loss mask, end of turn"
         if num:
+            title = of_rows(num, self.num_seen, "cannot", "cannot") + " be learned by the chosen model"
             title += f": {listed(self._tally.counts, 3)}"
         return Finding(
             self.name,

@@ -49,7 +49,7 @@ def test_rows_that_the_model_can_learn_are_ok(tmp_path):
     check = TemplateCheck(TemplateSettings(), Context(scratch=tmp_path, problem_of=lambda _: None))
     check.see(rows_of("a", "b"))
     assert (check.finding().level, check.finding().remedy) == ("ok", None)
-    assert check.finding().title == "None of 2 rows cannot be learned by the chosen model"
+    assert check.finding().title == "The chosen model can learn all of 2 rows: template, loss mask, end of turn"
 
 
 def test_a_row_of_an_earlier_chunk_is_decided_about_as_it_was_seen(tmp_path):
