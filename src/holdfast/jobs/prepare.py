@@ -37,6 +37,8 @@ from holdfast.jobs.writing import writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from transformers import PreTrainedTokenizerBase
+
     from holdfast.data.check import Finding
     from holdfast.data.doctor.plan import Plan
     from holdfast.data.output.prepared import Outcome
@@ -215,12 +217,20 @@ def _context(workspace: Workspace | None, request: Request, scratch: Path) -> Co
     return Context(
         scratch,
         seed=request.plan.seed,
-        count_tokens=lambda text: len(cast("list[int]", reader.tokenizer(text, add_special_tokens=False)["input_ids"])),
+        count_tokens=_counter(reader.tokenizer),
         problem_of=lambda example: train_problem(reader, example, request.recipe),
         embed=embed,
         max_tokens=longest_example(reader, request.recipe),
         others=earlier_tests(workspace, request.skill),
     )
+
+
+def _counter(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], int]:
+    """Returns what counts a text's tokens: the Rust tokenizer itself where there is one, which takes half the time."""
+    rust = getattr(tokenizer, "backend_tokenizer", None)
+    if rust is not None:
+        return lambda text: len(rust.encode(text, add_special_tokens=False).ids)
+    return lambda text: len(cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"]))
 
 
 def _require_rows(treatment: Treatment) -> None:

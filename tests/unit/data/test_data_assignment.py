@@ -149,6 +149,14 @@ def test_the_test_share_and_the_validation_share_are_kept():
         assert assignment.count("validation") == validation_share * 100
 
 
+def test_of_very_many_rows_no_more_are_held_out_than_a_run_can_ask():
+    rows = [Key(number, f"p{number}") for number in range(1000)]
+    found = assign(rows, SplitSettings(max_test_rows=50, validation_share=0.02), 1)
+    assert (found.count("test"), found.count("validation")) == (50, 20)
+    assert "the test: about 50 rows and not 20% (split.max_test_rows)" in found.notes
+    assert assign(rows, SplitSettings(), 1).count("test") == 200
+
+
 def test_the_seed_draws_another_test_of_the_same_size():
     rows = [Key(row, f"p{row}") for row in range(100)]
     first, second = assign(rows, SplitSettings(), 0), assign(rows, SplitSettings(), 1)

@@ -390,3 +390,13 @@ def test_where_no_row_can_be_read_no_check_is_made(tmp_path, request_for):
     source = write(tmp_path / "words.jsonl", [{"question_text": "x"}, {"nothing": "here"}])
     with pytest.raises(NothingToLearnError, match=r"No row can be used\. Rejected: 2 \(columns\).*--column"):
         prepare(None, request_for(source), approve=None, progress=Silent())
+
+
+def test_tokens_are_counted_as_the_tokenizer_counts_them():
+    from holdfast.jobs.prepare import _counter
+    from holdfast.models.load import load_tokenizer
+
+    tokenizer = load_tokenizer("holdfast:tiny")
+    count = _counter(tokenizer)
+    for text in ("", "Hello, world!", "سلام دنیا", "a" * 5000, "tab\tand\nline \x00"):
+        assert count(text) == len(tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -30,7 +30,7 @@ from holdfast.data.parts.stratify import newest_first, stratified, units_of
 from holdfast.data.parts.units import joined
 from holdfast.errors import DataError
 from holdfast.seeds import derive_seed
-from holdfast.settings import Settings
+from holdfast.settings import Count, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,6 +55,8 @@ class SplitSettings(Settings):
     """This share of the rows is held out for the test."""
     validation_share: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """This share is held out besides, to choose a checkpoint by."""
+    max_test_rows: Count = 10_000
+    """About so many rows are held out at most, for the test and for validation each: every run asks all of them."""
     stratify: bool = True
     """Whether every label has its share in the test; not where the newest rows are the test."""
     time_column: str | None = None
@@ -141,6 +143,7 @@ def assign(keys: Iterable[Key], settings: SplitSettings, seed: int = 0) -> Assig
     prompts, prompt_of = np.unique(table.prompts, return_inverse=True)
     draws = _mixed_bits(prompts ^ np.uint64(derive_seed(seed, "test split")))
     facts = _facts(table, prompt_of, draws, settings)
+    settings, capped = _capped(settings, len(table.numbers))
     unit_of = _units(table, prompt_of, draws, facts.sides)
     sides = facts.sides[prompt_of]
     rest = np.flatnonzero(sides == UNDECIDED)
@@ -152,9 +155,21 @@ def assign(keys: Iterable[Key], settings: SplitSettings, seed: int = 0) -> Assig
         sides[rest] = chosen.sides[rows]
     order = np.argsort(table.numbers, kind="stable")
     shares = _label_shares(table, unit_of, sides)
-    notes = (*_notes(facts, sides, shares, settings), *chosen.notes)
+    notes = (*_notes(facts, sides, shares, settings), *capped, *chosen.notes)
     num_units = int(unit_of.max()) + 1 if len(unit_of) else 0
     return Assignment(table.numbers[order], sides[order], shares, num_units, chosen.cut, notes)
+
+
+def _capped(settings: SplitSettings, num_rows: int) -> tuple[SplitSettings, tuple[str, ...]]:
+    """Returns the settings with shares of at most `max_test_rows`, and what is to be said about it."""
+    most = settings.max_test_rows / max(num_rows, 1)
+    shares = {"test_share": settings.test_share, "validation_share": settings.validation_share}
+    smaller = {name: most for name, share in shares.items() if share > most}
+    if not smaller:
+        return settings, ()
+    names = " and ".join("the test" if name == "test_share" else "validation" for name in smaller)
+    note = f"{names}: about {settings.max_test_rows:,} rows and not {max(shares.values()):.0%} (split.max_test_rows)"
+    return settings.model_copy(update=smaller), (note,)
 
 
 @dataclass(frozen=True, slots=True)
