@@ -33,7 +33,7 @@ SourcesArgument = Annotated[
     typer.Argument(
         metavar="SOURCE...",
         help="Files (.jsonl, .json, .csv, .tsv, .xlsx, .parquet, also .gz), folders, globs, documents, "
-        "URL::QUERY of a database, or Hugging Face data sets.",
+        "URL::QUERY or URL::TABLE of a database, or Hugging Face data sets.",
         show_default=False,
     ),
 ]
@@ -66,6 +66,15 @@ LabelFunctionsOption = Annotated[
 ]
 ToOption = Annotated[
     Path | None, typer.Option("--to", help="Where versions are kept.", show_default="the workspace's data folder")
+]
+NewByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--new-by",
+        metavar="COLUMN",
+        help="Of tables (URL::TABLE) take the rows that are new since the last preparation, by a column that grows.",
+        show_default="off",
+    ),
 ]
 AugmentOption = Annotated[
     str | None,
@@ -106,6 +115,7 @@ def prepare(
     review: ReviewOption = None,
     label_functions: LabelFunctionsOption = None,
     to: ToOption = None,
+    new_by: NewByOption = None,
     augment: AugmentOption = None,
     ray: RayOption = None,
     quiet: QuietOption = False,
@@ -137,6 +147,7 @@ def prepare(
         chat_template=template,
         review=review,
         to=to,
+        new_by=new_by,
         ray=ray,
     )
     asks = not (quiet or as_json) and sys.stdin.isatty()

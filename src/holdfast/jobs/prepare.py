@@ -31,6 +31,7 @@ from holdfast.data.sources.documents import passages_of_all
 from holdfast.data.sources.stream import documents, stream
 from holdfast.errors import DataError, NothingToLearnError
 from holdfast.jobs.compared import earlier_tests, earlier_training
+from holdfast.jobs.new_rows import new_rows
 from holdfast.jobs.prepared_figures import figures_of
 from holdfast.jobs.writing import writer
 
@@ -72,6 +73,8 @@ class Request:
     """A folder for the clusters of duplicates, to be looked through."""
     to: Path | None = None
     """The folder in which versions lie; None: the workspace's."""
+    new_by: str | None = None
+    """The column by which the new rows of tables among the sources (`URL::TABLE`) are told."""
     ray: str | None = None
     """A Ray cluster that looks at rows: its address, `auto`, or `local`; None: this process does."""
 
@@ -125,6 +128,8 @@ def prepare(
         NothingToLearnError: no row is left; the reasons are in the message.
     """
     root = _root(workspace, request)
+    loaded = new_rows(request.sources, request.new_by, root)
+    request = replace(request, sources=loaded.sources)
     cluster = nullcontext() if request.ray is None else connected(request.ray)
     request = replace(request, plan=request.plan.pinned())
     with _scratch(root) as scratch, cluster as elsewhere, _watched(progress) as watch:
@@ -143,6 +148,7 @@ def prepare(
         _require_parts(treatment)
         data = _gathered(treatment, request)
         written = write_version(root, data)
+        loaded.taken()
         return PrepareResult(written.version, treatment.outcomes, [*notes, *treatment.notes], written.is_new)
 
 

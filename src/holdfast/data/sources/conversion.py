@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from holdfast.data.sources.rows import RawRow
     from holdfast.types import Example, JSONValue
 
+_LOADED_BY = ("_dlt_id", "_dlt_load_id")
+"""Columns that dlt adds: they are other at every load and say nothing."""
 _MANY_NAMES = 1000
 """So many column names are remembered; more than that are no columns but data."""
 
@@ -92,7 +94,8 @@ def converted(row: RawRow, place: str, wanted: Wanted, tally: Tally) -> Example 
             raise row.problem
         if not isinstance(row.value, dict):
             raise RowError("json", f"is {kind_of(row.value)}, not an object with columns")
-        value = _renamed(row.value, wanted.columns, tally)
+        plain = {name: value for name, value in row.value.items() if name not in _LOADED_BY}
+        value = _renamed(plain, wanted.columns, tally)
         value = as_unlabelled(value) if wanted.unlabelled else value
         rules = {"need_demonstration": wanted.need_demonstration, "unlabelled": wanted.unlabelled}
         done = convert(value, f"{place}:{row.line}", **rules, keep=wanted.keep)
