@@ -8,7 +8,7 @@ was found is found again in the same text, whole or by a part of it. What this m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -105,10 +105,11 @@ def _cues(languages: tuple[str, ...]) -> tuple[_Cue, ...]:
 
 
 def _english() -> list[_Cue]:
-    """Words that stand beside names and beside much else that is capitalised (Minecraft, the Sicilian Defense)."""
-    cues = [*_english_before(), *_english_after(), *_english_layout()]
-    # One word alone is a name less often than not; two or more are one where the cue says so.
-    return [replace(cue, alone=min(cue.alone, UNSURE), full=cue.full if cue.full >= FAIR else UNSURE) for cue in cues]
+    """Words that stand beside names and beside much else that is capitalised (Minecraft, the Sicilian Defense).
+
+    So one word alone is `UNSURE` at best.
+    """
+    return [*_english_before(), *_english_after(), *_english_layout()]
 
 
 def _english_before() -> list[_Cue]:
@@ -120,47 +121,47 @@ def _english_before() -> list[_Cue]:
         _cue(
             r"\b(?:[Ii]['\u2019]m|[Ii] am|[Ii]t['\u2019]s|I was) ",
             r"\s{0,3}(?:[,.!;\n]|\Z|and\b|from\b|but\b)",
-            FAIR,
+            UNSURE,
             0.7,
         ),
         _cue(rf"\b(?i:{ROLES}),? ", "", 0.0, FAIR),
-        _cue(rf"{said} ", "", 0.5, FAIR),
+        _cue(rf"{said} ", "", UNSURE, FAIR),
         _cue(
             r"\b(?:talk|talked|talking|speak|spoke|speaking|married|engaged|belongs|assistant|secretary|according"
             r"|said (?:\p{L}+)) to ",
             "",
-            0.5,
+            UNSURE,
             FAIR,
         ),
         _cue(
             rf"\b(?i:{ROLES})s(?: are| were|,)?:? (?:{_BACKWARDS}(?: {_BACKWARDS})?,? (?:and )?){{0,5}}",
             "",
-            0.5,
+            UNSURE,
             UNSURE,
         ),
-        _cue(rf"{near} ", "", 0.0, 0.52),
-        _cue(rf"{weak} ", "", 0.0, 0.45),
-        _cue(r"\b(?:[Ww]hy|[Ww]here|[Hh]ow) (?:is|was|are|did|does|has) ", r" \p{Ll}", 0.5, UNSURE),
+        _cue(rf"{near} ", "", 0.0, UNSURE),
+        _cue(rf"{weak} ", "", 0.0, UNSURE),
+        _cue(r"\b(?:[Ww]hy|[Ww]here|[Hh]ow) (?:is|was|are|did|does|has) ", r" \p{Ll}", UNSURE, UNSURE),
         _cue(
             r"\b(?:[Ww]ho(?: is|['\u2019]s| was| are)|[Nn]amed after|[Ll]ike|[Tt]hanks to|[Gg]reetings from) ",
             "",
-            0.45,
-            0.55,
+            UNSURE,
+            UNSURE,
         ),
         _cue(
             r"\b(?:[Cc]all|[Cc]ontact|[Ee]mail|[Aa]sk|[Tt]ell|[Ii]nvite|[Vv]isit|[Tt]hank|[Hh]elp|[Rr]emind|[Pp]ay) ",
             "",
-            0.45,
-            0.55,
+            UNSURE,
+            UNSURE,
         ),
-        _cue(r"\p{L}, ", r"[.]?(?:\s{0,2}\Z|\n)", 0.45, 0.52),
+        _cue(r"\p{L}, ", r"[.]?(?:\s{0,2}\Z|\n)", UNSURE, UNSURE),
         _cue(
             r"(?:\A|[\n.!?\"“] ?)",
             r", (?:can|could|would|will|please|do you|did you|are you|have you|let me|come)\b",
-            0.5,
+            UNSURE,
             FAIR,
         ),
-        _cue(r"(?:\p{L}, )", r"[?!](?:\s|\Z|[\"'])", 0.5, UNSURE),
+        _cue(r"(?:\p{L}, )", r"[?!](?:\s|\Z|[\"'])", UNSURE, UNSURE),
     ]
 
 
@@ -169,18 +170,18 @@ def _english_after() -> list[_Cue]:
     verb = rf",? (?:{SPEECH})\b"
     person = rf" (?:is|was|became|has been) (?:an?|the|my|our|his|her|your) (?:\p{{L}}+ ){{0,2}}(?:{ROLES})\b"
     return [
-        _cue("", verb, 0.5, FAIR),
-        _cue("", rf",? (?:{DEEDS})\b", 0.0, 0.55),
-        _cue("", person, 0.5, UNSURE),
+        _cue("", verb, UNSURE, FAIR),
+        _cue("", rf",? (?:{DEEDS})\b", 0.0, UNSURE),
+        _cue("", person, UNSURE, UNSURE),
         _cue(
             "",
             r", \d{1,2},|,? (?:aged )?\d{1,2} ?(?:years?|y/o)|,? \((?:born|b\.|née|aged?|\d{4} ?[-\u2013])",
-            FAIR,
+            UNSURE,
             LIKELY,
         ),
-        _cue("", r"[\"']? <[^\s@<>]{1,64}@", LIKELY, 0.9),
+        _cue("", r"[\"']? <[^\s@<>]{1,64}@", UNSURE, 0.9),
         _cue("", r", (?:the|an?|our|my|his|her) \p{L}[\p{L} ]{2,40},", 0.0, UNSURE),
-        _cue("", r"['\u2019]s\b|(?<=s)['\u2019] ", 0.0, 0.52),
+        _cue("", r"['\u2019]s\b|(?<=s)['\u2019] ", 0.0, UNSURE),
     ]
 
 
