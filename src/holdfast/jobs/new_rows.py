@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from holdfast.data.sources.incremental import load_new_rows
+from holdfast.data.sources.incremental import load_new_rows, loads_of, table_name
 from holdfast.errors import ConfigError, NothingToLearnError
 from holdfast.jobs.folder import write_atomically
 
@@ -47,11 +47,15 @@ def new_rows(sources: Sequence[str], cursor: str | None, root: Path) -> NewRows:
         NothingToLearnError: no table has new rows, and there is no other source.
         DataError: a table cannot be read.
     """
-    tables = {source: found for source in sources if (found := _TABLE.fullmatch(source))}
+    tables = {
+        source: (found["url"], found["table"], table_name(found["url"], found["table"]))
+        for source in sources
+        if (found := _TABLE.fullmatch(source))
+    }
     if cursor is None:
-        for source in tables:
+        for _, _, name in tables.values():
             raise ConfigError(
-                f"{source} is a table. Name the column that grows from row to row (--new-by id) to take its new rows, "
+                f"{name} is a table. Name the column that grows from row to row (--new-by id) to take its new rows, "
                 "or give a query: URL::SELECT …",
                 param="new_by",
             )
@@ -63,15 +67,15 @@ def new_rows(sources: Sequence[str], cursor: str | None, root: Path) -> NewRows:
         if source not in tables:
             found.sources.append(source)
             continue
-        url, table = tables[source]["url"], tables[source]["table"]
-        state = root / _LOADS / hashlib.sha256(f"{source} {cursor}".encode()).hexdigest()[:16]
+        url, table, name = tables[source]
+        state = root / _LOADS / hashlib.sha256(f"{name} {cursor}".encode()).hexdigest()[:16]
         load_new_rows(url, table, cursor=cursor, state=state)
-        files = sorted((state / "rows" / "loaded" / table.rpartition(".")[2]).glob("*.jsonl*"))
         known = _taken(state)
-        found.loads[state] = [file for file in files if file.name not in known]
+        found.loads[state] = [file for file in loads_of(table, state) if file.name not in known]
         found.sources.extend(str(file) for file in found.loads[state])
     if not found.sources:
-        raise NothingToLearnError(f"{', '.join(tables)}: no row is new since the last preparation.")
+        names = ", ".join(name for _, _, name in tables.values())
+        raise NothingToLearnError(f"{names}: no row is new since the last preparation.")
     return found
 
 

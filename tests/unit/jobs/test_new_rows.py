@@ -74,6 +74,12 @@ def test_rows_of_a_preparation_that_failed_are_given_to_the_next(tmp_path, shop,
     assert numbers(prepared(tmp_path, table).version) == list(range(20))
 
 
+def test_a_password_is_in_no_message(tmp_path):
+    with pytest.raises(ConfigError) as error:
+        prepared(tmp_path, "postgresql://ann:secret@db.example.org/shop::faq", new_by=None)
+    assert "postgresql://db.example.org/shop::faq is a table" in error.value.message
+
+
 def test_a_table_needs_a_column_and_a_column_a_table(tmp_path, shop):
     table, insert = shop
     insert(range(3))

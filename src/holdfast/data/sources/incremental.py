@@ -12,6 +12,7 @@ from holdfast.errors import DataError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+_DATASET = "loaded"
 _BATCH_ROWS = 10_000
 """Rows that are asked of the database at once."""
 
@@ -31,15 +32,25 @@ def load_new_rows(url: str, table: str, *, cursor: str, state: Path) -> list[Pat
         raise DataError(
             f"Loading only new rows needs dlt: pip install 'holdfast[data]' ({error.name} is missing)."
         ) from error
-    name = f"{database_name(url)}::{table}"
+    name = table_name(url, table)
     state = state.absolute()
     _check_same(state, name, cursor)
     engine = engine_of(url, name)
     try:
         _check_cursor(engine, name, table, cursor)
-        return sorted(_load(engine, name, table, cursor, state))
+        return _load(engine, name, table, cursor, state)
     finally:
         engine.dispose()
+
+
+def table_name(url: str, table: str) -> str:
+    """Returns what a table is called in messages: its database without user and password, and its name."""
+    return f"{database_name(url)}::{table}"
+
+
+def loads_of(table: str, state: Path) -> list[Path]:
+    """Returns the JSONL files of all loads of a table into the folder `state`, the oldest first."""
+    return sorted((state / "rows" / _DATASET / table.rpartition(".")[2]).glob("*.jsonl*"))
 
 
 def _check_same(state: Path, name: str, cursor: str) -> None:
@@ -91,7 +102,7 @@ def _load(engine: Engine, name: str, table: str, cursor: str, state: Path) -> li
             destination=dlt.destinations.filesystem(
                 bucket_url=rows.as_uri(), naming_convention="direct", warn_unsafe_layout_separators=False
             ),
-            dataset_name="loaded",
+            dataset_name=_DATASET,
         )
         resource = sql_table(
             engine,
@@ -107,5 +118,4 @@ def _load(engine: Engine, name: str, table: str, cursor: str, state: Path) -> li
     except PipelineStepFailed as error:
         raise DataError(f"{name}: the load failed ({reason_of(error, engine.url)}). It can be made again.") from None
     loads = {package.load_id for package in done.load_packages}
-    files = (rows / "loaded" / bare).glob("*.jsonl*")
-    return [path for path in files if path.name.startswith(tuple(loads))] if loads else []
+    return [path for path in loads_of(table, state) if path.name.startswith(tuple(loads))] if loads else []
