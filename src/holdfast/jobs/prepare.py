@@ -23,6 +23,7 @@ from holdfast.data.doctor.on_ray import connected
 from holdfast.data.doctor.sources import described
 from holdfast.data.doctor.treatment import Attendant, Treatment
 from holdfast.data.formats import UNREAD
+from holdfast.data.making.augment import require_writer
 from holdfast.data.making.knowledge import questions_on
 from holdfast.data.output.prepared import About, PreparedData
 from holdfast.data.output.write import write_version
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from holdfast.data.check import Finding
     from holdfast.data.doctor.plan import Plan
+    from holdfast.data.making.writer import Write
     from holdfast.data.output.prepared import Outcome
     from holdfast.data.output.version import DataVersion
     from holdfast.data.parts.assignment import Side
@@ -128,6 +130,9 @@ def prepare(
         NothingToLearnError: no row is left; the reasons are in the message.
     """
     root = _root(workspace, request)
+    write = writer(request.plan.writer)
+    if request.plan.augment.enabled:
+        require_writer(request.plan.augment, write)
     loaded = new_rows(request.sources, request.new_by, root)
     request = replace(request, sources=loaded.sources)
     cluster = nullcontext() if request.ray is None else connected(request.ray)
@@ -138,13 +143,13 @@ def prepare(
         attendant = Attendant(agrees, watch, approve is not None, request.review, elsewhere)
         treatment = Treatment(request.plan, context, attendant)
         notes = _read(treatment, request)
-        notes += _ask_documents(treatment, request)
+        notes += _ask_documents(treatment, request, write)
         for note in notes:
             progress.say(note)
         _require_rows(treatment)
         treatment.examine()
         treatment.divide(earlier_training(workspace, request.skill))
-        treatment.reword(writer(request.plan.writer))
+        treatment.reword(write)
         _require_parts(treatment)
         data = _gathered(treatment, request)
         written = write_version(root, data)
@@ -177,7 +182,7 @@ def _read(treatment: Treatment, request: Request) -> list[str]:
     return notes
 
 
-def _ask_documents(treatment: Treatment, request: Request) -> list[str]:
+def _ask_documents(treatment: Treatment, request: Request, write: Write | None) -> list[str]:
     """Makes questions and answers on the documents among the sources; those that fail their check are rejected rows."""
     papers = list(documents(request.sources, []))
     if not papers:
@@ -196,7 +201,7 @@ def _ask_documents(treatment: Treatment, request: Request) -> list[str]:
     found = questions_on(
         texts(),
         request.plan.knowledge,
-        write=writer(request.plan.writer),
+        write=write,
         count_tokens=treatment.context.count_tokens,
     )
     treatment.take([*unread, *found.examples, *found.rejected])

@@ -355,6 +355,12 @@ def test_wordings_are_no_prompt_of_an_earlier_test(tmp_path, request_for, monkey
     assert not left & {one.messages[0].content for one in made[:5]}
 
 
+def test_paraphrases_without_a_model_are_refused_before_anything_is_read(tmp_path, request_for):
+    request = request_for(str(tmp_path / "not there.jsonl"), overrides=["augment.enabled=true"])
+    with pytest.raises(DataError, match="Paraphrases are written by a model, and none was chosen"):
+        prepare(None, request, approve=None, progress=Silent())
+
+
 def test_wordings_settings_that_change_nothing_are_refused():
     with pytest.raises(ConfigError, match=r"augment.*enabled"):
         plan_of(None, ["augment.max_share=0.2"])

@@ -71,6 +71,15 @@ class Augmented:
     num_over: int
 
 
+def require_writer(settings: AugmentSettings, write: Write | None) -> None:
+    """Raises `DataError` where a paraphrase is wanted and no model is there to write it."""
+    if "paraphrase" in settings.ways and write is None:
+        raise DataError(
+            "Paraphrases are written by a model, and none was chosen. Choose one, or take paraphrase out of `ways`.",
+            param="ways",
+        )
+
+
 def augment(
     train: Sequence[Example],
     test: Sequence[Example] = (),
@@ -88,11 +97,7 @@ def augment(
         DataError: a paraphrase is wanted and `write` is missing, or `write` misbehaves.
     """
     settings = settings or AugmentSettings()
-    if "paraphrase" in settings.ways and write is None:
-        raise DataError(
-            "Paraphrases are written by a model, and none was chosen. Choose one, or take paraphrase out of `ways`.",
-            param="ways",
-        )
+    require_writer(settings, write)
     originals = [example for example in train if "synthetic" not in example.columns]
     most = int(len(originals) * settings.max_share / (1 - settings.max_share) + 1e-9) - (len(train) - len(originals))
     each = min(settings.per_example, max(1, -(-most // max(len(originals), 1))))
