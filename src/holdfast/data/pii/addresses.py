@@ -70,10 +70,10 @@ _AT = words(
 
 
 def _form(
-    pattern: str, confidence: float, *, flags: int = 0, needs: str = "digit", context: re.Pattern[str] | None = None
+    pattern: str, confidence: float, *, flags: int = 0, digits: int = 1, context: re.Pattern[str] | None = None
 ) -> Recogniser:
     compiled = regex.compile(rf"(?<![\p{{L}}\p{{N}}_]){pattern}{_ENDS}", regex.MULTILINE | flags)
-    return Recogniser("address", compiled, confidence, None, context, FAIR, needs)  # pyright: ignore[reportArgumentType]
+    return Recogniser("address", compiled, confidence, None, context, FAIR, digits=digits)  # pyright: ignore[reportArgumentType]
 
 
 RECOGNISERS = (
@@ -98,5 +98,5 @@ RECOGNISERS = (
     ),
     _form(rf"(?:{_NUMBER} )?(?:{_WORD} ){{1,5}}{_NUMBER}\.?{_GAP}{_UNIT}{_TAIL}", LIKELY),
     _form(rf"\d{{1,5}} (?:{_WORD} ){{1,5}}\d{{1,4}}(?! ?(?:%|times|years))(?![.,]\d){_TAIL}", 0.45, context=_AT),
-    _form(rf"the corner of {_PART}{{1,5}} and {_PART}{{1,5}}", LIKELY + 0.02, needs=""),
+    _form(rf"the corner of {_PART}{{1,5}} and {_PART}{{1,5}}", LIKELY + 0.02, digits=0),
 )

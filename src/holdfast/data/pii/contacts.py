@@ -112,19 +112,19 @@ def is_mac(text: str) -> bool:
 
 
 def _phone(pattern: re.Pattern[str], alone: float) -> Recogniser:
-    return Recogniser("phone", pattern, alone, is_phone, _CALL, LIKELY, needs="digit")
+    return Recogniser("phone", pattern, alone, is_phone, _CALL, LIKELY, digits=7)
 
 
 RECOGNISERS = (
     Recogniser("email", _EMAIL, SURE, needs="@"),
     Recogniser("email", _SPOKEN_EMAIL, FAIR, needs="at"),
-    Recogniser("phone", _INTERNATIONAL, LIKELY, is_international, _CALL, SURE, needs="digit"),
+    Recogniser("phone", _INTERNATIONAL, LIKELY, is_international, _CALL, SURE, digits=8),
     _phone(_NANP, 0.7),
     _phone(_NATIONAL, FAIR),
     _phone(_GROUPS, 0.3),
     _phone(_PLAIN, 0.1),
     Recogniser(
-        "ip", re.compile(r"(?<![\w.])(?<!v )(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"), LIKELY, is_public_ip, needs="digit"
+        "ip", re.compile(r"(?<![\w.])(?<!v )(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)"), LIKELY, is_public_ip, digits=4
     ),
     Recogniser(
         "ip",
@@ -138,7 +138,7 @@ RECOGNISERS = (
         re.compile(r"(?<![\w:\-])(?:[\da-f]{2}([:\-]))(?:[\da-f]{2}\1){4}[\da-f]{2}(?![\w:\-])", re.IGNORECASE),
         SURE,
         is_mac,
-        needs="digit",
+        digits=1,
     ),
     Recogniser(
         "url",

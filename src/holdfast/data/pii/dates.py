@@ -78,14 +78,14 @@ _BARE_POSTCODE = re.compile(
 )
 
 RECOGNISERS = (
-    Recogniser("birth_date", _ANY_DATE, 0.1, context=_BORN, in_context=SURE, needs="digit"),
-    Recogniser("driver_licence", _LICENCE, LIKELY, needs="digit"),
-    Recogniser("passport", _PASSPORT, LIKELY, needs="digit"),
-    Recogniser("postcode", _POSTCODE, LIKELY, needs="digit"),
-    Recogniser("postcode", _BARE_POSTCODE, FAIR, needs="digit"),
-    Recogniser("date", _ANY_DATE, LIKELY, needs="digit"),
-    Recogniser("date", _SHORT_DATE, FAIR, needs="digit"),
-    Recogniser("date", _YEAR, FAIR, needs="digit"),
-    Recogniser("age", _AGE, LIKELY, needs="digit"),
-    Recogniser("age", _AGED, FAIR, needs="digit"),
+    Recogniser("birth_date", _ANY_DATE, 0.1, context=_BORN, in_context=SURE, digits=4),
+    Recogniser("driver_licence", _LICENCE, LIKELY, digits=1),
+    Recogniser("passport", _PASSPORT, LIKELY, digits=1),
+    Recogniser("postcode", _POSTCODE, LIKELY, digits=1),
+    Recogniser("postcode", _BARE_POSTCODE, FAIR, digits=1),
+    Recogniser("date", _ANY_DATE, LIKELY, digits=4),
+    Recogniser("date", _SHORT_DATE, FAIR, digits=1),
+    Recogniser("date", _YEAR, FAIR, digits=4),
+    Recogniser("age", _AGE, LIKELY, digits=1),
+    Recogniser("age", _AGED, FAIR, digits=1),
 )

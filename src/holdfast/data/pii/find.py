@@ -42,11 +42,9 @@ def find(
 
 
 def _candidates(text: str, kinds: Collection[str], languages: Sequence[str]) -> Iterator[Span]:
-    has_digit = _DIGIT.search(text) is not None
+    num_digits = len(_DIGIT.findall(text))
     for recogniser in _TABLE:
-        if recogniser.kind in kinds and (
-            has_digit if recogniser.needs == "digit" else not recogniser.needs or recogniser.needs in text
-        ):
+        if recogniser.kind in kinds and recogniser.digits <= num_digits and recogniser.needs in text:
             yield from recogniser.spans(text)
     for kind, functions in _FUNCTIONS.items():
         if kind in kinds:

@@ -174,32 +174,35 @@ def cn_id(text: str) -> bool:
 
 
 def _form(
-    kind: str, form: str, test: Callable[[str], bool], context: str, *, alone: float = WEAK, within: float = SURE
+    kind: str, digits: int, form: str, test: Callable[[str], bool], context: str, *, alone: float = WEAK
 ) -> Recogniser:
     pattern = re.compile(rf"(?<![\w.+\-/])(?:{form})(?![\w/]|[.\-]\w)", re.IGNORECASE)
-    return Recogniser(kind, pattern, alone, test, words(*context.split("|")), within, needs="digit")
+    return Recogniser(kind, pattern, alone, test, words(*context.split("|")), digits=digits)
 
 
 _SSN = r"ssns?|social security(?: (?:number|no\.?|#))?|social"
 RECOGNISERS = (
-    _form("us_ssn", r"\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}", us_ssn, _SSN, alone=LIKELY),
-    _form("us_ssn", r"\d{9}", us_ssn, _SSN),
+    _form("us_ssn", 9, r"\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}", us_ssn, _SSN, alone=LIKELY),
+    _form("us_ssn", 9, r"\d{9}", us_ssn, _SSN),
     _form(
         "uk_nino",
+        6,
         r"[a-ceghj-prtw-z][a-ceghj-nprtw-z] ?\d{2} ?\d{2} ?\d{2} ?[a-d]",
         uk_nino,
         r"nino?|national insurance\w*",
         alone=LIKELY,
     ),
-    _form("uk_nhs", r"\d{3}[ -]?\d{3}[ -]?\d{4}", uk_nhs, r"nhs(?: (?:number|no\.?))?"),
+    _form("uk_nhs", 10, r"\d{3}[ -]?\d{3}[ -]?\d{4}", uk_nhs, r"nhs(?: (?:number|no\.?))?"),
     _form(
         "de_tax_id",
+        11,
         r"\d{11}|\d{2} \d{3} \d{3} \d{3}",
         de_tax_id,
         r"steuer-?\s?id\w*|idnr\.?|identifikationsnummer|tax id\w*|tin",
     ),
     _form(
         "fr_nir",
+        14,
         r"[12478] ?\d\d ?[0-9]\d ?(?:\d\d|2[ab]) ?\d{3} ?\d{3} ?\d\d",
         fr_nir,
         r"nir|s[ée]cu(?:rit[ée] sociale)?|insee",
@@ -207,6 +210,7 @@ RECOGNISERS = (
     ),
     _form(
         "es_dni",
+        7,
         r"\d{8}[- ]?[a-z]|\d{2}\.\d{3}\.\d{3}-?[a-z]|[xyz][- ]?\d{7}[- ]?[a-z]",
         es_dni,
         r"dni|nie|nif|documento",
@@ -214,49 +218,58 @@ RECOGNISERS = (
     ),
     _form(
         "it_codice_fiscale",
+        1,
         r"[a-z]{6}[\dlmnp-v]{2}[a-ehlmprst][\dlmnp-v]{2}[a-z][\dlmnp-v]{3}[a-z]",
         it_codice_fiscale,
         r"codice fiscale|c\.?f\.?",
         alone=SURE,
     ),
-    _form("nl_bsn", r"\d{9}|\d{4}\.\d{2}\.\d{3}", nl_bsn, r"bsn|burgerservicenummer|sofi-?nummer"),
+    _form("nl_bsn", 9, r"\d{9}|\d{4}\.\d{2}\.\d{3}", nl_bsn, r"bsn|burgerservicenummer|sofi-?nummer"),
     _form(
         "be_nrn",
+        11,
         r"\d\d\.[0-6]\d\.[0-3]\d-\d{3}\.\d\d",
         be_nrn,
         r"rijksregister\w*|registre national|niss|insz",
         alone=SURE,
     ),
-    _form("be_nrn", r"\d{11}", be_nrn, r"rijksregister\w*|registre national|niss|insz"),
-    _form("pl_pesel", r"\d{11}", pl_pesel, r"pesel(?:\w*)"),
+    _form("be_nrn", 11, r"\d{11}", be_nrn, r"rijksregister\w*|registre national|niss|insz"),
+    _form("pl_pesel", 11, r"\d{11}", pl_pesel, r"pesel(?:\w*)"),
     _form(
         "se_personnummer",
+        10,
         r"(?:19|20)?\d\d[01]\d[0-9]\d[-+]\d{4}",
         se_personnummer,
         r"personnummer|samordningsnummer|pnr",
         alone=LIKELY,
     ),
     _form(
-        "se_personnummer", r"(?:19|20)?\d\d[01]\d[0-9]\d\d{4}", se_personnummer, r"personnummer|samordningsnummer|pnr"
+        "se_personnummer",
+        10,
+        r"(?:19|20)?\d\d[01]\d[0-9]\d\d{4}",
+        se_personnummer,
+        r"personnummer|samordningsnummer|pnr",
     ),
-    _form("fi_hetu", r"[0-3]\d[01]\d\d\d[-+a-fu-y]\d{3}[0-9a-y]", fi_hetu, r"hetu|henkil[öo]tunnus", alone=LIKELY),
+    _form("fi_hetu", 9, r"[0-3]\d[01]\d\d\d[-+a-fu-y]\d{3}[0-9a-y]", fi_hetu, r"hetu|henkil[öo]tunnus", alone=LIKELY),
     _form(
         "ir_melli",
+        10,
         r"\d{10}|\d{3}-\d{6}-\d",
         ir_melli,
         r"کد\s?‌?ملی|شماره\s?‌?ملی|کدملی|(?:code|kod) ?e? ?mell?i|melli code|national (?:code|id)",
     ),
-    _form("in_aadhaar", r"\d{4} \d{4} \d{4}", in_aadhaar, r"aa?dh?aa?r|uidai|आधार", alone=FAIR),
-    _form("in_aadhaar", r"\d{12}", in_aadhaar, r"aa?dh?aa?r|uidai|आधार"),
-    _form("br_cpf", r"\d{3}\.\d{3}\.\d{3}-\d{2}", br_cpf, r"cpf", alone=SURE),
-    _form("br_cpf", r"\d{11}", br_cpf, r"cpf"),
+    _form("in_aadhaar", 12, r"\d{4} \d{4} \d{4}", in_aadhaar, r"aa?dh?aa?r|uidai|आधार", alone=FAIR),
+    _form("in_aadhaar", 12, r"\d{12}", in_aadhaar, r"aa?dh?aa?r|uidai|आधार"),
+    _form("br_cpf", 11, r"\d{3}\.\d{3}\.\d{3}-\d{2}", br_cpf, r"cpf", alone=SURE),
+    _form("br_cpf", 11, r"\d{11}", br_cpf, r"cpf"),
     _form(
         "tr_kimlik",
+        11,
         r"[1-9]\d{10}",
         tr_kimlik,
         r"t\.?c\.?(?: ?k\.?n\.?)?|t[üu]rk\w* kimlik\w*|kimlik(?: (?:no|numaras\w*))?",
     ),
-    _form("ca_sin", r"\d{3}[- ]?\d{3}[- ]?\d{3}", ca_sin, r"sin|social insurance(?: number)?|nas"),
-    _form("ch_ahv", r"756[.]?\d{4}[.]?\d{4}[.]?\d{2}", ch_ahv, r"ahv\w*|avs|sozialversicherung\w*", alone=LIKELY),
-    _form("cn_id", r"[1-9]\d{5}(?:18|19|20)\d{9}[\dx]", cn_id, r"身份证\w*|id card|identity card", alone=LIKELY),
+    _form("ca_sin", 9, r"\d{3}[- ]?\d{3}[- ]?\d{3}", ca_sin, r"sin|social insurance(?: number)?|nas"),
+    _form("ch_ahv", 13, r"756[.]?\d{4}[.]?\d{4}[.]?\d{2}", ch_ahv, r"ahv\w*|avs|sozialversicherung\w*", alone=LIKELY),
+    _form("cn_id", 17, r"[1-9]\d{5}(?:18|19|20)\d{9}[\dx]", cn_id, r"身份证\w*|id card|identity card", alone=LIKELY),
 )

@@ -78,7 +78,7 @@ def _iban() -> re.Pattern[str]:
 
 
 RECOGNISERS = (
-    *(Recogniser("card", _card(form), LIKELY, is_card, _BESIDE, needs="digit") for form in _FORMS),
-    *(Recogniser("card", _card(form), 0.3, may_be_card, _BESIDE, LIKELY, needs="digit") for form in _FORMS),
-    Recogniser("iban", _iban(), SURE, is_iban, needs="digit"),
+    *(Recogniser("card", _card(form), LIKELY, is_card, _BESIDE, digits=12) for form in _FORMS),
+    *(Recogniser("card", _card(form), 0.3, may_be_card, _BESIDE, LIKELY, digits=12) for form in _FORMS),
+    Recogniser("iban", _iban(), SURE, is_iban, digits=2),
 )

@@ -53,6 +53,7 @@ _CANDIDATE = regex.compile(
 _BACKWARDS = r"\p{Lu}[\p{L}\p{M}]{1,30}(?:-\p{L}{2,30})?"
 """A capitalised word for patterns that are read backwards, where a greedy run must give its first letter back."""
 _LONG_TITLE = 5
+_WORD_OF_NAME = regex.compile(r"[^ ]+")
 _WINDOW = 64
 """So many characters before and after a candidate are read."""
 
@@ -247,7 +248,7 @@ def _capitalised(text: str, cues: Sequence[_Cue]) -> Iterator[Span]:
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     """Returns the part of a candidate that can be a name: up to a word that is none; empty where nothing is left."""
-    words = [(m.start(), m.end()) for m in regex.finditer(r"[^ ]+", text[start:end])]
+    words = [(m.start(), m.end()) for m in _WORD_OF_NAME.finditer(text[start:end])]
     if any(text[start + a : start + b] in ORGANISATION_WORDS for a, b in words):
         return start, start
     if words and text[start + words[-1][0] : start + words[-1][1]] in PLACE_WORDS:

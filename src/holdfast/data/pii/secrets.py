@@ -77,10 +77,9 @@ def private_keys(text: str) -> Iterator[Span]:
         yield Span(match.start(), place, "private_key", text[match.start() : place], SURE)
 
 
-def _key(kind: str, form: str, needs: str, confidence: float = SURE) -> Recogniser:
-    return Recogniser(
-        kind, re.compile(rf"(?<![A-Za-z0-9_\-]){form}(?![A-Za-z0-9_])", re.ASCII), confidence, needs=needs
-    )
+def _key(kind: str, form: str, needs: str, confidence: float = SURE, *, digits: int = 0) -> Recogniser:
+    pattern = re.compile(rf"(?<![A-Za-z0-9_\-]){form}(?![A-Za-z0-9_])", re.ASCII)
+    return Recogniser(kind, pattern, confidence, needs=needs, digits=digits)
 
 
 _NAMES = (
@@ -114,7 +113,7 @@ RECOGNISERS = (
         re.compile(r"(?<![A-Za-z0-9/+])(?=[A-Za-z/+]{0,39}\d)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])", re.ASCII),
         0.2,
         context=_AWS,
-        needs="digit",
+        digits=1,
     ),
     _key("azure_key", r"[A-Za-z0-9/+]{86}==", "==", LIKELY),
     _key("azure_key", r"[A-Za-z0-9_\-.]{3}\dQ~[A-Za-z0-9_\-.~]{31,34}", "Q~"),
@@ -146,7 +145,7 @@ RECOGNISERS = (
     _key("service_token", r"npm_[A-Za-z0-9]{36}", "npm_"),
     _key("service_token", r"pypi-AgE[A-Za-z0-9_\-]{50,250}", "pypi-"),
     _key("service_token", r"SG\.[A-Za-z0-9_\-]{22}\.[A-Za-z0-9_\-]{43}", "SG."),
-    _key("service_token", r"(?:SK|AC)[a-f0-9]{32}", "digit", LIKELY),
+    _key("service_token", r"(?:SK|AC)[a-f0-9]{32}", "", LIKELY, digits=1),
     _key("service_token", r"\d{8,10}:AA[A-Za-z0-9_\-]{33}", ":AA"),
     _key("service_token", r"do[oprt]_v1_[a-f0-9]{64}", "_v1_"),
     _key("service_token", r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}", "shp"),

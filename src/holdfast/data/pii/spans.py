@@ -48,7 +48,9 @@ class Recogniser:
     context: re.Pattern[str] | None = None
     in_context: float = SURE
     needs: str = ""
-    """`digit`, or a character or word without which no match is possible and the pattern is not run."""
+    """A character or word without which no match is possible, and the pattern is not run."""
+    digits: int = 0
+    """A match has so many digits at least, and the pattern is not run on a text with fewer."""
 
     def spans(self, text: str) -> Iterator[Span]:
         """Yields every match that passes the test."""

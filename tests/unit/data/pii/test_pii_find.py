@@ -1,11 +1,13 @@
 """What is found in texts, what is not, and which of two overlapping places counts."""
 
+import re
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from holdfast.data.pii import contacts, dates, national_ids, payment, secrets
 from holdfast.data.pii.find import find
 from holdfast.data.pii.kinds import DEFAULT_GROUPS, GROUPS, KINDS, expand
 from holdfast.data.pii.people import persons
@@ -159,6 +161,24 @@ def test_groups_and_kinds_expand_and_an_unknown_one_is_refused():
 def test_any_text_is_searched_and_places_lie_where_they_say(text):
     for span in find(text, kinds=EVERYTHING, min_confidence=0.0):
         assert text[span.start : span.end] == span.text != ""
+
+
+COUNTED = [
+    one
+    for table in (contacts, dates, national_ids, payment, secrets)
+    for one in table.RECOGNISERS
+    if one.digits > 1 and isinstance(one.pattern, re.Pattern)
+]
+
+
+@pytest.mark.parametrize("recogniser", COUNTED, ids=lambda one: one.kind)
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_nothing_that_counts_has_fewer_digits_than_its_pattern_is_run_for(recogniser, data):
+    text = data.draw(st.from_regex(recogniser.pattern))
+    for match in recogniser.pattern.finditer(text):
+        counts = recogniser.test is None or recogniser.test(match[0])
+        assert len(re.findall(r"\d", match[0])) >= recogniser.digits or not counts
 
 
 @pytest.mark.parametrize(
