@@ -17,6 +17,7 @@ from holdfast.cli.options import (
     WorkspaceOption,
     columns_of,
 )
+from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
     from holdfast.store.workspace import Workspace
@@ -91,7 +92,17 @@ RayOption = Annotated[
         "--ray",
         metavar="ADDRESS",
         help="Look at rows on a Ray cluster: its address, `auto` for this machine's, `local` to start one here.",
-        show_default="in this process",
+        show_default="on this machine",
+    ),
+]
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        min=1,
+        metavar="N",
+        help="Look at rows in N processes of this machine.",
+        show_default="one for each core, for many rows",
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Ask nothing: do what is proposed.")]
@@ -118,6 +129,7 @@ def prepare(
     new_by: NewByOption = None,
     augment: AugmentOption = None,
     ray: RayOption = None,
+    processes: ProcessesOption = None,
     quiet: QuietOption = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -134,6 +146,8 @@ def prepare(
     from holdfast.jobs.prepare import prepare as run_prepare
     from holdfast.jobs.preparing_here import plan_of, recipe_here
 
+    if ray is not None and processes is not None:
+        raise ConfigError("--processes changes nothing with --ray: the cluster looks at rows. Name one of them.")
     place = _workspace(workspace)
     recipe, template = recipe_here(place, model)
     request = Request(
@@ -149,6 +163,7 @@ def prepare(
         to=to,
         new_by=new_by,
         ray=ray,
+        processes=processes,
     )
     asks = not (quiet or as_json) and sys.stdin.isatty()
     found = run_prepare(place, request, approve=findings.ask if asks else None, progress=reporter())

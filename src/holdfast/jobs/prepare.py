@@ -12,13 +12,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from holdfast.data.check import Context
+from holdfast.data.doctor.on_processes import processes
 from holdfast.data.doctor.on_ray import connected
 from holdfast.data.doctor.sources import described
 from holdfast.data.doctor.treatment import Attendant, Treatment
@@ -38,10 +40,13 @@ from holdfast.jobs.writing import writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
     from holdfast.data.check import Finding
+    from holdfast.data.doctor.examine import Elsewhere
     from holdfast.data.doctor.plan import Plan
     from holdfast.data.making.writer import Write
     from holdfast.data.output.prepared import Outcome
@@ -78,7 +83,12 @@ class Request:
     new_by: str | None = None
     """The column by which the new rows of tables among the sources (`URL::TABLE`) are told."""
     ray: str | None = None
-    """A Ray cluster that looks at rows: its address, `auto`, or `local`; None: this process does."""
+    """A Ray cluster that looks at rows: its address, `auto`, or `local`; None: this machine does."""
+    processes: int | None = 1
+    """So many processes of this machine look at rows; None: one for each core where there are enough rows.
+
+    A script that asks for more than one needs `if __name__ == "__main__":`, as `multiprocessing` says.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +145,8 @@ def prepare(
         require_writer(request.plan.augment, write)
     loaded = new_rows(request.sources, request.new_by, root)
     request = replace(request, sources=loaded.sources)
-    cluster = nullcontext() if request.ray is None else connected(request.ray)
     request = replace(request, plan=request.plan.pinned())
-    with _scratch(root) as scratch, cluster as elsewhere, _watched(progress) as watch:
+    with _scratch(root) as scratch, _elsewhere(request, scratch) as elsewhere, _watched(progress) as watch:
         context = _context(workspace, request, scratch)
         agrees = approve or (lambda *_: True)
         attendant = Attendant(agrees, watch, approve is not None, request.review, elsewhere)
@@ -167,6 +176,10 @@ def _root(workspace: Workspace | None, request: Request) -> Path:
             param="to",
         )
     return workspace.root / "data"
+
+
+def _elsewhere(request: Request, scratch: Path) -> AbstractContextManager[Elsewhere]:
+    return processes(scratch, request.processes) if request.ray is None else connected(request.ray)
 
 
 def _read(treatment: Treatment, request: Request) -> list[str]:
@@ -229,7 +242,7 @@ def _context(workspace: Workspace | None, request: Request, scratch: Path) -> Co
         scratch,
         seed=request.plan.seed,
         count_tokens=_counter(reader.tokenizer),
-        problem_of=lambda example: train_problem(reader, example, request.recipe),
+        problem_of=partial(train_problem, reader, recipe=request.recipe),
         embed=embed,
         max_tokens=longest_example(reader, request.recipe),
         others=earlier_tests(workspace, request.skill),
@@ -239,9 +252,15 @@ def _context(workspace: Workspace | None, request: Request, scratch: Path) -> Co
 def _counter(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], int]:
     """Returns what counts a text's tokens: the Rust tokenizer itself where there is one, which takes half the time."""
     rust = getattr(tokenizer, "backend_tokenizer", None)
-    if rust is not None:
-        return lambda text: len(rust.encode(text, add_special_tokens=False).ids)
-    return lambda text: len(cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"]))
+    return partial(_num_tokens, tokenizer) if rust is None else partial(_num_tokens_in_rust, rust)
+
+
+def _num_tokens_in_rust(tokenizer: Tokenizer, text: str) -> int:
+    return len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _num_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    return len(cast("list[int]", tokenizer(text, add_special_tokens=False)["input_ids"]))
 
 
 def _require_rows(treatment: Treatment) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'holdfast[data]'"
 NOT_TOLD = "not told"
 TOO_SHORT = "too short to tell"
-_JUDGED_LENGTH = 500
+_JUDGED_LENGTH = 300
 _UNKNOWN = (NOT_TOLD, TOO_SHORT, "")
 
 

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 class Elsewhere(Protocol):
-    """Looks at chunks of rows on other machines."""
+    """Looks at chunks of rows in other processes or on other machines."""
+
+    def is_worth_it(self, num_chunks: int) -> bool:
+        """Returns whether so many chunks are looked at there; else this process does."""
+        ...
 
     def looks(
         self, checks: Sequence[Check], deciding: Sequence[bool], chunks: Iterable[Sequence[Tracked]]
@@ -111,6 +115,7 @@ class Examination:
         if (
             self.elsewhere is None
             or self.among is not None
+            or not self.elsewhere.is_worth_it(len(self.rows))
             or not any(isinstance(check, LookingCheck) for check in group)
         ):
             return repeat([None] * len(group), len(self.rows))

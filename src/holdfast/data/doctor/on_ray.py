@@ -8,20 +8,20 @@ Workers need Holdfast with the same extras, and no shared disk. Rows travel to t
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import pickle
+import shutil
 import socket
 import tempfile
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from holdfast.data.check import Drop, LookingCheck
-from holdfast.data.doctor.examine import after, concerns, take_in
+from holdfast.data.doctor.looking import Looker, recipes_of
 from holdfast.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -38,17 +38,21 @@ _KNOCK_SECONDS = 10.0
 class OnRay:
     """Looks at chunks on the cluster that this process is connected to (see `connected`)."""
 
+    def is_worth_it(self, num_chunks: int) -> bool:
+        """Returns True: who names a cluster wants it used."""
+        return True
+
     def looks(
         self, checks: Sequence[Check], deciding: Sequence[bool], chunks: Iterable[Sequence[Tracked]]
     ) -> Iterator[Sequence[Any]]:
         """Yields, for every chunk in order, what `look` of each check returns for the rows that it concerns."""
         import ray
 
-        sent = ray.put([_recipe(check, decides) for check, decides in zip(checks, deciding, strict=True)])
+        sent = ray.put(recipes_of(checks, deciding))
         key = sent.hex()
 
         def look(item: dict[str, Any]) -> dict[str, Any]:
-            return {"place": item["place"], "looks": _look(key, sent, item["rows"])}
+            return {"place": item["place"], "looks": _looker(key, sent).look(item["rows"])}
 
         waiting = iter(chunks)
         while window := list(islice(waiting, AT_A_TIME)):
@@ -59,40 +63,15 @@ class OnRay:
                 yield pickle.loads(by_place.pop(place))  # noqa: S301 - our own
 
 
-def _recipe(check: Check, decides: bool) -> tuple[type[Check], Any, Any, bool] | None:  # noqa: FBT001 - as pickled
-    """Returns what makes a check anew elsewhere: no state, no other data, no encoder; None for one not needed there."""
-    if not (decides or isinstance(check, LookingCheck)):
-        return None
-    return type(check), check.settings, replace(check.context, others={}, embed=None), decides
-
-
 @lru_cache(maxsize=4)
-def _checks(key: str, sent: object) -> list[tuple[Check, bool] | None]:
+def _looker(key: str, sent: object) -> Looker:
     """Returns the checks of a worker process, made once; `key` names what they are made of."""
     import ray
 
     del key
     scratch = Path(tempfile.mkdtemp(prefix="holdfast-look-"))
-    recipes: list[Any] = ray.get(cast("Any", sent))
-    return [one and (one[0](one[1], replace(one[2], scratch=scratch)), one[3]) for one in recipes]
-
-
-def _look(key: str, sent: object, rows: bytes) -> bytes:
-    now = list(cast("Sequence[Tracked]", pickle.loads(rows)))  # noqa: S301 - our own
-    found: list[Any] = []
-    for made in _checks(key, sent):
-        if made is None:
-            found.append(None)
-            continue
-        check, decides = made
-        concerned = [one.row for one in now if concerns(check, one)]
-        look = cast("LookingCheck[Any, Any]", check).look(concerned) if isinstance(check, LookingCheck) else None
-        found.append(look)
-        if decides:
-            take_in(check, concerned, look)
-            left = [after(check, one) if concerns(check, one) else one for one in now]
-            now = [one for one in left if not isinstance(one, Drop)]
-    return pickle.dumps(found)
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    return Looker(ray.get(cast("Any", sent)), scratch)
 
 
 @contextmanager
