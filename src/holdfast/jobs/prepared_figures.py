@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from holdfast.data.checks.lengths import split_texts
 from holdfast.data.output.prepared import Bin, Figures, Tokens
 
 if TYPE_CHECKING:
@@ -35,12 +34,8 @@ def figures_of(treatment: Treatment, tokenizer: str) -> Figures:
 
 
 def _tokens(treatment: Treatment, side: Side) -> Tokens:
-    count = treatment.context.count_tokens
     context = learned = longest = 0
-    if count is None:
-        return Tokens(0, 0)
-    for row in treatment.part(side):
-        read, taught = (sum(map(count, texts)) for texts in split_texts(row.example))
+    for read, taught in treatment.tokens(side):
         context, learned, longest = context + read, learned + taught, max(longest, read + taught)
     return Tokens(context, learned, longest)
 

@@ -12,6 +12,7 @@ from holdfast.jobs.material import read_all
 from holdfast.jobs.prepare import Request, prepare
 from holdfast.jobs.preparing_here import plan_of, recipe_here
 from holdfast.jobs.progress import Silent
+from holdfast.models.load import load_tokenizer
 from holdfast.store.workspace import Workspace
 from holdfast.training.config import Recipe
 from holdfast.types import Skill
@@ -400,9 +401,24 @@ def test_where_no_row_can_be_read_no_check_is_made(tmp_path, request_for):
 
 def test_tokens_are_counted_as_the_tokenizer_counts_them():
     from holdfast.jobs.prepare import _counter
-    from holdfast.models.load import load_tokenizer
 
     tokenizer = load_tokenizer("holdfast:tiny")
     count = _counter(tokenizer)
     for text in ("", "Hello, world!", "سلام دنیا", "a" * 5000, "tab\tand\nline \x00"):
         assert count(text) == len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def test_the_report_counts_the_tokens_of_rows_as_they_are_written(tmp_path, request_for):
+    """Also of those that a check changed after they were measured: labels that are spelt in two ways."""
+    items = [
+        {"text": row["prompt"], "label": ("refund", "delivery", "REFUND", "refund")[number % 4]}
+        for number, row in enumerate(rows(80))
+    ]
+    found = prepare(None, request_for(write(tmp_path / "l.jsonl", items)), approve=None, progress=Silent())
+    version = load(found.version.folder)
+    assert version.counts.changed >= 20
+    tokenizer = load_tokenizer("holdfast:tiny")
+    told = json.loads((version.folder / "report.json").read_text())["figures"]["tokens"]
+    for side in ("train", "test"):
+        labels = [row.label for row in version.examples(side)]
+        assert told[side]["learned"] == sum(len(tokenizer.encode(one, add_special_tokens=False)) for one in labels)

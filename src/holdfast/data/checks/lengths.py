@@ -6,6 +6,8 @@ characters is replaced by the tokens that the chosen model can read. Nothing is 
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -76,17 +78,23 @@ class LengthsCheck(RowCheck[LengthsSettings, Measured]):
         self._max_tokens = settings.max_tokens if settings.max_tokens is not None else context.max_tokens
         self._tally = Tally()
         self._lengths: dict[str, Distribution] = {}
+        self._numbers, self._read, self._learned = array("q"), array("i"), array("i")
 
     def examine(self, row: Row) -> Measured:
         """Returns the lengths of a row and what is wrong with them."""
         read, learned = split_texts(row.example)
         characters = (sum(map(len, read)), sum(map(len, learned)))
-        tokens = self._tokens(read), self._tokens(learned)
+        count = self.context.count_tokens
+        tokens = (None, None) if count is None else num_tokens(row.example, count)
         measured = Measured(*characters, *tokens)
         return Measured(*characters, *tokens, problem=self._problem(row.example, measured))
 
     def count(self, row: Row, found: Measured) -> None:
-        """Adds the lengths of a row to the distributions."""
+        """Adds the lengths of a row to the distributions, and remembers its tokens."""
+        if found.read_tokens is not None and found.learned_tokens is not None:
+            self._numbers.append(row.number)
+            self._read.append(found.read_tokens)
+            self._learned.append(found.learned_tokens)
         lengths = {
             "characters": found.characters,
             "tokens": found.tokens,
@@ -99,6 +107,13 @@ class LengthsCheck(RowCheck[LengthsSettings, Measured]):
         problem = found.problem
         if problem is not None:
             self._tally.add([problem.kind], lambda _: shown(row, note=problem.reason))
+
+    def tokens_of(self, number: int) -> tuple[int, int] | None:
+        """Returns how many tokens of a row were read and learned when it was seen; None if it was not, or no model."""
+        place = bisect_left(self._numbers, number)
+        if place == len(self._numbers) or self._numbers[place] != number:
+            return None
+        return self._read[place], self._learned[place]
 
     def verdict(self, row: Row, found: Measured) -> Decision:
         """Returns a drop where the row is empty, too short or too long."""
@@ -141,10 +156,6 @@ class LengthsCheck(RowCheck[LengthsSettings, Measured]):
     def _named(self, kinds: dict[str, int]) -> str:
         return listed({_NAMES[kind]: count for kind, count in kinds.items()})
 
-    def _tokens(self, texts: list[str]) -> int | None:
-        count: Callable[[str], int] | None = self.context.count_tokens
-        return None if count is None else sum(count(text) for text in texts if text)
-
     def _problem(self, example: Example, found: Measured) -> Drop | None:
         empty = empty_part(example)
         if empty is not None:
@@ -173,6 +184,12 @@ class LengthsCheck(RowCheck[LengthsSettings, Measured]):
         if limit is not None and found.characters > limit:
             return Drop("too_long", f"has {found.characters:,} characters, more than {limit:,}")
         return None
+
+
+def num_tokens(example: Example, count: Callable[[str], int]) -> tuple[int, int]:
+    """Returns how many tokens of an example are only read, and how many are learned."""
+    read, learned = (sum(count(text) for text in texts if text) for texts in split_texts(example))
+    return read, learned
 
 
 def split_texts(example: Example) -> tuple[list[str], list[str]]:

@@ -31,7 +31,6 @@ _STOPS = ".!?\u2026\u3002\uff01\uff1f\u061f\u06d4\u0964"
 _SENTENCE = re.compile(rf"[{_STOPS}][\"'\u201d\u2019)\]]*\s")
 _CLOSED = re.compile(rf"[{_STOPS}:\"'\u201d\u2019)\]}}>`*|\d]\s*$")
 _WORD = re.compile(r"\w+")
-_SPACE = re.compile(r"\s+")
 
 
 def answer_of(example: Example) -> str:
@@ -48,7 +47,7 @@ def quality(example: Example) -> int:
     # A label is not written by anybody, so it is the text it was given to that is clean or not.
     written = answer if example.demonstration else "\n".join(message.content for message in example.messages)
     clean = 3 - bisect_left(NOISE_STEPS, noise(written))
-    length = min(len(_SPACE.sub(" ", answer)), LONGEST) if example.demonstration else 0
+    length = min(len(" ".join(answer.split())), LONGEST) if example.demonstration else 0
     return bool(answer) << 43 | complete(written) << 42 | clean << 40 | length
 
 

@@ -13,6 +13,7 @@ from holdfast.data.check import MANY_SHOWN, Finding, Row, shown
 from holdfast.data.checks import CHECKS
 from holdfast.data.checks.contamination import TRAINING_DATA, Contamination, HeldOutSeen
 from holdfast.data.checks.duplicates import DuplicateCheck
+from holdfast.data.checks.lengths import LengthsCheck, num_tokens
 from holdfast.data.checks.near_duplicates import NearDuplicates
 from holdfast.data.checks.personal_data import PersonalData
 from holdfast.data.dedup.clusters import write_clusters
@@ -131,6 +132,21 @@ class Treatment:
             if self._side(one) == side:
                 example = replace(one.row.example, id=example_id(one.row.example))
                 yield PreparedRow(example, one.by, synthetic="synthetic" in example.columns)
+
+    def tokens(self, side: Side) -> Iterator[tuple[int, int]]:
+        """Yields for every row of one part how many tokens are only read and how many are learned, as it is now."""
+        count, lengths = self.context.count_tokens, self.checks.get(LengthsCheck.name)
+        if count is None:
+            return
+        names = list(CHECKS)
+        later = frozenset(names[names.index(LengthsCheck.name) + 1 :])
+        for one in self.rows.tracked():
+            if self._side(one) != side:
+                continue
+            measured = None
+            if isinstance(lengths, LengthsCheck) and later.isdisjoint(one.by):
+                measured = lengths.tokens_of(one.row.number)
+            yield measured or num_tokens(one.row.example, count)
 
     def changed(self) -> Iterator[ChangedRow]:
         """Yields every row that is used otherwise than it was read."""
