@@ -168,6 +168,10 @@ _CAPITALISED = (
     " congratulations regards"
     " years song album movie film book story game input output response instruction summary introduction conclusion"
     " hobbits desk fax mobile tel cell"
+    " acquisition acquisitions retention conversion value values score scores cost costs rate rates ratio ratios index"
+    " version versions reality trend trends indicator indicators metric metrics performance lifetime development"
+    " football games works warranty return returns refund refunds delivery shipping payment payments invoice order"
+    " orders product products ticket tickets feature features feedback workflow dashboard"
 )
 NOT_NAMES = frozenset(
     {*_FUNCTION_WORDS.split(), *_CAPITALISED.split(), *(w.lower() for w in ORGANISATION_WORDS | PLACE_WORDS)}
