@@ -130,6 +130,8 @@ class Context:
         default_factory=dict[str, "Callable[[], Iterable[Example]]"]
     )
     """Data by name to compare with (`test of refunds`, `training data of refunds`, a benchmark's file)."""
+    rows: Callable[[], Iterable[Example]] | None = None
+    """All rows of this preparation, for a check after the split, which sees those of one side."""
 
 
 class Check(ABC, Generic[S]):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from holdfast.data.check import Context, Drop, Row
 from holdfast.data.checks.contamination import Contamination, ContaminationSettings, HeldOutSeen, HeldOutSeenSettings
 from holdfast.data.overlap.benchmarks import benchmark_items
-from holdfast.data.overlap.contamination import OverlapSettings, held_out_seen, item_text, overlap_index
+from holdfast.data.overlap.contamination import OverlapSettings, held_out_seen, overlap_index
+from holdfast.data.overlap.shared_runs import item_text
 from holdfast.data.overlap.word_grams import grams_of, text_hashes, words, words_of
 from holdfast.data.read import read
 from holdfast.errors import DataError

@@ -44,6 +44,8 @@ TRAINING_DATA = "training data of "
 TEMPLATE_SHARE = 0.5
 """Where more rows than this hold a held-out item, the items share a template with the rows, and nothing is dropped."""
 OWN = "this test"
+OWN_TEST = "its own test"
+"""The name of the test that was split from the training rows, or given with them."""
 
 
 class ContaminationSettings(CheckSettings, OverlapSettings):
@@ -77,6 +79,8 @@ class Contamination(Check[ContaminationSettings]):
         for path in self.settings.benchmarks:
             for chunk in chunks_of(benchmark_items(path)):
                 builder.add(path, chunk)
+        if self.context.rows is not None:
+            builder.leave_out_templates(OWN_TEST, self.context.rows())
         return builder.index()
 
     def see(self, rows: Sequence[Row]) -> None:

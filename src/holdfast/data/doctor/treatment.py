@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from holdfast.data.check import MANY_SHOWN, Finding, Row, shown
 from holdfast.data.checks import CHECKS
-from holdfast.data.checks.contamination import TRAINING_DATA, Contamination, HeldOutSeen
+from holdfast.data.checks.contamination import (
+    OWN_TEST,
+    TRAINING_DATA,
+    Contamination,
+    ContaminationSettings,
+    HeldOutSeen,
+)
 from holdfast.data.checks.duplicates import DuplicateCheck
 from holdfast.data.checks.lengths import LengthsCheck, num_tokens
 from holdfast.data.checks.near_duplicates import NearDuplicates
@@ -23,6 +29,8 @@ from holdfast.data.doctor.rows import CHUNK_ROWS, Rows, Tracked, taken_in
 from holdfast.data.example_json import example_id
 from holdfast.data.making.augment import augment
 from holdfast.data.output.prepared import ChangedRow, Counts, Outcome, PreparedRow
+from holdfast.data.overlap.contamination import chunks_of
+from holdfast.data.overlap.shared_runs import long_runs
 from holdfast.data.parts.assignment import assign, key_of
 from holdfast.seeds import derive_seed
 from holdfast.types import Example
@@ -38,9 +46,6 @@ if TYPE_CHECKING:
     from holdfast.data.making.writer import Write
     from holdfast.data.parts.assignment import Assignment, Key, Side
     from holdfast.data.rejected import Rejected
-
-
-OWN_TEST = "its own test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,8 @@ class Treatment:
         earlier = {f"{TRAINING_DATA}{name}": read for name, read in earlier_training.items()}
         self._run(self._made({HeldOutSeen.name: HeldOutSeen}, replace(self.context, others=earlier)), only="test")
         others = {OWN_TEST: lambda: (row.example for row in self.part("test")), **self.context.others}
-        self._run(self._made({Contamination.name: Contamination}, replace(self.context, others=others)), only="train")
+        context = replace(self.context, others=others, rows=lambda: (one.row.example for one in self.rows.tracked()))
+        self._run(self._made({Contamination.name: Contamination}, context), only="train")
 
     def reword(self, write: Write | None) -> None:
         """Adds other wordings of training rows, as the plan says, behind all rows that were read.
@@ -218,8 +224,12 @@ class Treatment:
     def _keys(self) -> Iterator[Key]:
         near = self.checks.get(NearDuplicates.name)
         together = near.group_of if isinstance(near, NearDuplicates) and near.settings.enabled else lambda _: None
-        for one in self.rows.tracked():
-            yield key_of(one.row.number, one.row.example, self.plan.split, together(one.row.number))
+        overlap = self.plan.of(Contamination.name)
+        assert isinstance(overlap, ContaminationSettings)
+        for chunk in chunks_of(one.row for one in self.rows.tracked()):
+            runs = long_runs([row.example for row in chunk], overlap.long_run)
+            for row, own in zip(chunk, runs, strict=True):
+                yield key_of(row.number, row.example, self.plan.split, together(row.number), own)
 
     def _side(self, one: Tracked) -> Side:
         if one.row.number >= self._num_read:  # made, not read

@@ -9,6 +9,9 @@ Choices made here:
 - Templates are taken off before: words in a run of 8 that more than 3 different items hold belong to no item. With few
   items, a run that more than a quarter of them hold counts as a template too. A shorter run may reach into a template
   if half of it is the item's own.
+- Of the own test, words in a run of 8 that many of all rows hold are a template as well (`shared_runs`); rows that
+  share a long run with few others lie on one side of the split. Tests of earlier skills and benchmarks are not split
+  from these rows: there a run that many rows hold is an item that they repeat.
 - An item too short for a run of 13 words, or edited, is found by the share of its runs of 8 words that stand in the
   text (containment, Broder 1997). An item of 5 to 7 words is found as a whole, a shorter one where
   it is all that a row asks.
@@ -20,11 +23,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from pydantic import Field
 
+from holdfast.data.overlap.shared_runs import MIN_WORDS, Turns, few_rows, item_text
 from holdfast.data.overlap.word_grams import Words, grams_of, text_hashes, words_of
 from holdfast.settings import Settings
 
@@ -33,17 +37,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from holdfast.types import Example, JSONValue, Message
+    from holdfast.types import Example, JSONValue
 
 Examples: TypeAlias = "Callable[[], Iterable[Example]]"
 """Data that can be read again and again."""
+T = TypeVar("T")
 Rule: TypeAlias = Literal["same", "long run", "short runs"]
 RULES: tuple[Rule, ...] = ("same", "long run", "short runs")
 
 CHUNK = 1000
 """So many examples are compared at a time."""
-MIN_WORDS = 5
-"""An item of fewer words is a phrase ("thank you"): it is found only where it is all that a row asks."""
 MIN_SHORT_RUNS = 3
 """A share of runs is a share of so many at least, unless the whole item has fewer."""
 
@@ -108,27 +111,6 @@ class _Postings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Turns:
-    """The words of all turns that are searched; turn i is one of example `examples[i]`, of the user if `user[i]`."""
-
-    words: Words
-    examples: NDArray[np.int64]
-    user: NDArray[np.bool_]
-    num_examples: int
-
-    @classmethod
-    def of(cls, examples: Sequence[Example]) -> _Turns:
-        turns = [_searched(example) for example in examples]
-        messages = [message for own in turns for message in own]
-        return cls(
-            words_of([message.content for message in messages]),
-            np.repeat(np.arange(len(examples)), [len(own) for own in turns]),
-            np.array([message.role == "user" for message in messages], dtype=np.bool_),
-            len(examples),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class OverlapIndex:
     """Held-out items as sorted hashes of their words; 12 to 30 bytes a word."""
 
@@ -147,15 +129,15 @@ class OverlapIndex:
         """Returns which items the examples hold, each pair once, by example; `text` is the position of the example."""
         if not self.items or not examples:
             return []
-        turns = _Turns.of(examples)
+        turns = Turns.of(examples)
         found: dict[tuple[int, int], Hit] = {}
-        for hit in (*self._asked(turns), *self._contained(turns.words.within(turns.examples, len(examples)))):
+        for hit in (*self._asked(turns), *self._contained(turns.joined())):
             fact = self.items[hit.item].fact
             if hit.rule == "same" or fact is None or examples[hit.text].columns.get("fact") != fact:
                 found.setdefault((hit.text, hit.item), hit)
         return [found[pair] for pair in sorted(found)]
 
-    def _asked(self, turns: _Turns) -> Iterator[Hit]:
+    def _asked(self, turns: Turns) -> Iterator[Hit]:
         """Yields the hits of examples that ask the words of an item: in all user turns together, or in one of them."""
         asked = turns.words.where(turns.user[turns.words.texts])
         whole = text_hashes(asked.within(turns.examples, turns.num_examples))
@@ -216,8 +198,8 @@ def held_out_seen(index: OverlapIndex, earlier: Mapping[str, Examples]) -> dict[
     return seen
 
 
-def chunks_of(examples: Iterable[Example]) -> Iterator[list[Example]]:
-    """Yields lists of at most `CHUNK` examples."""
+def chunks_of(examples: Iterable[T]) -> Iterator[list[T]]:
+    """Yields lists of at most `CHUNK` examples or rows."""
     rest = iter(examples)
     while chunk := list(islice(rest, CHUNK)):
         yield chunk
@@ -234,6 +216,7 @@ class IndexBuilder:
         self._known: dict[tuple[str, int], int] = {}
         self._counts: dict[str, int] = {}
         self._skipped: dict[str, int] = {}
+        self._templates: list[tuple[str, NDArray[np.uint64]]] = []
 
     def add(self, source: str, examples: Sequence[Example]) -> list[int]:
         """Takes in items of a source; returns the number of each (-1 without a word, or beyond the bound)."""
@@ -256,6 +239,22 @@ class IndexBuilder:
         kept = given.where(ranks[given.texts] >= 0)
         self._words.append(Words(kept.hashes, ranks[kept.texts], kept.unspaced, kept.places, 0))
         return numbers
+
+    def leave_out_templates(self, source: str, rows: Iterable[Example]) -> None:
+        """Leaves out words of the items of a source that stand in a short run which many of `rows` hold.
+
+        Called when all items of the source were added. Rows are gone through once; held are the runs of the items.
+        """
+        of_source = np.array([item.source == source for item in self._items], dtype=np.bool_)
+        given = _joined(self._words, len(self._items))
+        own = np.unique(grams_of(given.where(of_source[given.texts]), self._settings.short_run).hashes)
+        runs, counts, num_rows = _Postings.of(own, np.arange(len(own))), np.zeros(len(own), np.int64), 0
+        for chunk in chunks_of(rows):
+            held = grams_of(Turns.of(chunk).joined(), self._settings.short_run)
+            places, found = runs.find(held.hashes)
+            np.add.at(counts, np.unique(held.texts[places] * len(own) + found) % max(len(own), 1), 1)
+            num_rows += len(chunk)
+        self._templates.append((source, own[counts > few_rows(num_rows)]))
 
     def index(self) -> OverlapIndex:
         """Returns the index of what was taken in."""
@@ -287,13 +286,16 @@ class IndexBuilder:
         )
 
     def _template(self, given: Words, same: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Returns which words are in a run that too many different items hold."""
+        """Returns which words are in a run that too many different items hold, or many rows (`leave_out_templates`)."""
         _, different = np.unique(same, return_inverse=True)
         most = min(self._settings.max_items, max(1, (int(different.max()) + 1) // 4)) if len(different) else 1
         runs = grams_of(given, self._settings.short_run)
         _, held = _distinct(different[runs.texts], runs.hashes)
         hashes, counts = np.unique(held, return_counts=True)
         common = np.isin(runs.hashes, hashes[counts > most])
+        for source, of_many in self._templates:
+            of_source = np.array([item.source == source for item in self._items], dtype=np.bool_)
+            common |= of_source[runs.texts] & np.isin(runs.hashes, of_many)
         depth = np.zeros(len(given.hashes) + 1, dtype=np.int64)
         np.add.at(depth, runs.starts[common], 1)
         np.add.at(depth, runs.ends[common], -1)
@@ -304,16 +306,6 @@ class IndexBuilder:
         lengths = np.bincount(given.texts, minlength=num)
         lengths[2 * np.bincount(given.texts[given.unspaced], minlength=num) > lengths] //= 2
         return np.where((lengths >= MIN_WORDS) & (lengths < self._settings.short_run), lengths, 0)
-
-
-def item_text(example: Example) -> str:
-    """Returns what is looked for of a held-out item: all that the user says, or all turns where there is no user."""
-    turns = _searched(example)
-    return "\n".join(message.content for message in [turn for turn in turns if turn.role == "user"] or turns)
-
-
-def _searched(example: Example) -> list[Message]:
-    return [message for message in example.messages if message.role != "system" and message.content]
 
 
 def _distinct(numbers: NDArray[np.int64], hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

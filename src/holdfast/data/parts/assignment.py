@@ -1,18 +1,21 @@
 """Which row goes to training, to the test and to validation: by group, by label, by time, and by fact.
 
 Rows that belong together are a *unit*: all answers to one prompt, all rows of one group of near-duplicates and
-paraphrases, conversations with one first question, all rows with one value of `group_column`. A unit is never divided.
-20 to 60 bytes are held for every row, and about as much again while units are made.
+paraphrases, conversations with one first question, all rows with one value of `group_column`, rows that share a long
+run of words with few others. A unit is never divided. 20 to 60 bytes are held for every row, and 12 for each run of
+words up to a bound (`runs`); about as much again while units are made.
 
 Choices made here:
-- Which unit goes where is drawn from its content and the seed, never from the order of the files.
+- Which unit goes where is drawn from its content and the seed, never from the order of the files or from its size.
+- Rows that share a long run of words are not joined to more than a quarter of the test's rows, or ten where that is
+  more, so that the test is never one unit. What is not joined for that is left to contamination.
 - Stratified: each label's units are taken in drawn order while they bring its number of test rows nearer to what it
   should be, so that it ends within one unit of it. What a label is short of is passed on to the next (half a row at
   most), so that the sum is right where every label is rare. Units with several labels are placed first; the others
   make up for them.
 - By time a unit is as old as its newest row. A unit larger than the whole test should be stays in training, so that
   one prompt asked at all times does not swallow the test.
-- The wordings of one fact are paraphrases of each other by design: groups do not hold them together.
+- The wordings of one fact are paraphrases of each other by design: neither groups nor runs hold them together.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from pydantic import Field, model_validator
 from holdfast.data.example_json import prompt_id
 from holdfast.data.parts.facts_apart import TEST, TRAIN, UNDECIDED, VALIDATION, FactsApart, facts_apart
 from holdfast.data.parts.key import NO_GROUP, Key, Table, opening_of, table_of, time_of
+from holdfast.data.parts.runs import joined_by_runs
 from holdfast.data.parts.stratify import newest_first, stratified, units_of
 from holdfast.data.parts.units import joined
 from holdfast.errors import DataError
@@ -43,6 +47,8 @@ __all__ = ["Assignment", "Key", "LabelShare", "Side", "SplitSettings", "assign",
 
 TEMPLATE_ROWS, TEMPLATE_SHARE = 20, 0.05
 """An opening that more rows than both share is a template."""
+SMALL_UNIT = 10
+"""Runs of words may join so many rows though they are more than a quarter of the test."""
 Side: TypeAlias = Literal["train", "test", "validation"]
 _SIDES: tuple[Side, ...] = ("train", "test", "validation")
 # In the order of their codes in `Assignment.sides`.
@@ -111,7 +117,13 @@ class Assignment:
         return int((self.sides == _SIDES.index(side)).sum())
 
 
-def key_of(number: int, example: Example, settings: SplitSettings, group: int | None = None) -> Key:
+def key_of(
+    number: int,
+    example: Example,
+    settings: SplitSettings,
+    group: int | None = None,
+    runs: NDArray[np.uint64] | None = None,
+) -> Key:
     """Returns the key of an example: its prompt, label, and the columns that the settings name."""
     columns = example.columns
     owner = columns.get(settings.group_column) if settings.group_column else None
@@ -125,6 +137,7 @@ def key_of(number: int, example: Example, settings: SplitSettings, group: int | 
         fact if isinstance(fact, str) else None,
         None if owner is None or owner == "" else f"{type(owner).__name__} {owner}",
         opening_of(example),
+        runs,
     )
 
 
@@ -144,7 +157,7 @@ def assign(keys: Iterable[Key], settings: SplitSettings, seed: int = 0) -> Assig
     draws = _mixed_bits(prompts ^ np.uint64(derive_seed(seed, "test split")))
     facts = _facts(table, prompt_of, draws, settings)
     settings, capped = _capped(settings, len(table.numbers))
-    unit_of = _units(table, prompt_of, draws, facts.sides)
+    unit_of, apart = _units(table, prompt_of, draws, facts.sides, settings)
     sides = facts.sides[prompt_of]
     rest = np.flatnonzero(sides == UNDECIDED)
     chosen = _Chosen(np.empty(0, np.int8), None, ())
@@ -155,7 +168,7 @@ def assign(keys: Iterable[Key], settings: SplitSettings, seed: int = 0) -> Assig
         sides[rest] = chosen.sides[rows]
     order = np.argsort(table.numbers, kind="stable")
     shares = _label_shares(table, unit_of, sides)
-    notes = (*_notes(facts, sides, shares, settings), *capped, *chosen.notes)
+    notes = (*_notes(facts, sides, shares, settings), *apart, *capped, *chosen.notes)
     num_units = int(unit_of.max()) + 1 if len(unit_of) else 0
     return Assignment(table.numbers[order], sides[order], shares, num_units, chosen.cut, notes)
 
@@ -197,25 +210,43 @@ def _facts(
 
 
 def _units(
-    table: Table, prompt_of: NDArray[np.int64], draws: NDArray[np.uint64], fact_sides: NDArray[np.int8]
-) -> NDArray[np.int64]:
-    """Returns the unit of every row; units are numbered in drawn order."""
+    table: Table,
+    prompt_of: NDArray[np.int64],
+    draws: NDArray[np.uint64],
+    fact_sides: NDArray[np.int8],
+    settings: SplitSettings,
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Returns the unit of every row, numbered in drawn order, and what is to be said about them."""
+    free = fact_sides[prompt_of] == UNDECIDED
     links: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
     if table.groups is not None:
-        rows = (table.groups != NO_GROUP) & (fact_sides[prompt_of] == UNDECIDED)
+        rows = (table.groups != NO_GROUP) & free
         links.append((prompt_of[rows], table.groups[rows]))
     if table.owners is not None:
-        rows = (table.owners != 0) & (fact_sides[prompt_of] == UNDECIDED)
+        rows = (table.owners != 0) & free
         links.append((prompt_of[rows], table.owners[rows].view(np.int64)))
     if table.openings is not None:
-        rows = _shared(table.openings) & (fact_sides[prompt_of] == UNDECIDED)
+        rows = _shared(table.openings) & free
         links.append((prompt_of[rows], table.openings[rows].view(np.int64)))
-    components = joined(len(draws), links)
+    largest = _largest_by_runs(len(prompt_of), settings)
+    found = joined_by_runs(joined(len(draws), links), prompt_of, table.runs, free, largest)
     drawn = np.full(len(draws), np.iinfo(np.uint64).max, dtype=np.uint64)
-    np.minimum.at(drawn, components, draws)
+    np.minimum.at(drawn, found.components, draws)
+    sizes = np.bincount(found.components, minlength=len(draws))
+    drawn[sizes > 1] = _mixed_bits(drawn[sizes > 1])  # the least of many draws comes early
     rank = np.empty(len(draws), dtype=np.int64)
     rank[np.argsort(drawn, kind="stable")] = np.arange(len(draws))
-    return rank[components[prompt_of]]
+    note = (
+        f"rows that share long runs of words were left apart {found.num_refused} times, because their unit would be "
+        "too large for the test; contamination looks for those that are in the test and in training"
+    )
+    return rank[found.components[prompt_of]], (note,) if found.num_refused else ()
+
+
+def _largest_by_runs(num_rows: int, settings: SplitSettings) -> int:
+    """Returns how large units may become by runs of words, in rows."""
+    held_out = (settings.test_share or settings.validation_share) * num_rows
+    return int(min(max(held_out / 4, SMALL_UNIT), held_out - 1))
 
 
 def _shared(openings: NDArray[np.uint64]) -> NDArray[np.bool_]:

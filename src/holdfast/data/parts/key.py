@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import xxhash
 
+from holdfast.data.parts.runs import Runs, RunSample
 from holdfast.errors import DataError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Key:
     `number` names the row; `prompt_id` is what it asks; rows of one `group` are near-duplicates or paraphrases, rows
     of one `owner` have the same value in the named column. `time` grows with time, in any unit. `fact` names what a
     wording asks about. `opening` is the first question of a conversation, where it is long enough to be one's own.
+    `runs` are its long runs of words, as `overlap.shared_runs.long_runs` gives them.
     """
 
     number: int
@@ -45,6 +47,7 @@ class Key:
     fact: str | None = None
     owner: str | None = None
     opening: str | None = None
+    runs: NDArray[np.uint64] | None = field(default=None, compare=False)
 
 
 def opening_of(example: Example) -> str | None:
@@ -84,6 +87,7 @@ class Table:
     facts: NDArray[np.uint64] | None
     owners: NDArray[np.uint64] | None
     openings: NDArray[np.uint64] | None
+    runs: Runs
     codes: NDArray[np.int32]
     labels: tuple[str | None, ...]
 
@@ -93,6 +97,7 @@ def table_of(keys: Iterable[Key]) -> Table:
     numbers, prompts, codes = array("q"), array("Q"), array("i")
     groups, times = _Sparse("q", NO_GROUP), _Sparse("d", float("nan"))
     facts, owners, openings = _Sparse("Q", 0), _Sparse("Q", 0), _Sparse("Q", 0)
+    runs = RunSample()
     known: dict[str | None, int] = {}
     for row, key in enumerate(keys):
         numbers.append(key.number)
@@ -108,6 +113,8 @@ def table_of(keys: Iterable[Key]) -> Table:
             owners.put(row, _hash(key.owner))
         if key.opening is not None:
             openings.put(row, _hash(key.opening))
+        if key.runs is not None:
+            runs.add(row, key.runs)
     num = len(numbers)
     labels = sorted(known, key=lambda label: (label is not None, label or ""))
     rank = np.empty(max(len(known), 1), dtype=np.int32)
@@ -120,6 +127,7 @@ def table_of(keys: Iterable[Key]) -> Table:
         facts.column(num, np.uint64),
         owners.column(num, np.uint64),
         openings.column(num, np.uint64),
+        runs.runs(),
         rank[np.frombuffer(codes, np.int32)] if num else np.empty(0, np.int32),
         tuple(labels),
     )
