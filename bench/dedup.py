@@ -8,7 +8,7 @@
 
 Results are kept in `dedup.jsonl` beside this script. Texts of `--speed` are two to four real sentences, a fifth of them
 edited copies of others (`dedup_texts.py`). Every arm gets the same list of texts, makes word pairs of them in its own
-way, 125 permutations in 25 bands, compares every candidate exactly and returns the pairs from 0.7 on:
+way, 128 permutations in 32 bands, compares every candidate exactly and returns the pairs from 0.7 on:
 
 - `holdfast`: shingles in numpy, rensa's RMinHash, bands in numpy.
 - `holdfast check`: the whole check on rows, with quality, files, reasons and decisions, which the others lack.
