@@ -57,7 +57,7 @@ bench-generation: $(DEV) ## Our generator beside transformers' own batching
 bench-tweets: $(DEV) ## Real tweets classified, beside the most frequent class and TF-IDF: ARGS="--data FOLDER"
 	$(BIN)/python bench/tweets.py $(ARGS)
 
-bench-dedup: $(DEV) ## Duplicates: quality on labelled pairs, speed beside datasketch and rensa: ARGS="--quality --data FOLDER"
+bench-dedup: $(DEV) ## Duplicates: quality on labelled pairs, speed beside datasketch, rensa and datatrove: ARGS="--quality --data FOLDER"
 	$(BIN)/python bench/dedup.py $(ARGS)
 
 bench-pii: $(DEV) ## Personal data found in synthetic texts, beside Presidio: ARGS="--data FOLDER"

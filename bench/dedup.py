@@ -8,14 +8,24 @@
 
 Results are kept in `dedup.jsonl` beside this script. Texts of `--speed` are two to four real sentences, a fifth of them
 edited copies of others (`dedup_texts.py`). Every arm gets the same list of texts, makes word pairs of them in its own
-way, 128 permutations in 32 bands, compares every candidate exactly and returns the pairs from 0.7 on:
+way, and 128 permutations in 32 bands. All but `datatrove` compare every candidate exactly, and find pairs from 0.7 on:
 
 - `holdfast`: shingles in numpy, rensa's RMinHash, bands in numpy.
 - `holdfast check`: the whole check on rows, with quality, files, reasons and decisions, which the others lack.
 - `datasketch`: MinHash.bulk (with xxh32 in place of its sha1, which is slower) and MinHashLSH.
 - `rensa`: RMinHash.from_token_sets and RMinHashLSH.
+- `datatrove`: MinhashDedupSignature, -Buckets, -Cluster and -Filter with LocalPipelineExecutor, one worker, files in a
+  local folder. It compares nothing exactly: texts that share a band are joined into clusters, links of links too, and
+  one text of each stays. So it is spared the comparison, and loses texts that are less alike than 0.7. It is no part of
+  the `dev` extra; where it is not installed (`pip install datatrove`) it is left out.
 
-Seconds are of the processor, since the machine may be shared; seconds of the wall are beside them. Linux only.
+A planted pair is found if it is among the pairs, or in one cluster of datatrove's; for `holdfast check`, if one of the
+two is dropped. "Unplanted" are texts in no planted pair that go, the later one of each pair: copies that are like
+another copy but not like their original, and where nothing is compared, also copies edited to below 0.7 and texts that
+share a sentence.
+
+Seconds are of the processor, with those of started processes, since the machine may be shared; seconds of the wall are
+beside them. Memory is that of the process itself; datatrove's executor starts one more to hand out tasks. Linux only.
 """
 
 from __future__ import annotations
@@ -31,7 +41,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beside import markers, spread, write_between_markers
-from dedup_texts import ARMS, made_texts, measure
+from dedup_texts import ARMS, NOT_INSTALLED, made_texts, measure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +57,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
     parser.add_argument("--quality", nargs="*", choices=QUALITY_SETS, metavar="SET")
     parser.add_argument("--speed", type=int, nargs="+", metavar="TEXTS", default=[])
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), help="all that are installed if not named")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--table", action="store_true", help="print the tables")
     parser.add_argument("--write", type=Path, help="page whose measured block is replaced")
@@ -58,15 +68,26 @@ def main() -> None:
         return
     if given.write and not all(mark in given.write.read_text() for mark in markers(MARKER)):
         parser.error(f"{given.write} has no block to replace: {' … '.join(markers(MARKER))}")
+    arms = arms_to_run(parser, given.arms) if given.speed else []
     if given.quality is not None:
         quality(given.data, given.quality or QUALITY_SETS)
     for size in given.speed:
-        speed(size, given.arms, given.repeats, given.data)
+        speed(size, arms, given.repeats, given.data)
     if given.table or given.write:
         text = tables(kept())
         print(text)
         if given.write:
             write_between_markers(given.write, MARKER, text)
+
+
+def arms_to_run(parser: argparse.ArgumentParser, named: Sequence[str] | None) -> Sequence[str]:
+    """Returns the arms that were named, none of which may be missing; without names all that are installed."""
+    missing = [NOT_INSTALLED[arm] for arm in named or ARMS if arm in NOT_INSTALLED]
+    if named and missing:
+        parser.error("; ".join(missing))
+    for reason in missing:
+        print(f"Left out: {reason}")
+    return named or [arm for arm in ARMS if arm not in NOT_INSTALLED]
 
 
 def kept() -> list[dict]:
@@ -140,8 +161,9 @@ def by_turn(results: Sequence[dict]) -> dict[int, dict[str, dict[int, dict]]]:
 def ratio_table(results: Sequence[dict]) -> str:
     """Returns how many times as much the others take as `holdfast` does in the same turn."""
     lines = [
-        "| texts | against | turns | time, processor | time, wall | memory added | recall, holdfast | recall, other |",
-        "|---|---|---|---|---|---|---|---|",
+        "| texts | against | turns | time, processor | time, wall | memory added | recall, holdfast | recall, other "
+        "| unplanted, holdfast | unplanted, other |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for size, arms in sorted(by_turn(results).items()):
         for arm in [arm for arm in ARMS if arm != BASE and arm in arms]:
@@ -150,8 +172,11 @@ def ratio_table(results: Sequence[dict]) -> str:
                 continue
             pairs = [(arms[BASE][turn], arms[arm][turn]) for turn in turns]
             ratios = [spread([b[key] / a[key] for a, b in pairs], ".2f") for key in ("cpu", "wall", "added_mib")]
-            recalls = [f"{pairs[0][i]['recall']:.3f}" for i in (0, 1)]
-            lines.append(f"| {size:,} | {arm} | {len(turns)} | {' | '.join(ratios)} | {' | '.join(recalls)} |")
+            recalls = [f"{result['recall']:.3f}" for result in pairs[-1]]
+            # Results that were kept before texts without a planted duplicate were counted have none.
+            lost = [f"{result['unplanted']:,}" if "unplanted" in result else "not counted" for result in pairs[-1]]
+            cells = [f"{size:,}", arm, str(len(turns)), *ratios, *recalls, *lost]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
