@@ -12,6 +12,12 @@ HoldfastError
 │   ├── TeacherNotBetterError  the context does not make the teacher better than the student
 │   └── NothingToReflectError  retries after reflections are too much alike to learn from
 ├── GraderError            an answer could not be graded (which is not the same as wrong)
+├── RequestError           a request over HTTP is not acceptable
+│   ├── AuthenticationError    no key, or one that is unknown, revoked or expired
+│   ├── PermissionDeniedError  the key's scopes do not allow this
+│   ├── InvalidStateError      the object is not in a state in which this can be done
+│   ├── TooLargeError          more bytes, tokens or items than are taken
+│   └── BusyError              too many requests at once: try again later
 └── StoreError             the workspace is missing, damaged or of another version
     └── NotFoundError          no such workspace, skill, version or run
 """
@@ -100,6 +106,46 @@ class GraderError(HoldfastError, RuntimeError):
     def __init__(self, message: str, *, param: str | None = None, kind: str = "grader_failed") -> None:
         super().__init__(message, param=param)
         self.kind = kind
+
+
+class RequestError(HoldfastError, ValueError):
+    """A request over HTTP is not acceptable."""
+
+    code = "invalid_request"
+
+
+class AuthenticationError(RequestError):
+    """No key, or one that is unknown, revoked or expired."""
+
+    code = "invalid_api_key"
+
+
+class PermissionDeniedError(RequestError):
+    """The key's scopes do not allow this."""
+
+    code = "insufficient_permissions"
+
+
+class InvalidStateError(RequestError):
+    """The object is not in a state in which this can be done."""
+
+    code = "invalid_state"
+
+
+class TooLargeError(RequestError):
+    """More bytes, tokens or items than are taken."""
+
+    code = "request_too_large"
+
+
+class BusyError(RequestError):
+    """Too many requests at once; `retry_after` seconds may help."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float = 1.0) -> None:
+        super().__init__(message, param=param)
+        self.retry_after = retry_after
 
 
 class StoreError(HoldfastError, RuntimeError):

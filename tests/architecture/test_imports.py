@@ -48,7 +48,7 @@ DOORS = {
     "sklearn": {"data", "evaluation", "training"},
     "sqlalchemy": {"data", "store"},  # a query as a source; what is remembered
     "sqlite3": {"store"},
-    "torch": {"jobs", "models", "training"},
+    "torch": {"jobs", "models", "serving", "training"},
     "trafilatura": {"data"},
     "transformers": {"models"},
     "trl": set(),
