@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from holdfast import __version__
-from holdfast.cli import annotating, look, teach, use
+from holdfast.cli import annotating, look, serve, teach, use
 from holdfast.cli.data import data, prepare
 from holdfast.cli.doctor import doctor
 from holdfast.cli.door import Door
@@ -46,7 +46,7 @@ def holdfast(
 
 for command in (teach.demo, teach.init, prepare, look.render, teach.learn, teach.evaluate, look.skills, look.versions):
     app.command(name={"evaluate": "eval"}.get(command.__name__))(command)
-for command in (use.rollback, use.chat, use.export):
+for command in (use.rollback, use.chat, use.export, serve.serve, serve.worker):
     app.command()(command)
 for command in (annotating.annotate, annotating.collect):
     data.command()(command)

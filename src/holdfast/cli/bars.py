@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from holdfast.jobs.progress import Bar, Reporter
 
@@ -90,7 +90,9 @@ class _TerminalBar:
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
 
-    def update(self, done: int, total: int | None = None, note: str = "") -> None:
+    def update(
+        self, done: int, total: int | None = None, note: str = "", metrics: Mapping[str, float] | None = None
+    ) -> None:
         """Moves the bar; a count that falls begins anew, with a rate of its own."""
         task = self._progress.tasks[0]
         if done < task.completed:
@@ -130,7 +132,9 @@ class _LineBar:
         self._first, self._done, self._total, self._note = done, done, total, ""
         self._start = self._last = clock()
 
-    def update(self, done: int, total: int | None = None, note: str = "") -> None:
+    def update(
+        self, done: int, total: int | None = None, note: str = "", metrics: Mapping[str, float] | None = None
+    ) -> None:
         """Counts, and writes a line when the last one is old enough; a count that falls begins anew."""
         if done < self._done:
             self._first, self._start = done, self._clock()

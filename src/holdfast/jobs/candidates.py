@@ -113,6 +113,7 @@ class Candidates:
         def record(steps: Sequence[Step]) -> None:
             for step in steps:
                 metrics = {**step.metrics, "learning_rate": step.learning_rate, "grad_norm": step.grad_norm}
+                metrics["tokens"] = step.tokens
                 job.workspace.record_step(job.run_id, before + step.index, step.loss, metrics)
 
         mined = FailureFile(job, method, attempt.index)

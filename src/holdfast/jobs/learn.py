@@ -30,7 +30,7 @@ from holdfast.jobs.start import made_from, open_learner, prepared, register, use
 from holdfast.training.config import ClassifyConfig, EvaluationConfig, ReflectConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from holdfast.evaluation.verdict import Verdict
     from holdfast.jobs.job import Job
@@ -62,12 +62,14 @@ def learn(
     resume: bool = True,
     again: bool = False,
     stop: StopSwitch | None = None,
+    started: Callable[[str], None] | None = None,
 ) -> LearnResult:
     """Teaches the current version a skill and promotes the result if the gate accepts it.
 
     An unfinished run of the same order is resumed (`resume`), a decided one is returned as it was
     decided (unless `again`). `columns` maps Holdfast's column names to those of the files
-    (`{"label": "sentiment"}`). A refusal is a result, not an error: its status says so.
+    (`{"label": "sentiment"}`). `started` is told the run's id as soon as there is one. A refusal is a result, not an
+    error: its status says so.
 
     Raises:
         StopRequested: `stop` was turned; everything finished so far is kept.
@@ -88,6 +90,8 @@ def learn(
         if done is not None and workspace.unfinished_run(order.key) is None:
             return recorded(workspace, done)
         job = open_job(workspace, order, progress=progress, stop=stop or StopSwitch(), resume=resume)
+        if started is not None:
+            started(job.run_id)
         try:
             return _carry_out(job, raw)
         except StopRequested:

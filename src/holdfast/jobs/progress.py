@@ -6,15 +6,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
 
 class Bar(Protocol):
     """One long part of a job, counted."""
 
-    def update(self, done: int, total: int | None = None, note: str = "") -> None:
-        """Sets how much is done; `note` is shown beside the rate (a loss, for example)."""
+    def update(
+        self, done: int, total: int | None = None, note: str = "", metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """Sets how much is done; `note` is shown beside the rate (a loss, for example), `metrics` are for programs."""
         ...
 
 
@@ -37,7 +39,9 @@ class Reporter(Protocol):
 class SilentBar:
     """Draws nothing."""
 
-    def update(self, done: int, total: int | None = None, note: str = "") -> None:
+    def update(
+        self, done: int, total: int | None = None, note: str = "", metrics: Mapping[str, float] | None = None
+    ) -> None:
         """Does nothing."""
 
 

@@ -75,7 +75,8 @@ def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
         reasons.append(
             f"l2_sp {l2_sp:g}: after each update the weights go back by a share of {l2_sp * rate.learning_rate:.1%}"
         )
-    optimizer = recipe.optimizer.model_copy(update={"learning_rate": rate.learning_rate, "l2_sp": l2_sp})
+    chosen = {"learning_rate": rate.learning_rate, "learning_rate_factor": 1.0, "l2_sp": l2_sp}
+    optimizer = recipe.optimizer.model_copy(update=chosen)
     steps = count_steps(recipe, len(data.train))
     threads = choose_threads(loaded.model)
     reasons.append(f"{threads.threads} threads: {threads.reason}")

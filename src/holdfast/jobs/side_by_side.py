@@ -173,7 +173,9 @@ class _SharedBar:
     def __init__(self, count: Synchronized[int], done: int) -> None:
         self._count, self._done = count, done
 
-    def update(self, done: int, total: int | None = None, note: str = "") -> None:
+    def update(
+        self, done: int, total: int | None = None, note: str = "", metrics: Mapping[str, float] | None = None
+    ) -> None:
         """Adds what is new."""
         _add(self._count, done - self._done)
         self._done = done

@@ -62,7 +62,7 @@ def drive(
     with progress.bar(title, run.num_steps, unit="steps", done=run.done) as bar:
         for step in run:
             pending.append(step)
-            bar.update(step.index, note=_note(step))
+            bar.update(step.index, note=_note(step), metrics={"loss": step.loss, **step.metrics})
             if after_step is not None:
                 after_step()
             ends = step.index == step.of or run.stopped is not None

@@ -21,6 +21,10 @@ class Part:
         self._database = database
         self._clock = clock
 
+    def now(self) -> str:
+        """Returns the time as it is written down."""
+        return self._now()
+
     def _now(self) -> str:
         now = self._clock()
         if now.tzinfo is None:

@@ -41,3 +41,23 @@ scores = _table(
 )
 verdicts = _table("verdicts", "id", "version", "against", "decision", "details", "decided_at", integers=("id",))
 artifacts = _table("artifacts", "key", "hash", "kind", "created_at")
+
+uploads = _table(
+    "uploads",
+    *("position", "id", "filename", "purpose", "num_bytes", "sha256", "status", "status_details"),
+    *("created_at", "expires_at"),
+    integers=("position", "num_bytes"),
+)
+jobs = _table(
+    "jobs",
+    *("position", "id", "status", "wanted", "priority", "request", "metadata", "recipe", "skill", "run_id", "version"),
+    *("fine_tuned_model", "result", "error", "trained_tokens", "attempts", "leased_by", "leased_until"),
+    *("created_at", "started_at", "finished_at"),
+    integers=("position", "priority", "trained_tokens", "attempts"),
+)
+job_events = _table("job_events", "id", "job_id", "level", "type", "message", "data", "at", integers=("id",))
+job_checkpoints = _table(
+    "job_checkpoints",
+    *("id", "job_id", "step", "metrics", "weights_hash", "created_at"),
+    integers=("id", "step"),
+)

@@ -54,6 +54,13 @@ class VersionTree(Part):
         with self._database.read() as connection:
             return _version(_existing(connection, version_id), mean_scores(connection).get(version_id, {}))
 
+    def made_at(self, version_id: str) -> str:
+        """Returns when the version was stored, as ISO 8601."""
+        with self._database.read() as connection:
+            _existing(connection, version_id)
+            wanted = select(tables.versions.c.created_at).where(tables.versions.c.id == version_id)
+            return str(connection.scalar(wanted))
+
     def versions(self) -> list[Version]:
         """Returns all versions with their scores, oldest first."""
         with self._database.read() as connection:

@@ -4,6 +4,7 @@
 ├── holdfast.db   skills, versions, runs, scores, verdicts and the alias `current`  (SQLite)
 ├── files/        data, weights and reminders under the hash of their content
 ├── runs/         checkpoints of runs that are under way
+├── uploads/      files that were given over HTTP
 └── locks/        held by a process while it works, and released by the system when it dies
 """
 
@@ -24,17 +25,19 @@ from holdfast.errors import NotFoundError, StoreError
 from holdfast.store import tables
 from holdfast.store.database import Database
 from holdfast.store.files import FileStore
+from holdfast.store.job_queue import JobQueue
 from holdfast.store.part import Clock, utc_now
 from holdfast.store.runs import RunLog
 from holdfast.store.scores import ScoreBook
 from holdfast.store.skills import SkillBook
+from holdfast.store.uploads import UploadShelf
 from holdfast.store.versions import VersionTree
 
 FOLDER_NAME: Final = ".holdfast"
 _DATABASE: Final = "holdfast.db"
 
 
-class Workspace(SkillBook, VersionTree, RunLog, ScoreBook):
+class Workspace(SkillBook, VersionTree, RunLog, ScoreBook, UploadShelf, JobQueue):
     """Everything that is remembered. Make with `create`, find with `open`, close when done."""
 
     def __init__(self, root: Path, database: Database, clock: Clock) -> None:

@@ -53,6 +53,8 @@ class OptimizerConfig(Settings):
 
     learning_rate: Positive | Literal["auto"] = "auto"
     """Peak learning rate; auto = by model size and adapter (5e-4 full, 3e-3 LoRA on the embedded base)."""
+    learning_rate_factor: Positive = 1.0
+    """The rate that auto chooses is multiplied by this (`learning_rate_multiplier` of a fine-tuning job)."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     """Steps over which the learning rate rises linearly from zero."""
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -66,6 +68,12 @@ class OptimizerConfig(Settings):
     """AdamW's decay of the squared gradients; a run of some hundred steps learns sooner with less than 0.999."""
     clip_norm: Positive = 1.0
     """Gradients are scaled down to this global norm."""
+
+    @model_validator(mode="after")
+    def _every_setting_has_an_effect(self) -> Self:
+        if self.learning_rate != "auto":
+            self.refuse_if_changed(["learning_rate_factor"], "learning_rate is given")
+        return self
 
 
 class BatchConfig(Settings):

@@ -51,12 +51,13 @@ def choose_learning_rate(recipe: Recipe, num_parameters: int, *, full: bool) -> 
     """Returns the recipe's learning rate, or the vouched one for a model of this size."""
     if recipe.optimizer.learning_rate != "auto":
         return ChosenRate(recipe.optimizer.learning_rate, "the learning rate of the recipe")
-    what = "full fine-tuning" if full else "LoRA"
+    what, factor = "full fine-tuning" if full else "LoRA", recipe.optimizer.learning_rate_factor
+    rate, reason = 1e-5 if full else 1e-4, f"usual for {what} of models of this size; not measured here"
     if num_parameters < TINY_MODEL_PARAMETERS:
-        return ChosenRate(5e-4 if full else 3e-3, f"measured for {what} of the embedded base")
-    if num_parameters < 1_000_000_000:
-        return ChosenRate(5e-5 if full else 3e-4, f"usual for {what} below a billion parameters; not measured here")
-    return ChosenRate(1e-5 if full else 1e-4, f"usual for {what} of models of this size; not measured here")
+        rate, reason = 5e-4 if full else 3e-3, f"measured for {what} of the embedded base"
+    elif num_parameters < 1_000_000_000:
+        rate, reason = 5e-5 if full else 3e-4, f"usual for {what} below a billion parameters; not measured here"
+    return ChosenRate(rate * factor, reason if factor == 1 else f"{factor:g} times what is {reason}")
 
 
 L2_SP = 5.0

@@ -11,7 +11,10 @@ from holdfast.cli.door import Door
 from holdfast.errors import ConfigError, DataError
 from holdfast.jobs.interrupt import StopRequested
 
-COMMANDS = ("demo", "init", "prepare", "render", "learn", "eval", "skills", "versions", "rollback", "chat", "export")
+COMMANDS = (
+    "demo", "init", "prepare", "render", "learn", "eval", "skills", "versions", "rollback", "chat", "export", "serve",
+    "worker",
+)  # fmt: skip
 
 
 @pytest.fixture

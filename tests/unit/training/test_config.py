@@ -150,3 +150,13 @@ def test_a_method_that_was_chosen_resets_what_it_does_not_read_and_names_it():
     assert names == ["guards", "gate.margin"]
     assert Recipe.from_mapping(classifier.model_dump(mode="json")) == classifier
     assert recipe.with_method(SdftConfig()) == (recipe.model_copy(update={"method": SdftConfig()}), [])
+
+
+def test_the_learning_rate_factor_scales_what_is_chosen_and_nothing_that_is_given():
+    plain, scaled = (Recipe.from_overrides([f"optimizer.learning_rate_factor={factor}"]) for factor in (1.0, 0.5))
+    for size in (2e6, 5e8, 7e9):
+        rates = [choose_learning_rate(recipe, size, full=True).learning_rate for recipe in (plain, scaled)]
+        assert rates[1] == rates[0] / 2
+    assert "0.5 times" in choose_learning_rate(scaled, 2e6, full=True).reason
+    with pytest.raises(ConfigError, match=r"learning_rate_factor.*learning_rate is given"):
+        Recipe.from_overrides(["optimizer.learning_rate=1e-4", "optimizer.learning_rate_factor=2"])

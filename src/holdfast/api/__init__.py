@@ -1,0 +1,1 @@
+"""HTTP as the OpenAI client speaks it: parses, calls, formats; decides nothing."""

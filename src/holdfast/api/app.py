@@ -1,0 +1,36 @@
+"""The server's application: routers, errors, health, and what is true of every request."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from holdfast.api import chat, errors, files, fine_tuning, models
+from holdfast.api.access import Access
+
+if TYPE_CHECKING:
+    from holdfast.api.state import State
+
+
+def create_app(state: State) -> FastAPI:
+    """Returns the application over one workspace."""
+    app = FastAPI(title="Holdfast", version=metadata.version("holdfast"), docs_url=None, redoc_url=None)
+    app.state.holdfast = state
+    errors.add_handlers(app)
+    for router in (files.router, fine_tuning.router, models.router, chat.router):
+        app.include_router(router)
+
+    @app.get("/healthz", tags=["Health"])
+    def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        """Tells that the process is there."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["Health"])
+    def readyz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]
+        """Tells that the workspace can be read and something can be asked."""
+        return {"status": "ok", "current": state.served.version("current").id}
+
+    app.add_middleware(Access, limits=state.limits)
+    return app

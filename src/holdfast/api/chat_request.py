@@ -1,0 +1,205 @@
+"""The body of a chat completion, and what it asks of a model: a prompt, a sampling, rules."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from holdfast.data.chat import check_order, parse_tools, parse_turns
+from holdfast.data.rejected import RowError
+from holdfast.errors import RequestError
+from holdfast.types import Example
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers import PreTrainedTokenizerBase
+
+    from holdfast.models.sampling import Sampling
+    from holdfast.serving.live_batch import Rule
+    from holdfast.types import JSONValue, Message
+
+Unit = Annotated[float, Field(ge=0.0, le=1.0)]
+Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
+Bias = Annotated[float, Field(ge=-100.0, le=100.0)]
+
+
+class Sampled(BaseModel):
+    """How text is sampled: what chat completions and completions have in common. Whatever is unknown is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Bias] | None = None
+    stream: bool | None = None
+    stream_options: dict[str, bool] | None = None
+    user: str | None = None
+
+    @field_validator("stop")
+    @classmethod
+    def _at_most_four(cls, stop: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(stop, list) and len(stop) > 4:
+            raise ValueError("at most 4 stop sequences are taken")
+        return stop
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings, as a list."""
+        given = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return tuple(text for text in given if text)
+
+    @property
+    def shows_usage(self) -> bool:
+        """Whether a stream ends with the tokens it took."""
+        return bool((self.stream_options or {}).get("include_usage"))
+
+    def sampling(self, room: int, most: int | None) -> Sampling:
+        """Returns how tokens are drawn, `room` or `most` of them at most."""
+        from holdfast.models.sampling import Sampling
+
+        temperature = 1.0 if self.temperature is None else self.temperature
+        top_p = 1.0 if self.top_p is None or temperature == 0 else self.top_p
+        seed = secrets.randbits(31) if self.seed is None else self.seed % 2**63
+        return Sampling(
+            max_new_tokens=max(1, min(room, most if most is not None else room)),
+            temperature=temperature,
+            top_p=top_p,
+            stop=self.stops,
+            seed=seed,
+        )
+
+    def rules(self, vocab_size: int) -> list[Rule]:
+        """Returns the penalties and biases that are asked for; new for every completion, because they count."""
+        from holdfast.serving.rules import Biases, Penalties
+
+        found: list[Rule] = []
+        if self.presence_penalty or self.frequency_penalty:
+            found.append(Penalties(self.presence_penalty or 0.0, self.frequency_penalty or 0.0))
+        if self.logit_bias:
+            found.append(Biases(self._biases(vocab_size)))
+        return found
+
+    def _biases(self, vocab_size: int) -> dict[int, float]:
+        biases: dict[int, float] = {}
+        for key, value in (self.logit_bias or {}).items():
+            if not key.isdecimal() or int(key) >= vocab_size:
+                raise RequestError(f"logit_bias: {key!r} is not a token id below {vocab_size}.", param="logit_bias")
+            biases[int(key)] = value
+        return biases
+
+
+class ChatRequest(Sampled):
+    """A chat completion as it is asked for."""
+
+    messages: Annotated[list[dict[str, object]], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    tools: list[dict[str, object]] | None = None
+    tool_choice: Literal["none", "auto", "required"] | dict[str, object] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, object] | None = None
+    store: bool | None = None
+    metadata: dict[str, Annotated[str, Field(max_length=512)]] | None = Field(default=None, max_length=16)
+    service_tier: Literal["auto", "default"] | None = None
+
+    @property
+    def most(self) -> int | None:
+        """How many tokens are written at most, if it is said."""
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+    def turns(self) -> tuple[Message, ...]:
+        """Returns the conversation.
+
+        Raises:
+            RequestError: a turn cannot be read, or cannot follow the one before it.
+        """
+        try:
+            turns = parse_turns(cast("JSONValue", self.messages), "messages")
+            check_order(turns)
+        except RowError as error:
+            raise RequestError(f"messages: {error.reason}.", param="messages") from None
+        if turns[-1].role == "assistant":
+            raise RequestError("messages: the last turn is the assistant's; nothing is asked.", param="messages")
+        return turns
+
+    def described_tools(self) -> tuple[dict[str, JSONValue], ...]:
+        """Returns the tools that the model may call."""
+        if self.tool_choice == "none":
+            return ()
+        try:
+            return parse_tools(cast("JSONValue", self.tools or []))
+        except RowError as error:
+            raise RequestError(f"tools: {error.reason}.", param="tools") from None
+
+    def grammar(self, tokenizer: PreTrainedTokenizerBase) -> str | None:
+        """Returns the grammar that the answer must follow, if one is asked for."""
+        from holdfast.serving.rules import ANY_OBJECT, json_grammar
+
+        forced = self._forced_call()
+        if forced is not None:
+            return json_grammar(tokenizer, forced, param="tool_choice")
+        given = self.response_format or {"type": "text"}
+        kind = given.get("type")
+        if kind == "text":
+            return None
+        if kind == "json_object":
+            return json_grammar(tokenizer, ANY_OBJECT, param="response_format")
+        told = given.get("json_schema")
+        if kind != "json_schema" or not isinstance(told, dict) or not isinstance(told.get("schema"), dict):
+            raise RequestError(
+                "response_format: give {'type': 'text'}, {'type': 'json_object'}, or {'type': 'json_schema', "
+                "'json_schema': {'name': …, 'schema': {…}}}.",
+                param="response_format",
+            )
+        schema = cast("dict[str, JSONValue]", cast("dict[str, object]", told)["schema"])
+        return json_grammar(tokenizer, schema, param="response_format")
+
+    def _forced_call(self) -> dict[str, JSONValue] | None:
+        """Returns the schema of a call that must be made, if one must."""
+        if self.tool_choice in (None, "auto", "none"):
+            return None
+        tools = [cast("dict[str, JSONValue]", tool.get("function", tool)) for tool in self.described_tools()]
+        if isinstance(self.tool_choice, dict):
+            named = cast("dict[str, object]", self.tool_choice.get("function") or self.tool_choice).get("name")
+            tools = [tool for tool in tools if tool.get("name") == named]
+        if not tools:
+            raise RequestError("tool_choice asks for a call, and there is no such tool.", param="tool_choice")
+        calls: list[JSONValue] = [
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"const": tool.get("name")},
+                    "arguments": tool.get("parameters") or {"type": "object"},
+                },
+                "required": ["name", "arguments"],
+                "additionalProperties": False,
+            }
+            for tool in tools
+        ]
+        return {"anyOf": calls}
+
+
+def require_plain(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Message]) -> None:
+    """Raises RequestError where a turn holds one of the model's control tokens, which would be read as a turn's end."""
+    from holdfast.models.render import control_token_problem
+
+    problem = control_token_problem(tokenizer, Example("", tuple(turns)))
+    if problem is not None:
+        raise RequestError(f"messages: {problem}.", param="messages")
+
+
+def as_text(value: object) -> str:
+    """Returns JSON in one line, as it goes out."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,124 @@
+"""The process of `holdfast serve`: the application in uvicorn, and the worker beside it, which is started again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from holdfast.api.app import create_app
+from holdfast.api.state import State
+from holdfast.jobs.served import Served
+from holdfast.jobs.workspace import find
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from holdfast.types import JSONValue
+
+_LOG = logging.getLogger(__name__)
+_SHUTDOWN_SECONDS = 30
+_PAUSE_SECONDS = (0.5, 30.0)
+"""The shortest and the longest pause before a worker that ended is started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a workspace is served."""
+
+    host: str
+    port: int
+    aliases: Mapping[str, str]
+    worker: bool
+    max_running: int
+    max_waiting: int
+
+
+class Supervisor:
+    """Keeps one worker process alive: one that ends is started again, after a pause that grows each time."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._done = Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = Thread(target=self._keep, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Starts the worker."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the worker to stop at its next safe point, and waits for it."""
+        self._done.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_SHUTDOWN_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        pause = _PAUSE_SECONDS[0]
+        while not self._done.is_set():
+            began = time.monotonic()
+            self._process = subprocess.Popen(self._command)  # noqa: S603 - this program
+            code = self._process.wait()
+            if self._done.is_set():
+                return
+            if time.monotonic() - began > 60:
+                pause = _PAUSE_SECONDS[0]
+            _LOG.warning("the worker ended with %s and is started again in %.1f s", code, pause)
+            self._done.wait(pause)
+            pause = min(2 * pause, _PAUSE_SECONDS[1])
+
+
+def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONValue]], None] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; streams are finished and the worker keeps what it has done.
+
+    `ready` is told the address once connections are taken.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    with find(place) as workspace:
+        served = Served(
+            workspace,
+            aliases=settings.aliases,
+            max_running=settings.max_running,
+            max_waiting=settings.max_waiting,
+        )
+        for alias in settings.aliases:
+            served.version(alias)  # a name for nothing is better refused now
+        command = [sys.executable, "-m", "holdfast", "worker", "--workspace", str(workspace.root)]
+        supervisor = Supervisor(command) if settings.worker else None
+        config = uvicorn.Config(
+            create_app(State(workspace, served)),
+            host=settings.host,
+            port=settings.port,
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        )
+        listening = config.bind_socket()
+        url = f"http://{settings.host}:{listening.getsockname()[1]}/v1"
+        _LOG.info("serving %s at %s", workspace.root, url)
+        if ready is not None:
+            ready({"url": url, "workspace": str(workspace.root), "pid": os.getpid()})
+        if supervisor is not None:
+            supervisor.start()
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            if supervisor is not None:
+                supervisor.stop()
+            served.close(timeout=_SHUTDOWN_SECONDS)

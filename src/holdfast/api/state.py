@@ -1,0 +1,45 @@
+"""What every handler needs: the workspace, the models that are served, and the limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
+
+from fastapi import Depends, Request
+
+if TYPE_CHECKING:
+    from holdfast.jobs.served import Served
+    from holdfast.store.workspace import Workspace
+
+
+Reply: TypeAlias = dict[str, object]
+"""A JSON object that goes out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is taken at most."""
+
+    file_bytes: int = 512 << 20
+    body_bytes: int = 8 << 20
+    seconds: float = 600.0
+    """A completion that takes longer ends with what is there."""
+    max_choices: int = 16
+    """`n` of a request at most."""
+
+
+@dataclass(slots=True)
+class State:
+    """One server's workspace, models and limits."""
+
+    workspace: Workspace
+    served: Served
+    limits: Limits = field(default_factory=Limits)
+
+
+def state_of(request: Request) -> State:
+    """Returns the state of the server that a request came to."""
+    return cast("State", request.app.state.holdfast)
+
+
+Here: TypeAlias = Annotated["State", Depends(state_of)]

@@ -1,0 +1,212 @@
+"""Orders to learn as the OpenAI API words them: checked, stored, and turned into the recipe that `learn` takes.
+
+What the hosted service calls a fine-tuning job is here a stage in the life of one model: the job learns a skill on top
+of the current version, the gate decides, and `fine_tuned_model` names the version only if it was accepted.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING, cast
+
+from holdfast.data.read import read
+from holdfast.errors import ConfigError, DataError, InvalidStateError, NotFoundError
+from holdfast.jobs.workspace import current_version
+from holdfast.training.config import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast.store.job_queue import JobRecord
+    from holdfast.store.uploads import UploadRecord
+    from holdfast.store.workspace import Workspace
+    from holdfast.types import JSONValue
+
+METHODS = {"supervised": "sft", "sft": "sft", "sdft": "sdft", "reflect": "reflect", "reinforcement": "reflect",
+           "classify": "classify"}  # fmt: skip
+"""What a job's `method.type` is in a recipe."""
+MIN_EXAMPLES = 10
+"""As the hosted service: fewer teach nothing that could be tested."""
+MANY_PROBLEMS = 1000
+FINAL = ("succeeded", "failed", "cancelled")
+_SHARED = ("n_epochs", "batch_size", "learning_rate_multiplier")
+
+
+def judge_training_file(workspace: Workspace, record: UploadRecord) -> tuple[UploadRecord, list[dict[str, JSONValue]]]:
+    """Reads an uploaded training file in full; returns its record as judged, and every line that is not used.
+
+    Raises:
+        DataError: not one line can be used; the message names the first ones.
+    """
+    path = workspace.upload_path(record.id)
+    try:
+        found = read(str(path), need_demonstration=False)
+    except DataError as error:
+        message = error.message.replace(path.name, record.filename)
+        workspace.judge_upload(record.id, "error", message)
+        raise DataError(message, param="file") from None
+    problems: list[dict[str, JSONValue]] = [
+        {"line": int(row.source.rpartition(":")[2] or 0), "reason": row.reason} for row in found.rejected
+    ]
+    if not found.examples:
+        told = "; ".join(f"line {one['line']}: {one['reason']}" for one in problems[:20])
+        message = f"{record.filename}: none of its {len(problems)} lines can be learned from. {told}"
+        workspace.judge_upload(record.id, "error", message)
+        raise DataError(message, param="file")
+    details = None
+    if problems:
+        told = "; ".join(f"line {one['line']}: {one['reason']}" for one in problems[:20])
+        details = f"{len(problems)} of {found.num_rows} lines are not used: {told}"
+    return workspace.judge_upload(record.id, "processed", details), problems[:MANY_PROBLEMS]
+
+
+def create_job(workspace: Workspace, request: Mapping[str, JSONValue]) -> JobRecord:
+    """Returns a new job that waits for a worker.
+
+    Raises:
+        NotFoundError: a file is not there.
+        ConfigError: a field is wrong, or asks for what cannot be done here; `param` names it.
+        DataError: the training file has too few examples.
+    """
+    training = _file(workspace, request, "training_file")
+    validation = _file(workspace, request, "validation_file") if request.get("validation_file") else None
+    recipe = recipe_of(workspace, request)
+    found = read(str(workspace.upload_path(training.id)), need_demonstration=False)
+    if len(found.examples) < MIN_EXAMPLES:
+        raise DataError(
+            f"The training file has {len(found.examples)} usable examples, and needs {MIN_EXAMPLES} at least.",
+            param="training_file",
+        )
+    metadata = cast("dict[str, JSONValue]", request.get("metadata") or {})
+    job = workspace.add_job(
+        request=request,
+        metadata=metadata,
+        recipe=recipe.model_dump(mode="json", exclude_unset=True),
+        skill=_skill(request, metadata, training),
+        priority=int(cast("int", request.get("priority") or 0)),
+    )
+    workspace.add_job_event(job.id, f"Created fine-tuning job: {job.id}")
+    workspace.add_job_event(job.id, f"Validating training file: {training.id}")
+    if validation is not None:
+        workspace.add_job_event(job.id, f"Validating validation file: {validation.id}")
+    if found.rejected:
+        told = f"{len(found.rejected)} of {found.num_rows} lines are not used; {_first(found.rejected[0])}"
+        data: dict[str, JSONValue] = {
+            "rejected": [{"source": row.source, "reason": row.reason} for row in found.rejected[:MANY_PROBLEMS]]
+        }
+        workspace.add_job_event(job.id, told, level="warn", data=data)
+    workspace.add_job_event(job.id, "Files validated, moving job to queued state")
+    return cast("JobRecord", workspace.change_job(job.id, {"status": "queued"}))
+
+
+def recipe_of(workspace: Workspace, request: Mapping[str, JSONValue]) -> Recipe:
+    """Returns the recipe that a request asks for, on the workspace's base.
+
+    `n_epochs` are epochs, `batch_size` is `batch.examples`, `learning_rate_multiplier` scales the rate that would be
+    chosen; "auto" leaves each to Holdfast. A `recipe` beside them is taken as it is (see the reference of recipes).
+    """
+    values = dict(cast("dict[str, JSONValue]", request.get("recipe") or {}))
+    method = cast("dict[str, JSONValue]", request.get("method") or {})
+    kind = str(method.get("type") or "supervised")
+    if kind not in METHODS:
+        raise ConfigError(
+            f"method.type: {kind!r} is not known here. Choose one of {', '.join(METHODS)}.", param="method.type"
+        )
+    told = cast("dict[str, JSONValue]", method.get(kind) or {})
+    given = cast("dict[str, JSONValue]", told.get("hyperparameters") or request.get("hyperparameters") or {})
+    chosen = {name: value for name, value in given.items() if value is not None and value != "auto"}
+    if "n_epochs" in chosen:
+        values["epochs"] = chosen["n_epochs"]
+    if "batch_size" in chosen:
+        values["batch"] = {**cast("dict[str, JSONValue]", values.get("batch") or {}), "examples": chosen["batch_size"]}
+    if "learning_rate_multiplier" in chosen:
+        optimizer = cast("dict[str, JSONValue]", values.get("optimizer") or {})
+        values["optimizer"] = {**optimizer, "learning_rate_factor": chosen["learning_rate_multiplier"]}
+    rest = {name: value for name, value in chosen.items() if name not in _SHARED}
+    if method or rest:
+        values["method"] = {"type": METHODS[kind], **rest}
+    if told.get("grader") is not None:
+        values["evaluation"] = {
+            **cast("dict[str, JSONValue]", values.get("evaluation") or {}),
+            "grader": told["grader"],
+        }
+    if request.get("seed") is not None:
+        values["seed"] = request["seed"]
+    recipe = Recipe.from_mapping(values, where="the request")
+    return recipe.model_copy(update={"base": current_version(workspace).base})
+
+
+def stop_job(workspace: Workspace, name: str, wanted: str) -> JobRecord:
+    """Asks for a job to be paused or cancelled; one that waits is so at once, one that runs within a step.
+
+    Raises:
+        InvalidStateError: the job is decided already, or paused.
+    """
+    job = workspace.job(name)
+    status = {"pause": "paused", "cancel": "cancelled"}[wanted]
+    if job.status in FINAL or job.status == status:
+        raise InvalidStateError(f"The job is {job.status}, so it cannot be {status}.", param="fine_tuning_job_id")
+    waits = ("validating_files", "queued", "paused")
+    found = workspace.change_job(name, {"status": status, "wanted": wanted}, when=waits)
+    if found is None:
+        workspace.change_job(name, {"wanted": wanted})
+        workspace.add_job_event(name, f"The job is asked to be {status}")
+    else:
+        _said_to_stop(workspace, found)
+    return workspace.job(name)
+
+
+def resume_job(workspace: Workspace, name: str) -> JobRecord:
+    """Lets a paused job wait for a worker again, which goes on where it was.
+
+    Raises:
+        InvalidStateError: the job is not paused.
+    """
+    found = workspace.change_job(name, {"status": "queued", "wanted": "run"}, when=("paused",))
+    if found is None:
+        raise InvalidStateError(f"The job is {workspace.job(name).status}, not paused.", param="fine_tuning_job_id")
+    workspace.add_job_event(name, "The job is resumed")
+    return found
+
+
+def _said_to_stop(workspace: Workspace, job: JobRecord) -> None:
+    workspace.add_job_event(job.id, f"The job is {job.status}")
+    if job.status == "cancelled":
+        workspace.change_job(job.id, {"finished_at": workspace.now()})
+
+
+def model_name(job: JobRecord, base: str) -> str:
+    """Returns the name of the version that a job made: `ft:BASE:holdfast:SUFFIX:ID`."""
+    suffix = str(job.request.get("suffix") or job.skill)
+    return f"ft:{base}:holdfast:{_slug(suffix)}:{job.id[-8:]}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")[:40]
+
+
+def _file(workspace: Workspace, request: Mapping[str, JSONValue], field: str) -> UploadRecord:
+    name = str(request.get(field) or "")
+    try:
+        found = workspace.upload(name)
+    except NotFoundError as error:
+        raise NotFoundError(error.message, param=field) from None
+    if found.purpose != "fine-tune":
+        raise ConfigError(f"The file {name!r} has the purpose {found.purpose!r}, not 'fine-tune'.", param=field)
+    if found.status == "error":
+        raise ConfigError(f"The file {name!r} cannot be used: {found.status_details}", param=field)
+    return found
+
+
+def _skill(request: Mapping[str, JSONValue], metadata: Mapping[str, JSONValue], training: UploadRecord) -> str:
+    """Returns the name of the skill: as asked for, else the suffix, else the name of the training file."""
+    for value in (request.get("skill"), metadata.get("skill"), request.get("suffix")):
+        if value:
+            return str(value)[:80]
+    return PurePath(training.filename).stem[:80] or "skill"
+
+
+def _first(row: object) -> str:
+    source, reason = str(getattr(row, "source", "")), str(getattr(row, "reason", ""))
+    return f"the first: line {source.rpartition(':')[2]}: {reason}"

@@ -1,0 +1,237 @@
+"""The worker: one process that takes one order after the other from the queue and carries it out.
+
+It holds a job by a lease that it renews every second. A worker that was killed renews nothing: the next one takes the
+job up and goes on from its last checkpoint, to the same weights. A pause or a cancel is read at each renewal and acts
+at the next step.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import secrets
+import socket
+import time
+from contextlib import contextmanager
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from holdfast.errors import HoldfastError, StoreError
+from holdfast.jobs.fine_tuning import model_name
+from holdfast.jobs.interrupt import StopRequested, StopSwitch
+from holdfast.jobs.learn import learn
+from holdfast.store.part import to_text
+from holdfast.training.config import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from holdfast.jobs.progress import Bar
+    from holdfast.jobs.result import LearnResult
+    from holdfast.store.job_queue import JobRecord
+    from holdfast.store.workspace import Workspace
+    from holdfast.types import JSONValue
+
+LEASE_SECONDS = 20.0
+RENEW_SECONDS = 1.0
+IDLE_SECONDS = 0.5
+EVENT_SECONDS = 1.0
+"""At most one event of a step in so many seconds, besides the first and the last step."""
+
+
+class Worker:
+    """Takes jobs until its switch is turned."""
+
+    def __init__(self, workspace: Workspace, stop: StopSwitch) -> None:
+        self.workspace, self.stop = workspace, stop
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+    def run(self, *, once: bool = False) -> list[str]:
+        """Carries out jobs as they come, with `once` those that are there, and returns which."""
+        done: list[str] = []
+        while not self.stop.turned:
+            job = self.workspace.take_job(self.name, seconds=LEASE_SECONDS)
+            if job is not None:
+                self._carry_out(job)
+                done.append(job.id)
+            elif once:
+                break
+            else:
+                time.sleep(IDLE_SECONDS)
+        return done
+
+    def _carry_out(self, job: JobRecord) -> None:
+        workspace = self.workspace
+        again = job.attempts > 1
+        workspace.add_job_event(job.id, "Fine-tuning job is taken up again" if again else "Fine-tuning job started")
+        stop = StopSwitch()
+        try:
+            with self._holding(job.id, stop):
+                result = self._learn(job, stop)
+        except StopRequested:
+            self._stopped(job)
+        except HoldfastError as error:
+            self._failed(job, error.code, error.message, error.param)
+        except (OSError, MemoryError, RuntimeError) as error:
+            self._failed(job, "server_error", f"{type(error).__name__}: {error}", None)
+        else:
+            self._decided(job, result)
+
+    def _learn(self, job: JobRecord, stop: StopSwitch) -> LearnResult:
+        workspace = self.workspace
+        recipe = Recipe.from_mapping(job.recipe, where=job.id)
+        validation = job.request.get("validation_file")
+        return learn(
+            workspace,
+            str(workspace.upload_path(str(job.request["training_file"]))),
+            skill=job.skill,
+            recipe=recipe,
+            progress=JobReporter(workspace, job.id),
+            test_source=str(workspace.upload_path(str(validation))) if validation else None,
+            stop=stop,
+            started=lambda run_id: self._started(job, run_id),
+        )
+
+    def _started(self, job: JobRecord, run_id: str) -> None:
+        self.workspace.change_job(job.id, {"run_id": run_id})
+
+    @contextmanager
+    def _holding(self, name: str, stop: StopSwitch) -> Iterator[None]:
+        """Renews the lease while the block runs, and turns `stop` when the job or this worker is to stop."""
+        done = Event()
+
+        def renew() -> None:
+            while not done.wait(RENEW_SECONDS):
+                try:
+                    wanted = self.workspace.renew_lease(name, self.name, seconds=LEASE_SECONDS)
+                except StoreError:
+                    continue  # the database is busy: the lease lasts for some more tries
+                if wanted != "run" or self.stop.turned:
+                    stop.turn()
+
+        thread = Thread(target=renew, name=f"lease of {name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _stopped(self, job: JobRecord) -> None:
+        """Leaves a job that was asked to stop, or that this worker has no time for any more."""
+        now = self.workspace.job(job.id)
+        if now.leased_by != self.name:
+            return  # another worker has it
+        if now.wanted == "run":  # this worker ends: the next one goes on
+            self.workspace.change_job(job.id, {"leased_by": None, "leased_until": None})
+            self.workspace.add_job_event(job.id, "The worker stops; the job goes on when it is back")
+            return
+        status = {"pause": "paused", "cancel": "cancelled"}[now.wanted]
+        ended = self.workspace.now() if status == "cancelled" else None
+        self.workspace.change_job(job.id, {**self._ended(status), "finished_at": ended})
+        self.workspace.add_job_event(job.id, f"The job is {status}")
+
+    def _failed(self, job: JobRecord, code: str, message: str, param: str | None) -> None:
+        error: dict[str, JSONValue] = {"code": code, "message": message, "param": param}
+        self.workspace.change_job(job.id, {"error": to_text(error), **self._ended("failed")})
+        self.workspace.add_job_event(job.id, f"The job failed: {message}", level="error", data=error)
+
+    def _ended(self, status: str) -> dict[str, str | int | None]:
+        return {"status": status, "leased_by": None, "leased_until": None, "finished_at": self.workspace.now()}
+
+    def _decided(self, job: JobRecord, result: LearnResult) -> None:
+        """Stores what came out: a model that can be asked, or why the gate refused it."""
+        workspace = self.workspace
+        told = result.to_json()
+        kept: dict[str, JSONValue] = {
+            name: told[name]
+            for name in ("status", "version", "parent", "scores", "scores_before", "verdict", "words", "matrix", "data")
+        }
+        kept |= {"attempts": told["attempts"], "reflection": told["reflection"]}
+        kept["result_files"] = [self._result_file(job, result)]
+        for sentence in result.words:
+            workspace.add_job_event(job.id, sentence)
+        shown = {"verdict": told["verdict"], "matrix": told["matrix"]}
+        workspace.add_job_event(job.id, "The gate's verdict", data=shown)
+        values: dict[str, str | int | None] = {"result": to_text(kept), "run_id": result.run_id}
+        values |= {"version": result.version.id, "trained_tokens": self._trained_tokens(result.run_id)}
+        if result.status == "accepted":
+            name = model_name(job, result.version.base)
+            workspace.change_job(job.id, {"fine_tuned_model": name, **values, **self._ended("succeeded")})
+            self._note_checkpoint(job, result)
+            workspace.add_job_event(job.id, f"New fine-tuned model created: {name}")
+            workspace.add_job_event(job.id, "The job has successfully completed")
+            return
+        message = f"The gate refused the result, and the model stays as it was. {' '.join(result.words)}"
+        error: dict[str, JSONValue] = {"code": "gate_refused", "message": message, "param": None}
+        workspace.change_job(job.id, {"error": to_text(error), **values, **self._ended("failed")})
+        workspace.add_job_event(job.id, message, level="error", data=error)
+
+    def _note_checkpoint(self, job: JobRecord, result: LearnResult) -> None:
+        """Stores the last step of the accepted training as the job's checkpoint."""
+        steps = self.workspace.steps(result.run_id)
+        if not steps:
+            return
+        last = steps[-1]
+        self.workspace.add_job_checkpoint(job.id, last.step, {"step": last.step, "train_loss": last.loss})
+        self.workspace.add_job_event(job.id, f"Checkpoint created at step {last.step}")
+
+    def _trained_tokens(self, run_id: str) -> int:
+        return int(sum(step.metrics.get("tokens", 0) for step in self.workspace.steps(run_id)))
+
+    def _result_file(self, job: JobRecord, result: LearnResult) -> str:
+        """Returns the id of a CSV with what every step measured; numbers only, the step first."""
+        text = io.StringIO()
+        write = csv.writer(text, lineterminator="\n")
+        write.writerow(["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"])
+        for step in self.workspace.steps(result.run_id):
+            write.writerow([step.step, step.loss, step.metrics.get("accuracy", ""), "", ""])
+        with self.workspace.receiving(1 << 30) as given:
+            given.write(text.getvalue().encode())
+            name = f"{job.id}-results.csv"
+            record = self.workspace.keep_upload(given, filename=name, purpose="fine-tune-results", expires_at=None)
+        self.workspace.judge_upload(record.id, "processed")
+        return record.id
+
+
+class JobReporter:
+    """Tells a job's story in its events: every sentence, and the training's steps with their loss."""
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self._workspace, self._name = workspace, name
+
+    def say(self, text: str) -> None:
+        """Stores one sentence."""
+        self._workspace.add_job_event(self._name, text)
+
+    def warn(self, text: str) -> None:
+        """Stores one sentence that the reader should not miss."""
+        self._workspace.add_job_event(self._name, text, level="warn")
+
+    @contextmanager
+    def bar(self, title: str, total: int, *, unit: str, done: int = 0) -> Iterator[Bar]:
+        """Yields a bar of which the steps of a training become events."""
+        yield _StepEvents(self._workspace, self._name, total)
+
+
+class _StepEvents:
+    def __init__(self, workspace: Workspace, name: str, total: int) -> None:
+        self._workspace, self._name, self._total = workspace, name, total
+        self._last = 0.0
+
+    def update(
+        self, done: int, total: int | None = None, note: str = "", metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """Stores a step with its metrics, not more often than `EVENT_SECONDS`."""
+        if metrics is None:
+            return
+        total = total if total is not None else self._total
+        now = time.monotonic()
+        if 1 < done < total and now - self._last < EVENT_SECONDS:
+            return
+        self._last = now
+        data: dict[str, JSONValue] = {"step": done, "total_steps": total, "train_loss": metrics["loss"]}
+        data |= {name: value for name, value in metrics.items() if name != "loss"}
+        text = f"Step {done}/{total}: training loss={metrics['loss']:.2f}"
+        self._workspace.add_job_event(self._name, text, type="metrics", data=data)
