@@ -8,13 +8,17 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+from fastapi.concurrency import run_in_threadpool
+
+from holdfast.api.entry import Pace, admitted, scope_of
 from holdfast.api.errors import response_of
-from holdfast.errors import TooLargeError
+from holdfast.errors import RequestError, TooLargeError
+from holdfast.store.audit import ACTOR
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from holdfast.api.state import Limits
+    from holdfast.api.state import State
 
 _LOG = logging.getLogger("holdfast.access")
 _FILES = ("/v1/files", "/v1/uploads")
@@ -23,8 +27,9 @@ _FILES = ("/v1/files", "/v1/uploads")
 class Access:
     """Plain ASGI around the application, so that a client that goes away is seen by the handlers."""
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
-        self._app, self._limits = app, limits
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self._app, self._state = app, state
+        self._pace = Pace(state.limits.requests_per_minute)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -43,13 +48,11 @@ class Access:
                 message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 
-        most = self._limits.file_bytes + (1 << 20) if scope["path"].startswith(_FILES) else self._limits.body_bytes
         try:
-            if int(headers.get("content-length") or 0) > most:
-                error = TooLargeError(f"The request has more than {most:,} bytes, which is the limit.")
-                await response_of(error)(scope, receive, tell)
-            else:
-                await self._app(scope, receive, tell)
+            await self._admit(scope, headers)
+            await self._app(scope, receive, tell)
+        except RequestError as error:
+            await response_of(error)(scope, receive, tell)
         finally:
             took = (time.perf_counter() - begin) * 1000
             told = {
@@ -60,6 +63,22 @@ class Access:
                 "ms": round(took, 1),
             }
             _LOG.info("%s", json.dumps(told))
+
+    async def _admit(self, scope: Scope, headers: dict[str, str]) -> None:
+        """Raises RequestError for a request that is not taken; sets who is acting."""
+        limits, path = self._state.limits, scope["path"]
+        most = limits.file_bytes + (1 << 20) if path.startswith(_FILES) else limits.body_bytes
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > most:
+            raise TooLargeError(f"The request has more than {most:,} bytes, which is the limit.")
+        wanted = scope_of(scope["method"], path)
+        if wanted is None:
+            return
+        workspace = self._state.workspace
+        record = await run_in_threadpool(admitted, headers, wanted, workspace.known_key, workspace.has_keys)
+        address = scope["client"][0] if scope.get("client") else "unknown"
+        self._pace.count(record.id if record is not None else address)
+        ACTOR.set(f"key:{record.id}" if record is not None else f"address:{address}")
 
 
 def _id_of(given: str) -> str:

@@ -32,5 +32,5 @@ def create_app(state: State) -> FastAPI:
         """Tells that the workspace can be read and something can be asked."""
         return {"status": "ok", "current": state.served.version("current").id}
 
-    app.add_middleware(Access, limits=state.limits)
+    app.add_middleware(Access, state=state)
     return app

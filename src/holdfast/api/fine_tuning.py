@@ -114,7 +114,7 @@ def create(here: Here, body: CreateJob) -> Reply:
             param="model",
         )
     request = cast("dict[str, JSONValue]", body.model_dump(mode="json", exclude_none=True))
-    return job_object(workspace, create_job(workspace, request))
+    return job_object(workspace, create_job(workspace, request, here.recipe))
 
 
 @router.get("/jobs")

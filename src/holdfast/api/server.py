@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from holdfast.api.app import create_app
-from holdfast.api.state import State
+from holdfast.api.state import Limits, State
+from holdfast.errors import ConfigError
 from holdfast.jobs.served import Served
 from holdfast.jobs.workspace import find
 
@@ -41,6 +43,8 @@ class Settings:
     worker: bool
     max_running: int
     max_waiting: int
+    requests_per_minute: int = 0
+    recipe: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
 
 
 class Supervisor:
@@ -83,6 +87,20 @@ class Supervisor:
             pause = min(2 * pause, _PAUSE_SECONDS[1])
 
 
+def _require_key(host: str, *, has_keys: bool) -> None:
+    """Raises ConfigError where others than this machine could ask without a key."""
+    try:
+        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local and not has_keys:
+        raise ConfigError(
+            f"--host {host} can be reached from other machines, and this workspace has no API key. Make one first: "
+            "holdfast keys create NAME",
+            param="host",
+        )
+
+
 def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONValue]], None] | None = None) -> None:
     """Serves until SIGTERM or SIGINT; streams are finished and the worker keeps what it has done.
 
@@ -97,12 +115,14 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
             max_running=settings.max_running,
             max_waiting=settings.max_waiting,
         )
+        _require_key(settings.host, has_keys=workspace.has_keys())
+        limits = Limits(requests_per_minute=settings.requests_per_minute)
         for alias in settings.aliases:
             served.version(alias)  # a name for nothing is better refused now
         command = [sys.executable, "-m", "holdfast", "worker", "--workspace", str(workspace.root)]
         supervisor = Supervisor(command) if settings.worker else None
         config = uvicorn.Config(
-            create_app(State(workspace, served)),
+            create_app(State(workspace, served, limits, settings.recipe)),
             host=settings.host,
             port=settings.port,
             access_log=False,
@@ -112,6 +132,8 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
         listening = config.bind_socket()
         url = f"http://{settings.host}:{listening.getsockname()[1]}/v1"
         _LOG.info("serving %s at %s", workspace.root, url)
+        if not workspace.has_keys():
+            _LOG.info("no key is needed, since only this machine reaches it; `holdfast keys create NAME` changes that")
         if ready is not None:
             ready({"url": url, "workspace": str(workspace.root), "pid": os.getpid()})
         if supervisor is not None:

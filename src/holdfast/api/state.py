@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 from fastapi import Depends, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from holdfast.jobs.served import Served
     from holdfast.store.workspace import Workspace
+    from holdfast.types import JSONValue
 
 
 Reply: TypeAlias = dict[str, object]
@@ -26,6 +29,8 @@ class Limits:
     """A completion that takes longer ends with what is there."""
     max_choices: int = 16
     """`n` of a request at most."""
+    requests_per_minute: int = 0
+    """Of one key, or of one address where none is needed; 0 = as many as they like."""
 
 
 @dataclass(slots=True)
@@ -35,6 +40,8 @@ class State:
     workspace: Workspace
     served: Served
     limits: Limits = field(default_factory=Limits)
+    recipe: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
+    """What a job learns by where it says nothing."""
 
 
 def state_of(request: Request) -> State:

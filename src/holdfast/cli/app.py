@@ -11,6 +11,7 @@ from holdfast.cli import annotating, look, serve, teach, use
 from holdfast.cli.data import data, prepare
 from holdfast.cli.doctor import doctor
 from holdfast.cli.door import Door
+from holdfast.cli.keys import audit, keys
 
 app = typer.Typer(
     name="holdfast",
@@ -52,3 +53,5 @@ for command in (annotating.annotate, annotating.collect):
     data.command()(command)
 app.add_typer(data)
 app.add_typer(doctor)
+app.add_typer(keys)
+app.add_typer(audit)

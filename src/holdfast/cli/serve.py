@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli import door
-from holdfast.cli.options import JsonOption, WorkspaceOption
+from holdfast.cli.options import ConfigOption, JsonOption, WorkspaceOption
 from holdfast.errors import ConfigError
 
 
@@ -22,6 +22,10 @@ def serve(
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Start the process that learns.")] = True,
     max_running: Annotated[int, typer.Option("--max-running", min=1, help="Completions written at once.")] = 32,
     max_waiting: Annotated[int, typer.Option("--max-waiting", min=0, help="Completions that may wait.")] = 256,
+    config: ConfigOption = None,
+    requests_per_minute: Annotated[
+        int, typer.Option("--requests-per-minute", min=0, help="Of each key; 0 = no limit.")
+    ] = 0,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -33,9 +37,12 @@ def serve(
     Example: holdfast serve --alias gpt-4o-mini-2024-07-18=current
     """
     from holdfast.api.server import Settings, run
+    from holdfast.jobs.workspace import read_recipe
 
     names = dict(_alias(one) for one in alias or [])
-    run(Settings(host, port, names, worker, max_running, max_waiting), workspace, door.put_json if as_json else None)
+    recipe = {} if config is None else read_recipe(config, []).model_dump(mode="json", exclude_unset=True)
+    settings = Settings(host, port, names, worker, max_running, max_waiting, requests_per_minute, recipe)
+    run(settings, workspace, door.put_json if as_json else None)
 
 
 def worker(

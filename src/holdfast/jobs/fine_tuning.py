@@ -46,9 +46,7 @@ def judge_training_file(workspace: Workspace, record: UploadRecord) -> tuple[Upl
         message = error.message.replace(path.name, record.filename)
         workspace.judge_upload(record.id, "error", message)
         raise DataError(message, param="file") from None
-    problems: list[dict[str, JSONValue]] = [
-        {"line": int(row.source.rpartition(":")[2] or 0), "reason": row.reason} for row in found.rejected
-    ]
+    problems: list[dict[str, JSONValue]] = [{"line": row.line, "reason": row.reason} for row in found.rejected]
     if not found.examples:
         told = "; ".join(f"line {one['line']}: {one['reason']}" for one in problems[:20])
         message = f"{record.filename}: none of its {len(problems)} lines can be learned from. {told}"
@@ -61,8 +59,10 @@ def judge_training_file(workspace: Workspace, record: UploadRecord) -> tuple[Upl
     return workspace.judge_upload(record.id, "processed", details), problems[:MANY_PROBLEMS]
 
 
-def create_job(workspace: Workspace, request: Mapping[str, JSONValue]) -> JobRecord:
-    """Returns a new job that waits for a worker.
+def create_job(
+    workspace: Workspace, request: Mapping[str, JSONValue], defaults: Mapping[str, JSONValue] | None = None
+) -> JobRecord:
+    """Returns a new job that waits for a worker; `defaults` is the server's own recipe.
 
     Raises:
         NotFoundError: a file is not there.
@@ -71,7 +71,7 @@ def create_job(workspace: Workspace, request: Mapping[str, JSONValue]) -> JobRec
     """
     training = _file(workspace, request, "training_file")
     validation = _file(workspace, request, "validation_file") if request.get("validation_file") else None
-    recipe = recipe_of(workspace, request)
+    recipe = recipe_of(workspace, request, defaults)
     found = read(str(workspace.upload_path(training.id)), need_demonstration=False)
     if len(found.examples) < MIN_EXAMPLES:
         raise DataError(
@@ -91,22 +91,27 @@ def create_job(workspace: Workspace, request: Mapping[str, JSONValue]) -> JobRec
     if validation is not None:
         workspace.add_job_event(job.id, f"Validating validation file: {validation.id}")
     if found.rejected:
-        told = f"{len(found.rejected)} of {found.num_rows} lines are not used; {_first(found.rejected[0])}"
+        first = found.rejected[0]
+        told = f"{len(found.rejected)} of {found.num_rows} lines are not used; line {first.line}: {first.reason}"
         data: dict[str, JSONValue] = {
-            "rejected": [{"source": row.source, "reason": row.reason} for row in found.rejected[:MANY_PROBLEMS]]
+            "rejected": [{"line": row.line, "reason": row.reason} for row in found.rejected[:MANY_PROBLEMS]]
         }
         workspace.add_job_event(job.id, told, level="warn", data=data)
     workspace.add_job_event(job.id, "Files validated, moving job to queued state")
     return cast("JobRecord", workspace.change_job(job.id, {"status": "queued"}))
 
 
-def recipe_of(workspace: Workspace, request: Mapping[str, JSONValue]) -> Recipe:
+def recipe_of(
+    workspace: Workspace, request: Mapping[str, JSONValue], defaults: Mapping[str, JSONValue] | None = None
+) -> Recipe:
     """Returns the recipe that a request asks for, on the workspace's base.
+
+    `supervised` is SFT, or the method of `defaults` or of the request's `recipe` where one is named there.
 
     `n_epochs` are epochs, `batch_size` is `batch.examples`, `learning_rate_multiplier` scales the rate that would be
     chosen; "auto" leaves each to Holdfast. A `recipe` beside them is taken as it is (see the reference of recipes).
     """
-    values = dict(cast("dict[str, JSONValue]", request.get("recipe") or {}))
+    values = {**(defaults or {}), **cast("dict[str, JSONValue]", request.get("recipe") or {})}
     method = cast("dict[str, JSONValue]", request.get("method") or {})
     kind = str(method.get("type") or "supervised")
     if kind not in METHODS:
@@ -124,8 +129,10 @@ def recipe_of(workspace: Workspace, request: Mapping[str, JSONValue]) -> Recipe:
         optimizer = cast("dict[str, JSONValue]", values.get("optimizer") or {})
         values["optimizer"] = {**optimizer, "learning_rate_factor": chosen["learning_rate_multiplier"]}
     rest = {name: value for name, value in chosen.items() if name not in _SHARED}
-    if method or rest:
+    if kind != "supervised" or "method" not in values:
         values["method"] = {"type": METHODS[kind], **rest}
+    elif rest:
+        raise ConfigError(f"hyperparameters.{next(iter(rest))} is not one of supervised learning.", param="method")
     if told.get("grader") is not None:
         values["evaluation"] = {
             **cast("dict[str, JSONValue]", values.get("evaluation") or {}),
@@ -205,8 +212,3 @@ def _skill(request: Mapping[str, JSONValue], metadata: Mapping[str, JSONValue], 
         if value:
             return str(value)[:80]
     return PurePath(training.filename).stem[:80] or "skill"
-
-
-def _first(row: object) -> str:
-    source, reason = str(getattr(row, "source", "")), str(getattr(row, "reason", ""))
-    return f"the first: line {source.rpartition(':')[2]}: {reason}"

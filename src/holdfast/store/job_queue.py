@@ -17,7 +17,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from holdfast.errors import NotFoundError
 from holdfast.store import tables
-from holdfast.store.part import Part, from_text, to_text
+from holdfast.store.audit import AuditLog
+from holdfast.store.part import from_text, to_text
 from holdfast.types import JSONValue
 
 Wanted: TypeAlias = Literal["run", "pause", "cancel"]
@@ -63,7 +64,7 @@ class JobEventRecord:
     at: str
 
 
-class JobQueue(Part):
+class JobQueue(AuditLog):
     """Jobs by id, and which of them is whose."""
 
     def add_job(
@@ -93,6 +94,7 @@ class JobQueue(Part):
                     created_at=self._now(),
                 )
             )
+            self._note(connection, "job.create", name, skill=skill)
             return _job(_existing(connection, name))
 
     def job(self, name: str) -> JobRecord:
@@ -125,6 +127,9 @@ class JobQueue(Part):
             if when and _job(row).status not in when:
                 return None
             connection.execute(tables.jobs.update().where(tables.jobs.c.id == name).values(dict(values)))
+            changed = {key: values[key] for key in ("status", "wanted", "fine_tuned_model") if key in values}
+            if changed:
+                self._note(connection, "job.change", name, **changed)
             return _job(_existing(connection, name))
 
     def take_job(self, worker: str, *, seconds: float) -> JobRecord | None:
@@ -147,6 +152,7 @@ class JobQueue(Part):
             values["started_at"] = job.started_at or now
             change = table.update().where(table.c.id == job.id).values(**values, attempts=job.attempts + 1)
             connection.execute(change)
+            self._note(connection, "job.take", job.id, worker=worker)
             return _job(_existing(connection, job.id))
 
     def renew_lease(self, name: str, worker: str, *, seconds: float) -> Wanted | None:

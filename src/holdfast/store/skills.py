@@ -9,13 +9,13 @@ from sqlalchemy import Connection, Row, select
 
 from holdfast.errors import NotFoundError, StoreError
 from holdfast.store import tables
-from holdfast.store.part import Part
+from holdfast.store.audit import AuditLog
 from holdfast.types import Skill
 
 _FIELDS = ("name", "train_hash", "test_hash", "grader", "kind")
 
 
-class SkillBook(Part):
+class SkillBook(AuditLog):
     """Skills by name."""
 
     def add_skill(self, skill: Skill, *, replace: bool = False) -> None:
@@ -28,6 +28,7 @@ class SkillBook(Part):
             found = _row(connection, skill.name)
             if found is None:
                 connection.execute(tables.skills.insert().values(**asdict(skill), created_at=self._now()))
+                self._note(connection, "skill.add", skill.name, train=skill.train_hash, test=skill.test_hash)
             elif _skill(found) != skill:
                 if not replace:
                     raise StoreError(
@@ -38,6 +39,7 @@ class SkillBook(Part):
                 connection.execute(
                     tables.skills.update().where(tables.skills.c.name == skill.name).values(**asdict(skill))
                 )
+                self._note(connection, "skill.replace", skill.name, train=skill.train_hash, test=skill.test_hash)
 
     def skill(self, name: str) -> Skill:
         """Returns the skill of that name."""

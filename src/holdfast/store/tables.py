@@ -42,6 +42,15 @@ scores = _table(
 verdicts = _table("verdicts", "id", "version", "against", "decision", "details", "decided_at", integers=("id",))
 artifacts = _table("artifacts", "key", "hash", "kind", "created_at")
 
+api_keys = _table(
+    "api_keys",
+    *("position", "id", "name", "digest", "scopes", "created_at", "expires_at", "revoked_at"),
+    integers=("position",),
+)
+audit = _table(
+    "audit", *("id", "at", "actor", "action", "subject", "details", "before", "hash", "signature"), integers=("id",)
+)
+audit_head = _table("audit_head", "one", "id", "hash", "signature", integers=("one", "id"))
 uploads = _table(
     "uploads",
     *("position", "id", "filename", "purpose", "num_bytes", "sha256", "status", "status_details"),

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Row, select
 
 from holdfast.errors import NotFoundError, TooLargeError
 from holdfast.store import tables
+from holdfast.store.audit import AuditLog
 from holdfast.store.files import sync_folder
-from holdfast.store.part import Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,8 @@ class Incoming:
         self.file.write(chunk)
 
 
-class UploadShelf(Part):
+class UploadShelf(AuditLog):
     """Uploaded files by id. A row exists only for bytes that are whole and on disk."""
-
-    root: Path
 
     @contextmanager
     def receiving(self, most: int) -> Iterator[Incoming]:
@@ -91,6 +89,7 @@ class UploadShelf(Part):
                     expires_at=expires_at,
                 )
             )
+            self._note(connection, "file.create", name, purpose=purpose, sha256=given.digest.hexdigest())
             return _record(_existing(connection, name))
 
     def judge_upload(self, name: str, status: str, details: str | None = None) -> UploadRecord:
@@ -128,6 +127,7 @@ class UploadShelf(Part):
         with self._database.write() as connection:
             _existing(connection, name)
             connection.execute(tables.uploads.delete().where(tables.uploads.c.id == name))
+            self._note(connection, "file.delete", name)
         place.unlink(missing_ok=True)
 
     def _place(self, name: str, filename: str) -> Path:

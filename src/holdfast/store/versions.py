@@ -10,7 +10,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from holdfast.errors import NotFoundError, StoreError
 from holdfast.store import tables
-from holdfast.store.part import Part, from_text, to_text
+from holdfast.store.audit import AuditLog
+from holdfast.store.part import from_text, to_text
 from holdfast.store.records import AliasMove
 from holdfast.store.scores import mean_scores
 from holdfast.types import JSONValue, Version
@@ -19,7 +20,7 @@ _CURRENT: Final = "current"
 _UNCHECKED: Final = "<whatever is current>"  # no version id: ids hold no such characters
 
 
-class VersionTree(Part):
+class VersionTree(AuditLog):
     """Versions by id, and which one is `current`."""
 
     def add_version(self, version: Version, *, facts: Mapping[str, JSONValue] | None = None) -> Version:
@@ -47,6 +48,7 @@ class VersionTree(Part):
                     created_at=self._now(),
                 )
             )
+            self._note(connection, "version.add", name, parent=version.parent, skill=version.skill)
             return _version(_existing(connection, name), {})
 
     def version(self, version_id: str) -> Version:
@@ -79,6 +81,7 @@ class VersionTree(Part):
             if _existing(connection, version_id)._mapping["status"] == "refused":
                 raise StoreError(f"Version {version_id!r} was refused by the gate, so it cannot be accepted.")
             _set_status(connection, version_id, "accepted")
+            self._note(connection, "version.accept", version_id)
 
     def refuse(self, version_id: str) -> None:
         """Marks a candidate as refused: it is kept, and never becomes current."""
@@ -86,6 +89,7 @@ class VersionTree(Part):
             if _existing(connection, version_id)._mapping["status"] == "accepted":
                 raise StoreError(f"Version {version_id!r} was accepted before; roll back instead of refusing it.")
             _set_status(connection, version_id, "refused")
+            self._note(connection, "version.refuse", version_id)
 
     def current(self) -> Version | None:
         """Returns the version that serves and that the next skill starts from, or None before the first."""
@@ -148,6 +152,7 @@ class VersionTree(Part):
                 alias=_CURRENT, from_version=before, to_version=target, kind=kind, moved_at=now
             )
         )
+        self._note(connection, f"version.{kind}", target, before=before)
 
 
 def _previous(connection: Connection) -> str:

@@ -5,6 +5,7 @@
 ├── files/        data, weights and reminders under the hash of their content
 ├── runs/         checkpoints of runs that are under way
 ├── uploads/      files that were given over HTTP
+├── keys/         what the chain of changes is signed with
 └── locks/        held by a process while it works, and released by the system when it dies
 """
 
@@ -26,6 +27,7 @@ from holdfast.store import tables
 from holdfast.store.database import Database
 from holdfast.store.files import FileStore
 from holdfast.store.job_queue import JobQueue
+from holdfast.store.key_ring import KeyRing
 from holdfast.store.part import Clock, utc_now
 from holdfast.store.runs import RunLog
 from holdfast.store.scores import ScoreBook
@@ -37,7 +39,7 @@ FOLDER_NAME: Final = ".holdfast"
 _DATABASE: Final = "holdfast.db"
 
 
-class Workspace(SkillBook, VersionTree, RunLog, ScoreBook, UploadShelf, JobQueue):
+class Workspace(SkillBook, VersionTree, RunLog, ScoreBook, UploadShelf, JobQueue, KeyRing):
     """Everything that is remembered. Make with `create`, find with `open`, close when done."""
 
     def __init__(self, root: Path, database: Database, clock: Clock) -> None:

@@ -1,0 +1,114 @@
+"""API keys: made once, shown once, kept as a hash; each with its scopes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, cast, get_args
+
+from sqlalchemy import select
+
+from holdfast.errors import ConfigError, NotFoundError
+from holdfast.store import tables
+from holdfast.store.audit import AuditLog
+
+Scope: TypeAlias = Literal["serve", "train", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""To ask models; to give files and order jobs; to manage keys and permissions. `admin` includes all."""
+_PREFIX = "sk-holdfast-"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """What is known of a key; the key itself is not."""
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether the key may be used for this."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+class KeyRing(AuditLog):
+    """Keys by id."""
+
+    def add_key(self, name: str, scopes: tuple[str, ...], *, expires_at: str | None = None) -> tuple[str, KeyRecord]:
+        """Returns a new key, which nobody can show again, and its record.
+
+        Raises:
+            ConfigError: a scope is not known.
+        """
+        unknown = [scope for scope in scopes if scope not in SCOPES]
+        if unknown or not scopes:
+            raise ConfigError(f"scopes: {', '.join(unknown) or 'none'}; choose of {', '.join(SCOPES)}.", param="scopes")
+        number, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        key = f"{_PREFIX}{number}-{secret}"
+        with self._database.write() as connection:
+            connection.execute(
+                tables.api_keys.insert().values(
+                    id=number, name=name, digest=_digest(key), scopes=" ".join(scopes), created_at=self._now(),
+                    expires_at=expires_at,
+                )
+            )  # fmt: skip
+            self._note(connection, "key.create", number, name=name, scopes=list(scopes))
+        return key, self.key(number)
+
+    def key(self, number: str) -> KeyRecord:
+        """Returns the record of a key."""
+        found = next((one for one in self.api_keys() if one.id == number), None)
+        if found is None:
+            raise NotFoundError(f"There is no key {number!r}.", param="key")
+        return found
+
+    def api_keys(self) -> list[KeyRecord]:
+        """Returns the records of all keys, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(tables.api_keys).order_by(tables.api_keys.c.position)).all()
+        return [
+            KeyRecord(
+                row.id,
+                row.name,
+                cast("tuple[Scope, ...]", tuple(row.scopes.split())),
+                row.created_at,
+                row.expires_at,
+                row.revoked_at,
+            )
+            for row in rows
+        ]
+
+    def has_keys(self) -> bool:
+        """Tells whether there is a key that was not revoked."""
+        return any(record.revoked_at is None for record in self.api_keys())
+
+    def revoke_key(self, number: str) -> KeyRecord:
+        """Takes a key away for good."""
+        self.key(number)
+        with self._database.write() as connection:
+            change = tables.api_keys.update().where(tables.api_keys.c.id == number)
+            connection.execute(change.where(tables.api_keys.c.revoked_at.is_(None)).values(revoked_at=self._now()))
+            self._note(connection, "key.revoke", number)
+        return self.key(number)
+
+    def known_key(self, key: str) -> KeyRecord | None:
+        """Returns the record of a key that is valid now, or None; compared in a time that tells nothing."""
+        number = key.removeprefix(_PREFIX).partition("-")[0]
+        with self._database.read() as connection:
+            wanted = select(tables.api_keys.c.digest).where(tables.api_keys.c.id == number)
+            digest = connection.scalar(wanted)
+        same = hmac.compare_digest(_digest(key), digest or _digest(""))
+        if not same or digest is None:
+            return None
+        record = self.key(number)
+        expired = record.expires_at is not None and record.expires_at <= self._now()
+        return None if record.revoked_at is not None or expired else record
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,194 @@
+"""The stock client orders a job, follows it, stops it, and asks what came of it."""
+
+import json
+import time
+
+import pytest
+from openai import BadRequestError, NotFoundError
+
+from holdfast.jobs.interrupt import StopSwitch
+from holdfast.jobs.worker import Worker
+
+
+@pytest.fixture(scope="session")
+def given(training_file):
+    """A function that uploads a training file."""
+    return lambda client, **how: client.files.create(file=("orders.jsonl", training_file(**how)), purpose="fine-tune")
+
+
+@pytest.fixture(scope="session")
+def ordered(small):
+    """A function that orders a small job."""
+
+    def order(client, file, **more):
+        body = {"recipe": small, **more.pop("extra_body", {})}
+        return client.fine_tuning.jobs.create(model="holdfast:tiny", training_file=file.id, extra_body=body, **more)
+
+    return order
+
+
+def test_a_job_tells_its_whole_story_and_what_it_made_answers(make_server, given, ordered):
+    server = make_server()
+    client = server.client()
+    file = given(client)
+    assert (file.purpose, file.filename, file.status) == ("fine-tune", "orders.jsonl", "processed")
+    method = {"type": "supervised", "supervised": {"hyperparameters": {"batch_size": 8, "n_epochs": "auto"}}}
+    job = ordered(client, file, suffix="My Orders", seed=3, metadata={"team": "a"}, method=method)
+    assert (job.status, job.model, job.seed, job.metadata) == ("queued", "holdfast:tiny", 3, {"team": "a"})
+    assert (job.error.code, job.fine_tuned_model, job.result_files) == (None, None, [])
+    assert job.method.type == "supervised"
+    assert job.hyperparameters.batch_size == 8
+    assert server.work() == [job.id]
+
+    job = client.fine_tuning.jobs.retrieve(job.id)
+    assert job.status in ("succeeded", "failed")
+    assert job.trained_tokens > 0
+    assert job.finished_at >= job.created_at
+    assert job.verdict["decision"] in ("accept", "reject", "inconclusive")
+    assert job.matrix["skills"] == ["My Orders"]
+    assert job.data["rows"] == 30
+    events = list(client.fine_tuning.jobs.list_events(job.id))
+    assert len(events) > 20  # more than one page
+    told = [event.message for event in reversed(events)]
+    assert told[0] == f"Created fine-tuning job: {job.id}"
+    assert told[1:3] == [f"Validating training file: {file.id}", "Files validated, moving job to queued state"]
+    assert told[3] == "Fine-tuning job started"
+    losses = [event.data["train_loss"] for event in events if event.type == "metrics"]
+    assert len(losses) >= 2
+    lines = client.files.content(job.result_files[0]).text.splitlines()
+    assert lines[0].startswith("step,train_loss,train_accuracy,valid_loss")
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3", "4"]
+    if job.status == "succeeded":
+        assert job.fine_tuned_model.startswith("ft:holdfast:tiny:holdfast:my-orders:")
+        (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
+        names = (job.fine_tuned_model, checkpoint.fine_tuned_model_checkpoint, "current")
+        asked = [{"role": "user", "content": "Order 123: Ann wants a lamp."}]
+        answers = [
+            client.chat.completions.create(model=name, messages=asked, temperature=0, max_tokens=8) for name in names
+        ]
+        assert len({answer.choices[0].message.content for answer in answers}) == 1
+        assert job.fine_tuned_model in {model.id for model in client.models.list()}
+    else:
+        assert job.error.code == "gate_refused"
+
+
+def test_events_are_streamed_from_the_first_to_the_last(make_server, given, ordered):
+    server = make_server()
+    client = server.client()
+    job = ordered(client, given(client))
+    server.work()
+    with client.fine_tuning.jobs.with_streaming_response.list_events(job.id, extra_query={"stream": "true"}) as answer:
+        lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
+    assert lines[-1] == "[DONE]"
+    streamed = [json.loads(line)["id"] for line in lines[:-1]]
+    assert streamed == [event.id for event in reversed(list(client.fine_tuning.jobs.list_events(job.id)))]
+
+
+def test_jobs_are_listed_newest_first_in_pages_and_by_metadata(make_server, given, ordered):
+    client = make_server().client()
+    file = given(client)
+    jobs = [ordered(client, file, metadata={"n": str(number % 2)}) for number in range(5)]
+    newest = [job.id for job in reversed(jobs)]
+    assert [job.id for job in client.fine_tuning.jobs.list(limit=2)] == newest  # the client pages on
+    first = client.fine_tuning.jobs.list(limit=2)
+    assert (len(first.data), first.has_more) == (2, True)
+    odd = client.fine_tuning.jobs.list(metadata={"n": "1"})
+    assert [job.id for job in odd] == [jobs[3].id, jobs[1].id]
+
+
+def test_a_job_that_waits_is_paused_resumed_and_cancelled_and_a_wrong_state_is_400(make_server, given, ordered):
+    client = make_server().client()
+    job = ordered(client, given(client))
+    with pytest.raises(BadRequestError, match="queued, not paused") as error:
+        client.fine_tuning.jobs.resume(job.id)
+    assert error.value.code == "invalid_state"
+    assert client.fine_tuning.jobs.pause(job.id).status == "paused"
+    assert client.fine_tuning.jobs.resume(job.id).status == "queued"
+    cancelled = client.fine_tuning.jobs.cancel(job.id)
+    assert cancelled.status == "cancelled"
+    assert cancelled.finished_at
+    with pytest.raises(BadRequestError, match="The job is cancelled"):
+        client.fine_tuning.jobs.cancel(job.id)
+
+
+def test_a_running_job_is_paused_within_a_step_and_goes_on_to_the_same_weights(
+    make_server, monkeypatch, given, ordered, small
+):
+    monkeypatch.setattr("holdfast.jobs.worker.RENEW_SECONDS", 0.05)
+    recipe = {**small, "steps": 6}
+    hashes = []
+    for pauses in (False, True):
+        server = make_server()
+        client = server.client()
+        job = ordered(client, given(client), extra_body={"recipe": recipe})
+        if pauses:
+            add = server.workspace.add_job_event
+
+            def noted(name, message, **how):
+                add(name, message, **how)  # noqa: B023 - called in this round only
+                if message.startswith("Step 1/"):
+                    client.fine_tuning.jobs.pause(name)  # noqa: B023
+
+            monkeypatch.setattr(server.workspace, "add_job_event", noted)
+            server.work()
+            monkeypatch.setattr(server.workspace, "add_job_event", add)
+            assert client.fine_tuning.jobs.retrieve(job.id).status == "paused"
+            client.fine_tuning.jobs.resume(job.id)
+        server.work()
+        done = client.fine_tuning.jobs.retrieve(job.id)
+        hashes.append(server.workspace.version(done.version).weights_hash)
+        told = [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=100)]
+        assert any(text.startswith("Resuming at step") for text in told) == pauses
+    assert hashes[0] == hashes[1]
+
+
+def test_a_job_of_a_worker_that_died_is_taken_up_when_its_lease_is_over(make_server, monkeypatch, given, ordered):
+    server = make_server()
+    client = server.client()
+    job = ordered(client, given(client))
+    taken = server.workspace.take_job("dead", seconds=0.2)
+    assert taken.id == job.id
+    worker = Worker(server.workspace, StopSwitch())
+    monkeypatch.setattr("holdfast.jobs.worker.IDLE_SECONDS", 0.05)
+    assert worker.run(once=True) == []  # still held
+    time.sleep(0.3)
+    assert worker.run(once=True) == [job.id]
+    assert client.fine_tuning.jobs.retrieve(job.id).status in ("succeeded", "failed")
+    told = [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=100)]
+    assert "Fine-tuning job is taken up again" in told
+
+
+def test_the_highest_priority_is_worked_on_first(make_server, given, ordered):
+    server = make_server()
+    client = server.client()
+    file = given(client)
+    jobs = [ordered(client, file, extra_body={"priority": priority}) for priority in (0, 5, 1)]
+    order = [server.workspace.take_job("w", seconds=60).id for _ in jobs]
+    assert order == [jobs[1].id, jobs[2].id, jobs[0].id]
+    assert server.workspace.take_job("w", seconds=60) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "param", "words"),
+    [
+        ({"training_file": "file-no"}, 404, "training_file", "There is no file"),
+        ({"model": "gpt-9"}, 404, "model", "does not exist"),
+        ({"method": {"type": "magic"}}, 400, "method.type", "not known here"),
+        ({"seed": -1}, 400, "seed", "greater than or equal to 0"),
+        ({"suffix": "x" * 65}, 400, "suffix", "at most 64"),
+        ({"extra_body": {"colour": "blue"}}, 400, "colour", "not permitted"),
+        ({"extra_body": {"recipe": {"stepz": 3}}}, 400, "stepz", "did you mean steps"),
+    ],
+)
+def test_a_request_that_cannot_be_carried_out_is_refused_at_once(shared, client, change, status, param, words, given):
+    body = {"model": "holdfast:tiny", "training_file": given(client, num=12).id, **change}
+    with pytest.raises((BadRequestError, NotFoundError), match=words) as error:
+        client.fine_tuning.jobs.create(**body)
+    assert (error.value.status_code, error.value.param) == (status, param)
+    assert error.value.request_id
+
+
+def test_too_few_examples_are_refused_before_anything_runs(shared, client, given, ordered):
+    with pytest.raises(BadRequestError, match="3 usable examples, and needs 10") as error:
+        ordered(client, given(client, num=3))
+    assert error.value.param == "training_file"
