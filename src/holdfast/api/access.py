@@ -63,6 +63,8 @@ class Access:
                 "ms": round(took, 1),
             }
             _LOG.info("%s", json.dumps(told))
+            route = getattr(scope.get("route"), "path", "none")
+            self._state.metrics.answered(scope["method"], route, status, took / 1000)
 
     async def _admit(self, scope: Scope, headers: dict[str, str]) -> None:
         """Raises RequestError for a request that is not taken; sets who is acting."""

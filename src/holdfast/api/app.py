@@ -7,11 +7,25 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from holdfast.api import chat, errors, files, fine_tuning, models
+from holdfast.api import (
+    chat,
+    completions,
+    embeddings,
+    errors,
+    files,
+    fine_tuning,
+    graders,
+    metrics,
+    models,
+    stored,
+    uploads,
+)
 from holdfast.api.access import Access
 
 if TYPE_CHECKING:
     from holdfast.api.state import State
+
+_PARTS = (files, uploads, graders, fine_tuning, models, chat, stored, completions, embeddings, metrics)
 
 
 def create_app(state: State) -> FastAPI:
@@ -19,8 +33,8 @@ def create_app(state: State) -> FastAPI:
     app = FastAPI(title="Holdfast", version=metadata.version("holdfast"), docs_url=None, redoc_url=None)
     app.state.holdfast = state
     errors.add_handlers(app)
-    for router in (files.router, fine_tuning.router, models.router, chat.router):
-        app.include_router(router)
+    for part in (*(files, uploads, graders, fine_tuning, models, chat, stored, completions, embeddings, metrics),):
+        app.include_router(part.router)
 
     @app.get("/healthz", tags=["Health"])
     def healthz() -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
 
 from holdfast.api.chat_request import ChatRequest, as_text, require_plain
 from holdfast.api.state import Here, Reply
+from holdfast.api.writing import Stream, Writing, finish_of, read_whole, usage_of
 from holdfast.errors import HoldfastError, RequestError
 from holdfast.graders.calls import calls_in
 from holdfast.types import Example, Message
@@ -23,85 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from holdfast.api.state import State
+    from holdfast.api.writing import Choice
     from holdfast.jobs.classify import Predict
     from holdfast.jobs.served import Opened
-    from holdfast.serving.engine import Ask, Piece, Sink
-    from holdfast.types import Version
+    from holdfast.serving.engine import Ask, Piece
+    from holdfast.types import JSONValue, Version
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["Chat"])
 
 
-@dataclass(slots=True)
-class Choice:
-    """One of the answers, as far as it is written."""
-
-    index: int
-    text: str = ""
-    pieces: list[Piece] = field(default_factory=list["Piece"])
-    end: str | None = None
-
-    def take(self, piece: Piece) -> None:
-        """Adds what came."""
-        self.text += piece.text
-        if piece.id is not None:
-            self.pieces.append(piece)
-        self.end = piece.end
-
-
-class Writing:
-    """The answers of one request while they are written: submits them, hands their pieces on, cancels what is left."""
-
-    def __init__(self, opened: Opened, asks: list[Ask]) -> None:
-        self.opened = opened
-        self.choices = [Choice(index) for index in range(len(asks))]
-        self._asks = asks
-        self._numbers: list[int] = []
-        self._queue: asyncio.Queue[tuple[int, Piece]] = asyncio.Queue()
-
-    def start(self) -> None:
-        """Hands every ask to the engine; if one is refused, those before it are cancelled."""
-        loop = asyncio.get_running_loop()
-
-        def sink_of(index: int) -> Sink:
-            return lambda piece: _put(loop, self._queue, (index, piece))
-
-        try:
-            for index, ask in enumerate(self._asks):
-                self._numbers.append(self.opened.engine.submit(ask, sink_of(index)))
-        except HoldfastError:
-            self.cancel()
-            raise
-
-    def cancel(self) -> None:
-        """Ends whatever is still being written."""
-        for number in self._numbers:
-            self.opened.engine.cancel(number)
-
-    async def pieces(self) -> AsyncIterator[tuple[Choice, Piece]]:
-        """Yields pieces as they come, until every answer has ended."""
-        left = len(self.choices)
-        try:
-            while left:
-                index, piece = await self._queue.get()
-                choice = self.choices[index]
-                choice.take(piece)
-                if piece.end == "error":
-                    raise HoldfastError(f"The model could not write this: {piece.problem}")
-                left -= piece.end is not None
-                yield choice, piece
-        finally:
-            if left:
-                self.cancel()
-
-
-def _put(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[tuple[int, Piece]], item: tuple[int, Piece]) -> None:
-    """Hands a piece to the loop from the engine's thread; a loop that has ended wants none."""
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(queue.put_nowait, item)
-
-
 @router.post("", response_model=None)
-async def create(here: Here, request: Request, body: ChatRequest) -> Reply | StreamingResponse:
+async def create(here: Here, request: Request, body: ChatRequest) -> Reply | Stream:
     """Answers a conversation."""
     if body.n is not None and body.n > here.limits.max_choices:
         raise RequestError(f"n: at most {here.limits.max_choices} answers are written.", param="n")
@@ -115,8 +44,21 @@ async def create(here: Here, request: Request, body: ChatRequest) -> Reply | Str
     writing = Writing(opened, asks)
     writing.start()
     if body.stream:
-        return StreamingResponse(_streamed(writing, body, len(asks[0].prompt)), media_type="text/event-stream")
-    return await _whole(request, writing, body, len(asks[0].prompt))
+        return Stream(_streamed(here, writing, body, len(asks[0].prompt)), writing)
+    answer = await _whole(request, writing, body, len(asks[0].prompt))
+    if body.store:
+        await run_in_threadpool(_keep, here, version, body, answer)
+    return answer
+
+
+def _keep(here: State, version: Version, body: ChatRequest, answer: Reply) -> None:
+    """Stores an answer for those who asked to be able to come back to it."""
+    here.workspace.store_answer(
+        cast("dict[str, JSONValue]", answer),
+        version=version.id,
+        messages=cast("list[dict[str, JSONValue]]", body.messages),
+        metadata=cast("dict[str, JSONValue]", body.metadata or {}),
+    )
 
 
 def _asks(here: State, opened: Opened, body: ChatRequest, turns: tuple[Message, ...]) -> list[Ask]:
@@ -142,31 +84,15 @@ def _asks(here: State, opened: Opened, body: ChatRequest, turns: tuple[Message, 
 
 
 async def _whole(request: Request, writing: Writing, body: ChatRequest, num_prompt: int) -> Reply:
-    """Waits for every answer, unless the client goes away."""
-    listening = asyncio.ensure_future(_gone(request))
-    reading = asyncio.ensure_future(_read(writing))
-    try:
-        await asyncio.wait({listening, reading}, return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
-            writing.cancel()
-        await reading
-    finally:
-        listening.cancel()
-        reading.cancel()
+    await read_whole(request, writing)
+    return _answer(writing, body, num_prompt)
+
+
+def _answer(writing: Writing, body: ChatRequest, num_prompt: int) -> Reply:
+    """Returns the whole answer, once it is written."""
     choices = [_choice(writing, choice, body) for choice in writing.choices]
     written = sum(len(choice.pieces) for choice in writing.choices)
     return _completion(body, writing.opened.version, choices, num_prompt, written)
-
-
-async def _read(writing: Writing) -> None:
-    async for _ in writing.pieces():
-        pass
-
-
-async def _gone(request: Request) -> None:
-    """Returns when the client has gone away."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _completion(body: ChatRequest, version: Version, choices: list[Reply], num_prompt: int, written: int) -> Reply:
@@ -177,12 +103,8 @@ def _completion(body: ChatRequest, version: Version, choices: list[Reply], num_p
         "model": body.model,
         "system_fingerprint": version.id,
         "choices": choices,
-        "usage": _usage(num_prompt, written),
+        "usage": usage_of(num_prompt, written),
     }
-
-
-def _usage(num_prompt: int, written: int) -> Reply:
-    return {"prompt_tokens": num_prompt, "completion_tokens": written, "total_tokens": num_prompt + written}
 
 
 def _choice(writing: Writing, choice: Choice, body: ChatRequest) -> Reply:
@@ -194,12 +116,8 @@ def _choice(writing: Writing, choice: Choice, body: ChatRequest) -> Reply:
         "index": choice.index,
         "message": message,
         "logprobs": _logprobs(writing, choice.pieces) if body.logprobs else None,
-        "finish_reason": "tool_calls" if calls else _finish(choice),
+        "finish_reason": "tool_calls" if calls else finish_of(choice),
     }
-
-
-def _finish(choice: Choice) -> str:
-    return "stop" if choice.end == "stop" else "length"
 
 
 def _calls(choice: Choice, body: ChatRequest) -> list[Reply]:
@@ -239,10 +157,9 @@ def _logprobs(writing: Writing, pieces: list[Piece]) -> Reply:
     }
 
 
-async def _streamed(writing: Writing, body: ChatRequest, num_prompt: int) -> AsyncIterator[str]:
-    """Yields chunks; with tools a turn is held back to its end, since only then it is known to be a call."""
+async def _streamed(here: State, writing: Writing, body: ChatRequest, num_prompt: int) -> AsyncIterator[str]:
+    """Yields the events of a stream."""
     name, created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
-    holds = bool(body.described_tools())
 
     def chunk(choices: list[Reply], usage: Reply | None = None) -> str:
         told: Reply = {
@@ -257,22 +174,33 @@ async def _streamed(writing: Writing, body: ChatRequest, num_prompt: int) -> Asy
             told["usage"] = usage
         return f"data: {as_text(told)}\n\n"
 
-    for choice in writing.choices:
-        yield chunk([_delta(choice.index, {"role": "assistant", "content": "", "refusal": None})])
     try:
-        async for choice, piece in writing.pieces():
-            logprobs = _logprobs(writing, [piece]) if body.logprobs and piece.id is not None else None
-            if not holds and (piece.text or logprobs):
-                yield chunk([_delta(choice.index, {"content": piece.text}, logprobs=logprobs)])
-            if piece.end is not None:
-                for part in _ending(choice, body, holds=holds):
-                    yield chunk([part])
+        async for part in _parts(writing, body):
+            yield chunk([part])
     except HoldfastError as error:
         yield f"data: {as_text({'error': {'message': error.message, 'type': 'server_error', 'code': error.code}})}\n\n"
         return
     if body.shows_usage:
-        yield chunk([], _usage(num_prompt, sum(len(choice.pieces) for choice in writing.choices)))
+        yield chunk([], usage_of(num_prompt, sum(len(choice.pieces) for choice in writing.choices)))
+    if body.store:
+        version = writing.opened.version
+        answer = {**_answer(writing, body, num_prompt), "id": name, "created": created}
+        await run_in_threadpool(_keep, here, version, body, answer)
     yield "data: [DONE]\n\n"
+
+
+async def _parts(writing: Writing, body: ChatRequest) -> AsyncIterator[Reply]:
+    """Yields what is new in each answer; with tools a turn is held back to its end, when it is known to be a call."""
+    holds = bool(body.described_tools())
+    for choice in writing.choices:
+        yield _delta(choice.index, {"role": "assistant", "content": "", "refusal": None})
+    async for choice, piece in writing.pieces():
+        logprobs = _logprobs(writing, [piece]) if body.logprobs and piece.id is not None else None
+        if not holds and (piece.text or logprobs):
+            yield _delta(choice.index, {"content": piece.text}, logprobs=logprobs)
+        if piece.end is not None:
+            for part in _ending(choice, body, holds=holds):
+                yield part
 
 
 def _ending(choice: Choice, body: ChatRequest, *, holds: bool) -> list[Reply]:
@@ -284,7 +212,7 @@ def _ending(choice: Choice, body: ChatRequest, *, holds: bool) -> list[Reply]:
         parts.append(_delta(choice.index, {"tool_calls": told}))
     elif holds and choice.text:
         parts.append(_delta(choice.index, {"content": choice.text}))
-    return [*parts, _delta(choice.index, {}, finish="tool_calls" if calls else _finish(choice))]
+    return [*parts, _delta(choice.index, {}, finish="tool_calls" if calls else finish_of(choice))]
 
 
 def _delta(index: int, delta: Reply, *, finish: str | None = None, logprobs: Reply | None = None) -> Reply:

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from holdfast.api.metrics import Metrics
     from holdfast.jobs.served import Served
     from holdfast.store.workspace import Workspace
     from holdfast.types import JSONValue
@@ -42,6 +43,13 @@ class State:
     limits: Limits = field(default_factory=Limits)
     recipe: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
     """What a job learns by where it says nothing."""
+    metrics: Metrics = field(default_factory=lambda: _metrics())
+
+
+def _metrics() -> Metrics:
+    from holdfast.api.metrics import Metrics
+
+    return Metrics()
 
 
 def state_of(request: Request) -> State:

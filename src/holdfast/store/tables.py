@@ -51,6 +51,18 @@ audit = _table(
     "audit", *("id", "at", "actor", "action", "subject", "details", "before", "hash", "signature"), integers=("id",)
 )
 audit_head = _table("audit_head", "one", "id", "hash", "signature", integers=("one", "id"))
+stored_completions = _table(
+    "stored_completions",
+    *("position", "id", "model", "version", "metadata", "messages", "answer", "created_at"),
+    integers=("position",),
+)
+pending_uploads = _table(
+    "pending_uploads",
+    *("position", "id", "filename", "purpose", "mime_type", "num_bytes", "status", "file_id"),
+    *("created_at", "expires_at"),
+    integers=("position", "num_bytes"),
+)
+upload_parts = _table("upload_parts", "id", "upload_id", "num_bytes", "created_at", integers=("num_bytes",))
 uploads = _table(
     "uploads",
     *("position", "id", "filename", "purpose", "num_bytes", "sha256", "status", "status_details"),

@@ -24,22 +24,23 @@ from sqlalchemy.dialects.sqlite import insert
 
 from holdfast.errors import NotFoundError, StoreError
 from holdfast.store import tables
+from holdfast.store.answers import AnswerShelf
 from holdfast.store.database import Database
 from holdfast.store.files import FileStore
 from holdfast.store.job_queue import JobQueue
 from holdfast.store.key_ring import KeyRing
 from holdfast.store.part import Clock, utc_now
+from holdfast.store.pending import PendingUploads
 from holdfast.store.runs import RunLog
 from holdfast.store.scores import ScoreBook
 from holdfast.store.skills import SkillBook
-from holdfast.store.uploads import UploadShelf
 from holdfast.store.versions import VersionTree
 
 FOLDER_NAME: Final = ".holdfast"
 _DATABASE: Final = "holdfast.db"
 
 
-class Workspace(SkillBook, VersionTree, RunLog, ScoreBook, UploadShelf, JobQueue, KeyRing):
+class Workspace(SkillBook, VersionTree, RunLog, ScoreBook, PendingUploads, JobQueue, KeyRing, AnswerShelf):
     """Everything that is remembered. Make with `create`, find with `open`, close when done."""
 
     def __init__(self, root: Path, database: Database, clock: Clock) -> None:

@@ -1,0 +1,71 @@
+"""`/v1/embeddings`: what texts mean, as vectors, by the encoder of the `embed` extra."""
+
+from __future__ import annotations
+
+import base64
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from holdfast.api.state import Here, Reply
+from holdfast.errors import NotFoundError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+router = APIRouter(prefix="/v1/embeddings", tags=["Embeddings"])
+MOST_TEXTS = 2048
+
+
+class EmbeddingRequest(BaseModel):
+    """Texts whose vectors are asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    input: str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+    user: str | None = None
+
+
+@router.post("")
+def create(here: Here, body: EmbeddingRequest) -> Reply:
+    """Returns a vector of unit length for each text."""
+    from holdfast.models.embedding import DIMENSIONS, MODEL
+
+    if here.served.aliases.get(body.model, body.model) != MODEL:
+        raise NotFoundError(f"The embedding model {body.model!r} does not exist; {MODEL!r} does.", param="model")
+    if body.dimensions not in (None, DIMENSIONS):
+        raise RequestError(f"dimensions: vectors of {MODEL} have {DIMENSIONS}.", param="dimensions")
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    if not all(texts):
+        raise RequestError("input: a text is empty.", param="input")
+    vectors = _embed()(texts)
+    num_tokens = sum(len(text.split()) for text in texts)
+    return {
+        "object": "list",
+        "model": body.model,
+        "data": [
+            {"object": "embedding", "index": index, "embedding": _shown(vector, body.encoding_format)}
+            for index, vector in enumerate(vectors)
+        ],
+        "usage": {"prompt_tokens": num_tokens, "total_tokens": num_tokens},
+    }
+
+
+def _shown(vector: NDArray, form: str) -> object:
+    if form == "base64":
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    return [float(value) for value in vector]
+
+
+@lru_cache(maxsize=1)
+def _embed() -> Callable[[Sequence[str]], NDArray]:
+    from holdfast.models.embedding import embedder
+
+    return embedder()

@@ -1,0 +1,141 @@
+"""The answers of one request while they are written: handed to the engine, collected, let go when nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fastapi.responses import StreamingResponse
+
+from holdfast.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import Request
+    from starlette.types import Receive, Scope, Send
+
+    from holdfast.api.state import Reply
+    from holdfast.jobs.served import Opened
+    from holdfast.serving.engine import Ask, Piece, Sink
+
+
+@dataclass(slots=True)
+class Choice:
+    """One of the answers, as far as it is written."""
+
+    index: int
+    text: str = ""
+    pieces: list[Piece] = field(default_factory=list["Piece"])
+    end: str | None = None
+
+    def take(self, piece: Piece) -> None:
+        """Adds what came."""
+        self.text += piece.text
+        if piece.id is not None:
+            self.pieces.append(piece)
+        self.end = piece.end
+
+
+class Writing:
+    """The answers of one request while they are written: submits them, hands their pieces on, cancels what is left."""
+
+    def __init__(self, opened: Opened, asks: list[Ask]) -> None:
+        self.opened = opened
+        self.choices = [Choice(index) for index in range(len(asks))]
+        self._asks = asks
+        self._numbers: list[int] = []
+        self._queue: asyncio.Queue[tuple[int, Piece]] = asyncio.Queue()
+
+    def start(self) -> None:
+        """Hands every ask to the engine; if one is refused, those before it are cancelled."""
+        loop = asyncio.get_running_loop()
+
+        def sink_of(index: int) -> Sink:
+            return lambda piece: _put(loop, self._queue, (index, piece))
+
+        try:
+            for index, ask in enumerate(self._asks):
+                self._numbers.append(self.opened.engine.submit(ask, sink_of(index)))
+        except HoldfastError:
+            self.cancel()
+            raise
+
+    def cancel(self) -> None:
+        """Ends whatever is still being written."""
+        for number in self._numbers:
+            self.opened.engine.cancel(number)
+
+    async def pieces(self) -> AsyncIterator[tuple[Choice, Piece]]:
+        """Yields pieces as they come, until every answer has ended."""
+        left = len(self.choices)
+        try:
+            while left:
+                index, piece = await self._queue.get()
+                choice = self.choices[index]
+                choice.take(piece)
+                if piece.end == "error":
+                    raise HoldfastError(f"The model could not write this: {piece.problem}")
+                left -= piece.end is not None
+                yield choice, piece
+        finally:
+            if left:
+                self.cancel()
+
+
+def _put(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[tuple[int, Piece]], item: tuple[int, Piece]) -> None:
+    """Hands a piece to the loop from the engine's thread; a loop that has ended wants none."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(queue.put_nowait, item)
+
+
+class Stream(StreamingResponse):
+    """Events as they are written; when the client has gone, or all is said, nothing is written any more."""
+
+    def __init__(self, events: AsyncIterator[str], writing: Writing) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"cache-control": "no-cache"})
+        self._writing = writing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the events."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._writing.cancel()
+
+
+async def read_whole(request: Request, writing: Writing) -> None:
+    """Waits until every answer is written; if the client goes away, what is written until then is all."""
+    listening = asyncio.ensure_future(_gone(request))
+    reading = asyncio.ensure_future(_read(writing))
+    try:
+        await asyncio.wait({listening, reading}, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            writing.cancel()
+        await reading
+    finally:
+        listening.cancel()
+        reading.cancel()
+
+
+def usage_of(num_prompt: int, written: int) -> Reply:
+    """Returns the tokens read and written."""
+    return {"prompt_tokens": num_prompt, "completion_tokens": written, "total_tokens": num_prompt + written}
+
+
+def finish_of(choice: Choice) -> str:
+    """Returns why an answer ended, in OpenAI's words."""
+    return "stop" if choice.end == "stop" else "length"
+
+
+async def _read(writing: Writing) -> None:
+    async for _ in writing.pieces():
+        pass
+
+
+async def _gone(request: Request) -> None:
+    """Returns when the client has gone away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
