@@ -64,7 +64,7 @@ class Access:
             }
             _LOG.info("%s", json.dumps(told))
             route = getattr(scope.get("route"), "path", "none")
-            self._state.metrics.answered(scope["method"], route, status, took / 1000)
+            self._state.counts.answered(scope["method"], route, status, took / 1000)
 
     async def _admit(self, scope: Scope, headers: dict[str, str]) -> None:
         """Raises RequestError for a request that is not taken; sets who is acting."""

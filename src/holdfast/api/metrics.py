@@ -1,55 +1,20 @@
-"""`/metrics` for Prometheus: requests, tokens, what runs and waits, and the queue."""
+"""`/metrics` for Prometheus: requests, what runs and waits, and the queue."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from holdfast.api.state import Here
 
-if TYPE_CHECKING:
-    from holdfast.api.state import State
-
 router = APIRouter(tags=["Health"])
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
-
-class Metrics:
-    """The counts of one server."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        labels = ("method", "path", "status")
-        self.requests = Counter("holdfast_requests", "Requests answered.", labels, registry=self.registry)
-        self.seconds = Histogram(
-            "holdfast_request_seconds", "Time to answer.", ("path",), buckets=_SECONDS, registry=self.registry
-        )
-        self.running = Gauge("holdfast_running", "Completions being written.", registry=self.registry)
-        self.waiting = Gauge("holdfast_waiting", "Completions that wait.", registry=self.registry)
-        self.jobs = Gauge("holdfast_jobs", "Fine-tuning jobs by status.", ("status",), registry=self.registry)
-
-    def answered(self, method: str, path: str, status: int, seconds: float) -> None:
-        """Counts one request; `path` is the route's, so that ids make no new series."""
-        self.requests.labels(method, path, str(status)).inc()
-        self.seconds.labels(path).observe(seconds)
-
-    def shown(self, state: State) -> bytes:
-        """Returns all counts, with what runs and waits now."""
-        loads = [engine.status() for engine in state.served.engines()]
-        self.running.set(sum(load.num_running for load in loads))
-        self.waiting.set(sum(load.num_waiting for load in loads))
-        counts: dict[str, int] = {}
-        for job in state.workspace.jobs():
-            counts[job.status] = counts.get(job.status, 0) + 1
-        self.jobs.clear()
-        for status, count in counts.items():
-            self.jobs.labels(status).set(count)
-        return generate_latest(self.registry)
 
 
 @router.get("/metrics")
 def metrics(here: Here) -> Response:
     """Returns the counts in Prometheus' text format."""
-    return Response(here.metrics.shown(here), media_type=CONTENT_TYPE_LATEST)
+    loads = [engine.status() for engine in here.served.engines()]
+    jobs = Counter(job.status for job in here.workspace.jobs())
+    return Response(here.counts.shown(loads, jobs), media_type=CONTENT_TYPE_LATEST)

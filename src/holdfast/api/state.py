@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 
 from fastapi import Depends, Request
 
+from holdfast.api.counts import Counts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdfast.api.metrics import Metrics
     from holdfast.jobs.served import Served
     from holdfast.store.workspace import Workspace
     from holdfast.types import JSONValue
@@ -43,13 +44,7 @@ class State:
     limits: Limits = field(default_factory=Limits)
     recipe: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
     """What a job learns by where it says nothing."""
-    metrics: Metrics = field(default_factory=lambda: _metrics())
-
-
-def _metrics() -> Metrics:
-    from holdfast.api.metrics import Metrics
-
-    return Metrics()
+    counts: Counts = field(default_factory=Counts)
 
 
 def state_of(request: Request) -> State:
