@@ -146,7 +146,7 @@ def test_a_job_of_a_worker_that_died_is_taken_up_when_its_lease_is_over(make_ser
     server = make_server()
     client = server.client()
     job = ordered(client, given(client))
-    taken = server.workspace.take_job("dead", seconds=0.2)
+    taken = server.workspace.take_job("elsewhere 1 x", seconds=0.2)
     assert taken.id == job.id
     worker = Worker(server.workspace, StopSwitch())
     monkeypatch.setattr("holdfast.jobs.worker.IDLE_SECONDS", 0.05)

@@ -119,7 +119,8 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
         limits = Limits(requests_per_minute=settings.requests_per_minute)
         for alias in settings.aliases:
             served.version(alias)  # a name for nothing is better refused now
-        command = [sys.executable, "-m", "holdfast", "worker", "--workspace", str(workspace.root)]
+        command = [sys.executable, "-m", "holdfast", "worker", "--parent", str(os.getpid())]
+        command += ["--workspace", str(workspace.root)]
         supervisor = Supervisor(command) if settings.worker else None
         config = uvicorn.Config(
             create_app(State(workspace, served, limits, settings.recipe)),

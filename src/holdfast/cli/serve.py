@@ -47,6 +47,9 @@ def serve(
 
 def worker(
     *,
+    parent: Annotated[
+        int | None, typer.Option("--parent", metavar="PID", help="Stop when this process is gone.", show_default="none")
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Carry out the jobs that wait, and leave.")] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -55,11 +58,13 @@ def worker(
 
     Example: holdfast worker --workspace my-assistant
     """
-    from holdfast.jobs.interrupt import StopSwitch
+    from holdfast.jobs.interrupt import StopSwitch, turn_with_parent
     from holdfast.jobs.worker import Worker
     from holdfast.jobs.workspace import find
 
     with find(workspace) as found, StopSwitch().listening() as stop:
+        if parent is not None:
+            turn_with_parent(stop, parent)
         done = Worker(found, stop).run(once=once)
     if as_json:
         door.put_json({"jobs": done})

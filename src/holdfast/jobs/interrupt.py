@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,18 @@ class StopRequested(Exception):  # noqa: N818 - a request, not an error: nothing
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(signal_number).name}")
         self.exit_code = 128 + signal_number
+
+
+def turn_with_parent(stop: StopSwitch, parent: int, *, every: float = 1.0) -> None:
+    """Turns `stop` when the process `parent`, which started this one, has ended: no worker outlives its server."""
+
+    def watch() -> None:
+        while not stop.turned:
+            if os.getppid() != parent:
+                stop.turn()
+            time.sleep(every)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 class StopSwitch:

@@ -45,12 +45,13 @@ class Worker:
 
     def __init__(self, workspace: Workspace, stop: StopSwitch) -> None:
         self.workspace, self.stop = workspace, stop
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.name = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(3)}"
 
     def run(self, *, once: bool = False) -> list[str]:
         """Carries out jobs as they come, with `once` those that are there, and returns which."""
         done: list[str] = []
         while not self.stop.turned:
+            self._release_the_dead()
             job = self.workspace.take_job(self.name, seconds=LEASE_SECONDS)
             if job is not None:
                 self._carry_out(job)
@@ -60,6 +61,12 @@ class Worker:
             else:
                 time.sleep(IDLE_SECONDS)
         return done
+
+    def _release_the_dead(self) -> None:
+        """Frees the jobs of workers of this machine that are no more, so that nobody waits for their lease to end."""
+        for job in self.workspace.jobs():
+            if job.status == "running" and job.leased_by is not None and _has_died(job.leased_by):
+                self.workspace.change_job(job.id, {"leased_by": None, "leased_until": None})
 
     def _carry_out(self, job: JobRecord) -> None:
         workspace = self.workspace
@@ -193,6 +200,21 @@ class Worker:
             record = self.workspace.keep_upload(given, filename=name, purpose="fine-tune-results", expires_at=None)
         self.workspace.judge_upload(record.id, "processed")
         return record.id
+
+
+def _has_died(worker: str) -> bool:
+    """Tells whether a worker was a process of this machine that does not run any more."""
+    host, _, rest = worker.partition(" ")
+    number = rest.partition(" ")[0]
+    if host != socket.gethostname() or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 class JobReporter:
