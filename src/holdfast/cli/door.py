@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 from typing import Any
 
@@ -38,10 +39,9 @@ class Door(TyperGroup):
                 raise
             tell(error.message, code=error.code, param=error.param, as_json=ctx.meta["holdfast.json"])
             raise typer.Exit(error.exit_code) from None
-        except StopRequested as stop:
-            typer.echo(resume_hint(sys.argv[1:]), err=True)
-            raise typer.Exit(stop.exit_code) from None
-        except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
+        except (StopRequested, typer.Abort, KeyboardInterrupt) as stop:
+            raise typer.Exit(_stopped(stop)) from None
+        except (typer.Exit, BrokenPipeError):
             raise
         except OSError as error:  # a full disk, a file without permission: not a defect
             if ctx.meta["holdfast.debug"]:
@@ -58,6 +58,15 @@ class Door(TyperGroup):
             text += "Run it again with --debug to see where, and please report that."
             tell(text, code="internal_error", param=None, as_json=ctx.meta["holdfast.json"])
             raise typer.Exit(ERROR) from None
+
+
+def _stopped(stop: BaseException) -> int:
+    """Says how to go on and returns the exit code; Ctrl-C may also come where a question waits for its answer."""
+    if isinstance(stop, StopRequested):
+        typer.echo(resume_hint(sys.argv[1:]), err=True)
+        return stop.exit_code
+    typer.echo("Stopped. What was finished before is kept; nothing is half written.", err=True)
+    return 128 + signal.SIGINT
 
 
 def _what_failed(error: OSError) -> str:

@@ -21,8 +21,15 @@ def earlier_tests(workspace: Workspace | None, skill: str) -> dict[str, Callable
 
 
 def earlier_training(workspace: Workspace | None, skill: str) -> dict[str, Callable[[], Iterable[Example]]]:
-    """Returns the training data of every other skill of the workspace, by the skill's name."""
-    return _stored(workspace, skill, "train_hash", "{}")
+    """Returns the training data of every other skill that a version learned which was accepted, by the skill's name.
+
+    What only a refused version saw, no served one has seen.
+    """
+    found = _stored(workspace, skill, "train_hash", "{}")
+    if workspace is None:
+        return found
+    learned = {version.skill for version in workspace.versions() if version.status == "accepted"}
+    return {name: read for name, read in found.items() if name in learned}
 
 
 def _stored(

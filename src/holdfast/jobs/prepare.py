@@ -9,9 +9,9 @@ folder of scratch that the next one removes.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import tempfile
-import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from holdfast.types import JSONValue
 
 _SCRATCH = "holdfast-prepare-"
+_LOCK = "lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,16 +331,22 @@ def _deciding(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, JSONValue]:
 
 @contextmanager
 def _scratch(root: Path) -> Iterator[Path]:
-    """A folder beside the versions, on the same disk; what killed preparations left there long ago goes too."""
+    """A folder beside the versions, on the same disk; what preparations left there that were killed goes too."""
     root.mkdir(parents=True, exist_ok=True)
     for left in root.glob(f".{_SCRATCH}*"):
-        if time.time() - left.stat().st_mtime > 24 * 3600:
+        with (left / _LOCK).open("a") as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held as long as its process lives
             shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{_SCRATCH}", dir=root))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(prefix=".holdfast-new-", dir=root))
+    with (made / _LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = made.rename(
+            made.with_name(f".{_SCRATCH}{made.name.rpartition('-')[2]}")
+        )  # held before it can be found
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -36,10 +36,14 @@ def choose_threads(
 
     It tries 1, 2, 4, … up to `most` (by default the cores this process may use), in turn and for about
     `LONGEST_PROBE`, and compares the best times. A larger number must win by a tenth, so that noise does
-    not decide.
+    not decide. Where the environment names a number (`OMP_NUM_THREADS`), nothing is tried.
     """
     if model.device.type != "cpu":
         return ThreadChoice(torch.get_num_threads(), "threads: as torch chose, the model is not on the CPU")
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    if most is None and told.isdecimal() and int(told) > 0:
+        torch.set_num_threads(int(told))
+        return ThreadChoice(int(told), f"threads {int(told)}: as OMP_NUM_THREADS says")
     most = most or available_cores()
     candidates = sorted({most, *(2**k for k in range(most.bit_length()) if 2**k <= most)})
     if candidates == [1]:

@@ -1,5 +1,6 @@
 """From raw files to a version that `learn` takes: nothing is lost, decisions replay, earlier skills are guarded."""
 
+import fcntl
 import json
 import random
 
@@ -15,7 +16,7 @@ from holdfast.jobs.progress import Silent
 from holdfast.models.load import load_tokenizer
 from holdfast.store.workspace import Workspace
 from holdfast.training.config import Recipe
-from holdfast.types import Skill
+from holdfast.types import Skill, Version
 
 OFFLINE = ["checks.semantic_duplicates.enabled=false"]
 
@@ -115,6 +116,8 @@ def test_training_rows_that_hold_an_item_of_an_earlier_skill_are_dropped(tmp_pat
 
         hashes = {part: put_items(workspace, list(earlier.examples(part))) for part in ("train", "test")}
         workspace.add_skill(Skill("old", hashes["train"], hashes["test"], "exact"))
+        made = workspace.add_version(Version("", None, "holdfast:tiny", "", {}, "candidate", skill="old"))
+        workspace.promote(made.id)
         tested = [example.messages[0].content for example in earlier.examples("test")]
         taught = [example.messages[0].content for example in earlier.examples("train")]
         leaking = [item for item in items[:40] if item["prompt"] in tested][:3]
@@ -176,13 +179,15 @@ def test_an_unknown_key_of_a_plan_is_named_with_the_nearest_one():
 
 
 def test_a_preparation_that_was_killed_leaves_scratch_that_a_later_one_removes(tmp_path, request_for):
-    import os
-
-    left = tmp_path / "data" / ".holdfast-prepare-dead"
-    left.mkdir(parents=True)
-    os.utime(left, (0, 0))
-    prepare(None, request_for(write(tmp_path / "words.jsonl", rows(60))), approve=None, progress=Silent())
-    assert not left.exists()
+    dead, busy = (tmp_path / "data" / f".holdfast-prepare-{name}" for name in ("dead", "busy"))
+    for folder in (dead, busy):
+        folder.mkdir(parents=True)
+    with (busy / "lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        prepare(None, request_for(write(tmp_path / "words.jsonl", rows(60))), approve=None, progress=Silent())
+        assert busy.exists()
+    assert not dead.exists()
+    assert not [path for path in (tmp_path / "data").glob(".holdfast-*") if path != busy]
 
 
 def test_columns_that_are_no_part_of_an_example_go_with_it_and_those_that_are_only_if_named(tmp_path, request_for):

@@ -74,6 +74,21 @@ def test_one_core_needs_no_probe():
     assert choose_threads(FakeModel({}), most=1).reason == "threads 1: this process may use one core"
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_said(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
+def test_what_the_environment_says_is_done_without_a_probe(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    try:
+        assert choose_threads(FakeModel({})).reason == "threads 1: as OMP_NUM_THREADS says"
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_real_model_is_probed(make_model, monkeypatch):
     monkeypatch.setattr(threads, "available_cores", lambda: 2)
     assert choose_threads(make_model()).threads in (1, 2)

@@ -32,6 +32,7 @@ from holdfast.data.overlap.contamination import (
     chunks_of,
     held_out_seen,
 )
+from holdfast.data.overlap.word_grams import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ class Contamination(Check[ContaminationSettings]):
             pairs = self._shown.setdefault(source, [])
             if len(pairs) < MANY_SHOWN:
                 item = self._index.items[own[0].item]
-                note = f"{_named(item)}, by {self._by(own[0].rule, own[0].share)}: {shortened(item.text)}"
+                note = f"{_named(item)}, by {self._by(own[0].rule, item, own[0].share)}: {shortened(item.text)}"
                 pairs.append(shown(row, note=note))
 
     def finding(self) -> Finding:
@@ -142,13 +143,15 @@ class Contamination(Check[ContaminationSettings]):
             return None
         rule = RULES[self._rules[place]]
         item = self._index.items[self._items[place]]
-        return Drop("contamination", f"holds a held-out item ({_named(item)}; {self._by(rule)})")
+        return Drop("contamination", f"holds a held-out item ({_named(item)}; {self._by(rule, item)})")
 
-    def _by(self, rule: Rule, share: float | None = None) -> str:
+    def _by(self, rule: Rule, item: Item, share: float | None = None) -> str:
         if rule == "same":
             return "the same words"
         if rule == "long run":
             return f"a run of {self.settings.long_run} words in common"
+        if len(words(item.text)) < self.settings.short_run:
+            return "all its words in a row"
         amount = f"{share:.0%}" if share is not None else f"at least {self.settings.min_share:.0%}"
         return f"{amount} of its runs of {self.settings.short_run} words"
 

@@ -187,7 +187,7 @@ class NearDuplicates(DuplicateCheck[NearSettings], LookingCheck[NearSettings, Sh
         return {"threshold": self.settings.threshold}
 
     def _alike(self, similarity: float) -> str:
-        return f"shares {similarity:.0%} of its words in a row with"
+        return f"shares {similarity:.0%} of the word pairs that tell rows apart with"
 
     @property
     def _said(self) -> str:
