@@ -1,0 +1,219 @@
+"""Serving beside `transformers serve`: requests a second, time to the first token, tokens a second.
+
+    python bench/serve.py                                    # 1, 8 and 32 streams, every arm in turn, three turns
+    python bench/serve.py --streams 8 --repeats 1
+    python bench/serve.py --table --write docs/how-to/serve.md
+
+Every arm is a server process over the same model on one thread, asked by the same stock client: `--requests` streamed
+chat completions of up to 64 tokens at temperature 0, so many at a time, after two that warm it up. `holdfast` serves
+the bare base, `holdfast, 8 adapters` eight LoRA adapters (rank 16, random) in turn, which `transformers serve` cannot.
+`transformers` is `transformers serve`, `transformers, batching` the same with `--continuous-batching` and 256 blocks.
+Tokens are those of the answers' text, counted by the model's tokenizer. Results are kept in `serve.jsonl`. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+from openai import AsyncOpenAI, OpenAI
+
+from beside import markers, write_between_markers
+from holdfast.models.load import TINY_FOLDER
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+MARKER = "serve"
+NUM_ADAPTERS = 8
+ARMS = ("holdfast", "holdfast, 8 adapters", "transformers", "transformers, batching")
+BASE = "holdfast"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--requests", type=int, default=64)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--table", action="store_true", help="measure nothing, print what is there")
+    parser.add_argument("--write", type=Path, help="page whose measured block is replaced")
+    given = parser.parse_args()
+    if given.write and not all(mark in given.write.read_text() for mark in markers(MARKER)):
+        parser.error(f"{given.write} has no block to replace: {' … '.join(markers(MARKER))}")
+    if not given.table:
+        turn = 1 + max((one["turn"] for one in kept()), default=0)
+        for number in range(turn, turn + given.repeats):
+            for arm in given.arms:
+                for result in measured(arm, given.streams, given.requests):
+                    with RESULTS.open("a") as out:
+                        out.write(json.dumps({"arm": arm, "turn": number, **result}) + "\n")
+                    print(arm, json.dumps(result), flush=True)
+    text = table(kept())
+    print(text)
+    if given.write:
+        write_between_markers(given.write, MARKER, text)
+
+
+def measured(arm: str, streams: list[int], num_requests: int) -> list[dict]:
+    """Starts the arm's server and asks it with every number of streams."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    with tempfile.TemporaryDirectory() as scratch, (Path(scratch) / "log").open("w") as log:
+        environment["HF_HOME"] = scratch
+        (Path(scratch) / "hub").mkdir()
+        port = free_port()
+        models = [str(TINY_FOLDER)]
+        if arm.startswith("holdfast"):
+            models = workspace(Path(scratch), adapters=NUM_ADAPTERS if "adapters" in arm else 0)
+            command = [sys.executable, "-m", "holdfast", "serve", "--no-worker", "--port", str(port)]
+            command += ["--workspace", scratch]
+        else:
+            command = [str(Path(sys.executable).with_name("transformers")), "serve", str(TINY_FOLDER)]
+            command += ["--port", str(port), "--device", "cpu"]
+            if "batching" in arm:
+                command += ["--continuous-batching", "--cb-num-blocks", "256", "--cb-max-batch-tokens", "1024"]
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        try:
+            url = f"http://127.0.0.1:{port}/v1"
+            wait_for(url, models, server, Path(scratch) / "log")
+            return [asyncio.run(asked(url, models, number, num_requests)) for number in streams]
+        finally:
+            server.terminate()
+            try:
+                server.wait(40)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def workspace(folder: Path, *, adapters: int) -> list[str]:
+    """Makes a workspace of the embedded base with so many random adapters, and returns what to ask for."""
+    from holdfast.jobs.workspace import create
+    from holdfast.models.adapter_config import AdapterConfig
+    from holdfast.models.learner import Learner
+    from holdfast.models.load import load
+    from holdfast.store.workspace import Workspace
+    from holdfast.types import Version
+
+    root = create(folder, base="holdfast:tiny").path
+    if not adapters:
+        return ["holdfast:tiny"]
+    config = AdapterConfig(rank=16, alpha=32)
+    names = []
+    with Workspace.open(root) as opened:
+        for seed in range(adapters):
+            learner = Learner.create(load("holdfast:tiny"), config, seed=seed)
+            learner.save(folder / f"adapter-{seed}")
+            weights = opened.files.put_folder(folder / f"adapter-{seed}")
+            recipe = {"adapter": config.model_dump(mode="json")}
+            made = opened.add_version(
+                Version("", "v1", "holdfast:tiny", weights, recipe, "candidate", skill=f"s{seed}")
+            )
+            opened.accept(made.id)
+            names.append(made.id)
+    return names
+
+
+def wait_for(url: str, models: list[str], server: subprocess.Popen, log: Path) -> None:
+    """Asks until there is an answer, and each model twice."""
+    client = OpenAI(base_url=url, api_key="none", max_retries=0, timeout=120)
+    end = time.monotonic() + 180
+    while True:
+        try:
+            for model in models * 2:
+                client.chat.completions.create(model=model, messages=turns(0), max_tokens=4)
+            return
+        except Exception as error:
+            if server.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"no answer from {url}: {error}\n{log.read_text()[-3000:]}") from error
+            time.sleep(0.5)
+
+
+def turns(number: int) -> list[dict]:
+    return [{"role": "user", "content": f"Tell me about the blue river number {number} and where it goes."}]
+
+
+async def asked(url: str, models: list[str], streams: int, num_requests: int) -> dict:
+    """Asks `num_requests` times, `streams` at a time."""
+    from holdfast.models.load import load_tokenizer
+
+    tokenizer = load_tokenizer("holdfast:tiny")
+    waiting = list(range(num_requests))
+    firsts: list[float] = []
+    texts: list[str] = []
+    async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=600) as client:
+
+        async def one_after_another() -> None:
+            while waiting:
+                number = waiting.pop()
+                begin, first, text = time.perf_counter(), None, ""
+                stream = await client.chat.completions.create(
+                    model=models[number % len(models)],
+                    messages=turns(number),
+                    max_tokens=64,
+                    temperature=0,
+                    stream=True,
+                )
+                async for chunk in stream:
+                    piece = chunk.choices[0].delta.content if chunk.choices else None
+                    if piece:
+                        first = first or time.perf_counter() - begin
+                        text += piece
+                firsts.append(first if first is not None else time.perf_counter() - begin)
+                texts.append(text)
+
+        begin = time.perf_counter()
+        await asyncio.gather(*(one_after_another() for _ in range(streams)))
+        took = time.perf_counter() - begin
+    tokens = sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in texts)
+    return {
+        "streams": streams, "requests": num_requests, "seconds": took, "requests_a_second": num_requests / took,
+        "tokens_a_second": tokens / took, "first_token_ms": 1000 * statistics.median(firsts), "tokens": tokens,
+    }  # fmt: skip
+
+
+def kept() -> list[dict]:
+    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+
+
+def table(results: list[dict]) -> str:
+    by_row: dict[tuple[int, str], list[dict]] = defaultdict(list)
+    for one in results:
+        by_row[one["streams"], one["arm"]].append(one)
+    lines = [
+        "| streams | server | turns | requests a second | tokens a second | first token, ms | ours/theirs, tokens |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (streams, arm), found in sorted(by_row.items(), key=lambda row: (row[0][0], ARMS.index(row[0][1]))):
+        ours = {one["turn"]: one["tokens_a_second"] for one in by_row.get((streams, BASE), [])}
+        ratios = sorted(ours[one["turn"]] / one["tokens_a_second"] for one in found if one["turn"] in ours)
+        told = (
+            "1"
+            if arm == BASE
+            else f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            if ratios
+            else ""
+        )
+        cells = [
+            f"{statistics.median(one[name] for one in found):,.{digits}f}"
+            for name, digits in (("requests_a_second", 1), ("tokens_a_second", 0), ("first_token_ms", 0))
+        ]
+        lines.append(f"| {streams} | `{arm}` | {len(found)} | {' | '.join(cells)} | {told} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
