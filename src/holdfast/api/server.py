@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _SHUTDOWN_SECONDS = 30
+_SWITCH_SECONDS = 0.0005
+"""How long the engine's thread may hold the interpreter while a request waits; Python's own 5 ms is a token's time."""
 _PAUSE_SECONDS = (0.5, 30.0)
 """The shortest and the longest pause before a worker that ended is started again."""
 
@@ -130,6 +132,7 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
             log_level="warning",
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
+        sys.setswitchinterval(_SWITCH_SECONDS)
         listening = config.bind_socket()
         url = f"http://{settings.host}:{listening.getsockname()[1]}/v1"
         _LOG.info("serving %s at %s", workspace.root, url)

@@ -8,6 +8,8 @@ Choices made here:
 - Rows are chosen for in groups of equal temperature, top_p and top_k; a row's tokens follow from its seed, its prompt
   and the sample's number, whoever is beside it.
 - Equal prompts that wait at the same time are read once.
+- A sequence that runs alone is computed alone, which takes two thirds of the time that a padded batch takes on a CPU;
+  the last bits of its logits may differ from those beside others, as on a GPU they do anyway.
 - A log-probability is the model's own at temperature 1, before penalties, biases and rules.
 """
 
@@ -164,7 +166,7 @@ class LiveBatch:
     def _decode(self, running: list[int]) -> list[Token]:
         """Runs the model over the newest token of every row and chooses the next ones."""
         running = self._close_ranks(running)
-        num_rows = round_up(running[-1] + 1, self._min_rows)
+        num_rows = 1 if running == [0] else round_up(running[-1] + 1, self._min_rows)
         positions, last = torch.zeros(num_rows, dtype=torch.long), torch.zeros(num_rows, dtype=torch.long)
         slots = [0] * num_rows
         for index in running:
@@ -229,7 +231,7 @@ class LiveBatch:
 
     def _close_ranks(self, running: list[int]) -> list[int]:
         """Moves the last rows into gaps where that makes the batch smaller, and returns the rows that run."""
-        wanted = round_up(len(running), self._min_rows)
+        wanted = 1 if len(running) == 1 else round_up(len(running), self._min_rows)
         gaps = (index for index in range(wanted) if self._rows[index] is None)
         for source in [index for index in running if index >= wanted]:
             target = next(gaps)
