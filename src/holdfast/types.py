@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
@@ -30,6 +30,12 @@ class Message:
     weight: float = 1.0
     tool_call_id: str = ""
 
+    @property
+    def said(self) -> str:
+        """What the turn says, and a line for each call: its name and its arguments."""
+        calls = [f"{call.name} {call.arguments}" for call in self.tool_calls]
+        return "\n".join([self.content, *calls] if self.content or not calls else calls)
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -38,8 +44,9 @@ class Example:
     `messages` ends with the assistant turn that is the demonstration (absent for prompts only).
     `privileged_context` is what the SDFT teacher reads besides the prompt; None means that the
     demonstration itself is it. `document` is a text the teacher reads before the question.
-    `label` is the class of a classification example, whose text is the only user turn. `columns` are the
-    row's other columns, for a grader that reads them.
+    `label` is the class of a classification example, whose text is the only user turn. `rejected` is the
+    answer to the same prompt that the demonstration is preferred to. `columns` are the row's other columns, for a
+    grader that reads them.
     """
 
     id: str
@@ -48,6 +55,7 @@ class Example:
     privileged_context: str | None = None
     document: str | None = None
     label: str | None = None
+    rejected: Message | None = None
     source: str = ""
     columns: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
 
@@ -60,6 +68,23 @@ class Example:
     def prompt(self) -> tuple[Message, ...]:
         """The turns that come before the demonstration."""
         return self.messages[:-1] if self.demonstration is not None else self.messages
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """Every turn that the example holds: the conversation, and the rejected answer after it."""
+        return self.messages if self.rejected is None else (*self.messages, self.rejected)
+
+    @property
+    def instead(self) -> Example:
+        """The example with the rejected answer in the demonstration's place; itself where there is none."""
+        if self.rejected is None:
+            return self
+        return replace(self, messages=(*self.prompt, self.rejected), rejected=None)
+
+    def with_turns(self, change: Callable[[Message], Message]) -> Example:
+        """Returns the example with each of its turns, the rejected answer too, as `change` makes it."""
+        rejected = None if self.rejected is None else change(self.rejected)
+        return replace(self, messages=tuple(map(change, self.messages)), rejected=rejected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ def test_the_walk_finds_every_settings_class():
         "Recipe",
         "SftConfig",
         "SdftConfig",
+        "DpoConfig",
         "ClassifyConfig",
         "AdapterConfig",
         "RehearsalConfig",
@@ -65,7 +66,7 @@ def test_a_misspelt_key_is_an_error_that_names_the_nearest_key(key):
             s
             for s in SETTINGS
             if [*tables[1:], name][0] in s.model_fields
-            and s.__name__.endswith(("SftConfig", "SdftConfig", "ReflectConfig", "ClassifyConfig"))
+            and s.__name__.endswith(("SftConfig", "SdftConfig", "DpoConfig", "ReflectConfig", "ClassifyConfig"))
         )
         value["method"]["type"] = owner.model_fields["type"].default
     with pytest.raises(ConfigError, match=f"did you mean {'.'.join([*tables, name])}"):

@@ -31,7 +31,7 @@ ModelOption = Annotated[
 ]
 MethodOption = Annotated[
     str | None,
-    typer.Option("--method", help="auto, sft, sdft, reflect or classify.", show_default="the recipe's, or auto"),
+    typer.Option("--method", help="auto, sft, sdft, dpo, reflect or classify.", show_default="the recipe's, or auto"),
 ]
 TemplateOption = Annotated[
     Path | None,

@@ -186,8 +186,8 @@ class LookingCheck(Check[S], Generic[S, L]):
 
 def text_of(example: Example) -> str:
     """Returns all that is said in an example, turn by turn, with its document and label."""
-    parts = [message.content for message in example.messages if message.content]
-    parts += [call.arguments for message in example.messages for call in message.tool_calls]
+    parts = [message.content for message in example.turns if message.content]
+    parts += [call.arguments for message in example.turns for call in message.tool_calls]
     return "\n".join([*parts, *(part for part in (example.document, example.privileged_context) if part)])
 
 

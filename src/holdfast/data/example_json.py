@@ -36,6 +36,7 @@ def from_json(row: Mapping[str, JSONValue]) -> Example:
             privileged_context=_optional(row, "privileged_context"),
             document=_optional(row, "document"),
             label=_optional(row, "label"),
+            rejected=_rejected(row),
             source=_optional(row, "source") or "",
             columns=_columns(row),
         )
@@ -46,7 +47,7 @@ def from_json(row: Mapping[str, JSONValue]) -> Example:
 
 
 def example_id(example: Example) -> str:
-    """Returns 16 hex digits that depend on messages, tools, label, document and privileged context only."""
+    """Returns 16 hex digits that depend on messages, tools, label, document, privileged context and rejected answer."""
     return hashlib.sha256(canonical(_content(example))).hexdigest()[:16]
 
 
@@ -103,6 +104,8 @@ def _content(example: Example) -> dict[str, JSONValue]:
         value: str | None = getattr(example, key)
         if value is not None:
             row[key] = value
+    if example.rejected is not None:
+        row["rejected"] = _message_json(example.rejected)
     return row
 
 
@@ -150,6 +153,13 @@ def _objects(value: JSONValue) -> list[dict[str, JSONValue]]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise TypeError("expected a list of objects")
     return cast("list[dict[str, JSONValue]]", value)
+
+
+def _rejected(row: Mapping[str, JSONValue]) -> Message | None:
+    value = row.get("rejected")
+    if value is not None and not isinstance(value, dict):
+        raise TypeError("rejected is not a turn")
+    return None if value is None else _message(value)
 
 
 def _columns(row: Mapping[str, JSONValue]) -> dict[str, JSONValue]:

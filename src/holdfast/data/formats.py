@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from holdfast.data import shapes
+from holdfast.data import pairs, shapes
 from holdfast.data.chat import check_order, unused_turn_keys
 from holdfast.data.example_json import check_text, example_id
 from holdfast.data.rejected import RowError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 UNREAD = "+"
 """Among the columns to keep: all that the format of the row does not read."""
+_ANSWERS, _READ_TOO = ("chosen", "rejected"), ("tools", "functions", "privileged_context", "document")
 _EXTRAS = ("tools", "functions", "privileged_context", "document", "label")
 
 
@@ -42,9 +43,12 @@ class Converted:
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("preference pairs", ("chosen", "rejected"), (), shapes.preference),
-    Format("preference pairs", ("chosen_messages", "rejected_messages"), (), shapes.preference),
-    Format("preference pairs", ("preferred_output",), (), shapes.preference),
+    *(Format("OpenAI preference", ("input", *names), (), pairs.openai) for names in pairs.OPENAI),
+    Format("prompt + chosen + rejected", ("prompt", "chosen", "rejected"), ("system", *_READ_TOO), pairs.prompted),
+    Format("ShareGPT + chosen + rejected", ("conversations", *_ANSWERS), ("system", *_READ_TOO), pairs.conversation),
+    Format("chosen + rejected", _ANSWERS, _READ_TOO, pairs.whole),
+    Format("chosen + rejected", ("chosen_messages", "rejected_messages"), _READ_TOO, pairs.whole),
+    Format("OpenAI chat + rejected", ("messages", "rejected"), ("output_text", *_EXTRAS), pairs.chat),
     Format("OpenAI chat", ("messages",), ("output_text", *_EXTRAS), shapes.chat),
     Format("ShareGPT", ("conversations",), ("system", *_EXTRAS), shapes.sharegpt),
     Format("prompt/completion", ("prompt", "completion"), ("system", *_EXTRAS), shapes.prompt_completion),
@@ -93,11 +97,15 @@ def convert(
         raise RowError("columns", _unknown_columns(row))
     example = known.convert(row)
     check_order(example.messages)
+    pairs.check_pair(example)
     _check_something_to_learn(example, need_demonstration=need_demonstration and not unlabelled)
     example = replace(example, id=example_id(example), source=source, columns=_kept(row, keep, known))
     check_text(example)
     used = {*known.needs, *known.also, *example.columns}
     unused = {key for key, value in row.items() if key not in used and value is not None and value != ""}
+    if known.convert is pairs.openai and isinstance(row.get("input"), dict):
+        inner = cast("dict[str, JSONValue]", row["input"])
+        unused |= {f"input.{key}" for key in inner if key not in ("messages", "tools")}
     for column in ("messages", "conversations"):
         if column in known.needs:
             unused |= {f"{column}[].{key}" for key in unused_turn_keys(row.get(column))}
@@ -142,6 +150,6 @@ def _check_something_to_learn(example: Example, *, need_demonstration: bool) -> 
 
 def _unknown_columns(row: Row) -> str:
     found = ", ".join(sorted(row)[:12]) or "none"
-    known = "; ".join(sorted({" + ".join(f.needs) for f in FORMATS if f.convert is not shapes.preference}))
+    known = "; ".join(sorted({" + ".join(f.needs) for f in FORMATS}))
     advice = "Rename them, or map them with --column NAME=COLUMN"
     return f"the columns ({found}) are of no known format. Known: {known}. {advice}"

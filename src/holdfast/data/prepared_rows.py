@@ -1,6 +1,7 @@
 """The rows of a prepared Parquet file: the columns they have, and how one becomes an Example again.
 
-Tools and other columns are JSON text, because rows with different keys have no common Arrow type that keeps them.
+Tools, other columns and the rejected answer of a preference are JSON text: rows with different keys have no common
+Arrow type that keeps them, and most data has no rejected answers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ FORMAT = "prepared by Holdfast"
 COLUMNS = (
     "id",
     "messages",
+    "rejected",
     "tools",
     "label",
     "document",
@@ -44,7 +46,7 @@ def prepared(row: Mapping[str, JSONValue]) -> Example:
     messages = values.get("messages")
     if isinstance(messages, list):
         values["messages"] = [_without_nulls(cast("dict[str, JSONValue]", message)) for message in messages]
-    for name in ("tools", "columns"):
+    for name in ("tools", "columns", "rejected"):
         text = values.get(name)
         if isinstance(text, str):
             values[name] = parse(text)

@@ -65,7 +65,8 @@ def _asked(question: str, answer: str | None = None, system: str | None = None) 
     return messages if answer is None else (*messages, Message("assistant", answer))
 
 
-def _with_extras(row: Row, messages: tuple[Message, ...]) -> Example:
+def with_extras(row: Row, messages: tuple[Message, ...]) -> Example:
+    """Returns an example of these turns, with what may stand beside the columns of any format."""
     value = row.get("label")
     return Example(
         id="",
@@ -94,7 +95,7 @@ def chat(row: Row) -> Example:
         if not row["label"]:
             raise RowError("preference", "label is false: an answer to avoid (KTO), which is nothing to imitate")
         row = {key: value for key, value in row.items() if key != "label"}
-    return _with_extras(row, messages)
+    return with_extras(row, messages)
 
 
 def sharegpt(row: Row) -> Example:
@@ -103,12 +104,12 @@ def sharegpt(row: Row) -> Example:
     system = _optional_text(row, "system")
     if system and messages[0].role != "system":
         messages = (Message("system", system), *messages)
-    return _with_extras(row, messages)
+    return with_extras(row, messages)
 
 
-def _prompt(row: Row) -> tuple[Message, ...]:
-    """The turns of a prompt. Its assistant turns are context: only the completion is learned, as in TRL."""
-    value = _turns_in_text(row.get("prompt"))
+def prompt_turns(row: Row) -> tuple[Message, ...]:
+    """Returns the turns of a prompt. Its assistant turns are context: only the completion is learned, as in TRL."""
+    value = turns_in_text(row.get("prompt"))
     if isinstance(value, list):
         return tuple(
             replace(message, weight=0.0) if message.role == "assistant" else message
@@ -117,8 +118,8 @@ def _prompt(row: Row) -> tuple[Message, ...]:
     return _asked(_text(row, "prompt"), system=_optional_text(row, "system"))
 
 
-def _turns_in_text(value: JSONValue) -> JSONValue:
-    """CSV cells hold turns as JSON text; text that merely looks like it stays text."""
+def turns_in_text(value: JSONValue) -> JSONValue:
+    """Returns turns that a CSV cell holds as JSON text; text that merely looks like it stays text."""
     if not isinstance(value, str) or not value.lstrip().startswith("[{"):
         return value
     try:
@@ -131,17 +132,17 @@ def _turns_in_text(value: JSONValue) -> JSONValue:
 
 def prompt_completion(row: Row) -> Example:
     """Returns prompt and completion (both text, or both turns) as one conversation."""
-    value = _turns_in_text(row.get("completion"))
+    value = turns_in_text(row.get("completion"))
     if isinstance(value, list | dict):
         turns = parse_turns(value if isinstance(value, list) else [value], "completion")
     else:
         turns = (Message("assistant", _text(row, "completion")),)
-    return _with_extras(row, (*_prompt(row), *turns))
+    return with_extras(row, (*prompt_turns(row), *turns))
 
 
 def prompt_only(row: Row) -> Example:
     """Returns a prompt without an answer; `privileged_context`, if any, is what the SDFT teacher reads."""
-    return _with_extras(row, _prompt(row))
+    return with_extras(row, prompt_turns(row))
 
 
 def sdft_tools(row: Row) -> Example:
@@ -157,7 +158,7 @@ def sdft_tools(row: Row) -> Example:
         if not isinstance(actions, list) or not actions:
             raise RowError("empty", "golden_answer has no action")
         answer = "\n".join(_action(action) for action in actions)
-    return _with_extras(row, (*_prompt(row), Message("assistant", answer)))
+    return with_extras(row, (*prompt_turns(row), Message("assistant", answer)))
 
 
 def _action(value: JSONValue) -> str:
@@ -173,7 +174,7 @@ def _action(value: JSONValue) -> str:
 def question_answer(row: Row) -> Example:
     """Returns a question and its answer; `context` is the document that the teacher reads first."""
     answer = _text(row, "answer") if row.get("answers") is None else _first_answer(row["answers"])
-    example = _with_extras(row, _asked(_text(row, "question"), answer))
+    example = with_extras(row, _asked(_text(row, "question"), answer))
     return replace(example, document=_optional_text(row, "context") or example.document)
 
 
@@ -198,7 +199,7 @@ def alpaca(row: Row) -> Example:
         messages += _asked(*pair)
     system = _optional_text(row, "system")
     start = (Message("system", system),) if system else ()
-    return _with_extras(row, (*start, *messages, *_asked(question, _text(row, "output"))))
+    return with_extras(row, (*start, *messages, *_asked(question, _text(row, "output"))))
 
 
 def _history(value: JSONValue) -> list[tuple[str, str]]:
@@ -247,12 +248,3 @@ def classification(row: Row) -> Example:
 def text_alone(row: Row) -> Example:
     """Returns a text as the only user turn; its class is not known yet."""
     return Example(id="", messages=_asked(_text(row, "text")))
-
-
-def preference(row: Row) -> Example:
-    """Raises `RowError`: a preference pair holds an answer to avoid, which is nothing to imitate."""
-    raise RowError(
-        "preference",
-        "is a preference pair, and Holdfast learns from demonstrations; keep the preferred answer as the "
-        f"completion (columns: {', '.join(sorted(row))})",
-    )

@@ -18,6 +18,7 @@ from holdfast.graders.label_model import LabelModel
 from holdfast.graders.math_answer import MathAnswer
 from holdfast.graders.multi import Multi
 from holdfast.graders.parametrised import ALL_COLUMNS, Grader, Plain, validated
+from holdfast.graders.preferred import preferred
 from holdfast.graders.python_code import PythonCode
 from holdfast.graders.regex import Regex
 from holdfast.graders.score_model import ScoreModel
@@ -39,6 +40,7 @@ GRADERS: Mapping[str, type[Grader] | Callable[[Completion, Example], Score]] = {
     "label_model": LabelModel,
     "math": MathAnswer,
     "multi": Multi,
+    "preferred": preferred,
     "python": PythonCode,
     "regex": Regex,
     "score_model": ScoreModel,

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from holdfast.errors import ConfigError, GraderError
-from holdfast.graders.reference import broken, outcome_of
+from holdfast.graders.reference import NO_REFERENCE, broken, outcome_of
 from holdfast.graders.template import View, columns_in, item_of
-from holdfast.types import Score
+from holdfast.types import Completion, Score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from holdfast.types import Completion, Example, JSONValue
+    from holdfast.types import Example, JSONValue
 
 ALL_COLUMNS = "*"
 """Stands for every column, where code reads the item."""
@@ -128,7 +128,10 @@ class Plain(Grader, frozen=True):
     def lacking(self, example: Example) -> str | None:
         """Returns that there is nothing to compare with, or None."""
         there = example.demonstration is not None or example.label is not None
-        return None if there else "has no answer to compare with"
+        if not there:
+            return "has no answer to compare with"
+        of_nothing = self(Completion("", (), (), "stop"), example)
+        return of_nothing.explanation.removeprefix("the item ") if of_nothing.error_type == NO_REFERENCE else None
 
     def judge(self, completion: Completion, example: Example, view: View) -> Score:
         """Judges one answer."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 OPEN, CLOSE = "<answer>", "</answer>"
 """The tags that hold an answer."""
+NO_REFERENCE = "no_reference"
+"""The kind of an error that is the item's: it has nothing to compare with."""
 MISSING = "missing"
 """The kind of an error that is the answer's own: it does not hold what the grader reads."""
 SHOWN = 80

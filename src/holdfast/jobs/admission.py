@@ -99,9 +99,21 @@ def _train_problem(reader: Reader, example: Example, recipe: Recipe) -> str | No
         problem = "has no answer to learn from"
     if problem is not None:
         return problem
+    if config.type == "dpo" or (config.type == "auto" and example.rejected is not None):
+        return _pair_problem(reader, example, most)
     if config.type == "auto" and has_context(example):
         config = SdftConfig()  # what is chosen for such rows
     return teacher_problem(reader, example, config) if isinstance(config, SdftConfig) else None
+
+
+def _pair_problem(reader: Reader, example: Example, most: int) -> str | None:
+    """Returns why nothing can be learned from an example's rejected answer, or None; the other is looked at before."""
+    from holdfast.models.render import problem_of
+
+    if example.demonstration is None or example.rejected is None:
+        return "has no rejected answer, so there is nothing that its answer is preferred to; use another method"
+    problem = problem_of(reader.tokenizer, example.instead, most)
+    return None if problem is None else f"the rejected answer: {problem}"
 
 
 def _task_problem(reader: Reader, example: Example, recipe: Recipe, config: ReflectConfig) -> str | None:
@@ -132,7 +144,7 @@ def _lacking(example: Example, recipe: Recipe) -> str | None:
 
 
 def _item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | None:
-    from holdfast.models.render import control_token_problem, render_prompt
+    from holdfast.models.render import control_token_problem, problem_of, render_prompt
 
     answer = recipe.evaluation.max_new_tokens
     if _is_classified(example, recipe):
@@ -142,6 +154,8 @@ def _item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | Non
     problem = _lacking(example, recipe) or control_token_problem(reader.tokenizer, example)
     if problem is not None:
         return problem
+    if recipe.method.type in ("auto", "dpo") and recipe.evaluation.grader == "auto" and example.rejected is not None:
+        return problem_of(reader.tokenizer, example, reader.context) or _pair_problem(reader, example, reader.context)
     num_tokens = len(render_prompt(reader.tokenizer, example.prompt, example.tools))
     if num_tokens + answer <= reader.context:
         return None

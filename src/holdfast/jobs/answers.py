@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from holdfast.data.prepare import from_json
 from holdfast.errors import DataError
 from holdfast.evaluation.run import ItemResult, evaluate
+from holdfast.jobs.choices import GRADER, TOO_LONG, choose_all
 from holdfast.jobs.progress import counting
 from holdfast.jobs.second_try import second_tries
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from holdfast.models.learner import Learner, Which
     from holdfast.store.workspace import Workspace
     from holdfast.types import Completion, Example, Skill
-
-TOO_LONG = "context_length_exceeded"
 
 
 def items_of(path: Path) -> list[Example]:
@@ -75,6 +74,8 @@ def ask_all(
     stop: StopSwitch,
 ) -> list[ItemResult]:
     """Returns one result per item. An item too long for the model is kept as not gradable, never truncated."""
+    if skill.grader == GRADER:
+        return choose_all(learner, which, items, skill, title=title, progress=progress, stop=stop)
     from holdfast.models.generate import Sampling
     from holdfast.models.render import render_prompt
     from holdfast.training.judging import judge_with

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from holdfast.store.workspace import Workspace
     from holdfast.types import JSONValue
 
-METHODS = {"supervised": "sft", "sft": "sft", "sdft": "sdft", "reflect": "reflect", "reinforcement": "reflect",
-           "classify": "classify"}  # fmt: skip
+METHODS = {"supervised": "sft", "sft": "sft", "sdft": "sdft", "dpo": "dpo", "reflect": "reflect",
+           "reinforcement": "reflect", "classify": "classify"}  # fmt: skip
 """What a job's `method.type` is in a recipe."""
 MIN_EXAMPLES = 10
 """As the hosted service: fewer teach nothing that could be tested."""

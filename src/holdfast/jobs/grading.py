@@ -32,10 +32,15 @@ def announce(spec: str, warn: Callable[[str], None]) -> None:
         warn(sentence)
 
 
-def choose_grader(name: str, examples: Sequence[Example]) -> tuple[str, str]:
-    """Returns the grader, as it is spelled, and the reason; `name` is a grader or "auto"."""
+def choose_grader(name: str, examples: Sequence[Example], *, pairs: bool = False) -> tuple[str, str]:
+    """Returns the grader, as it is spelled, and the reason; `name` is a grader or "auto".
+
+    With `pairs`, items with two answers each are tested by which of them a model finds likelier.
+    """
     if name != "auto":
         return grader(name).spelled(), "as asked"
+    if pairs and examples and all(example.rejected is not None for example in examples):
+        return "preferred", "every item has two answers; a pass means that the preferred one is found likelier"
     answers = [turn for turn in (example.demonstration for example in examples) if turn is not None]
     if all(example.label is not None for example in examples):
         return "exact", "the items carry labels"

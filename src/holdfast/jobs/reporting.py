@@ -43,10 +43,17 @@ CURVES = {
     "reflections_with_answer": ("reflections that hold the answer", "share; near 1, answers are learned in disguise"),
     "obedience": ("obedience", "share of retries that pass after a reflection that gives the answer"),
     "entropy": ("entropy of reflections", "nats a token"),
+    "reward_margin": ("reward margin", "preferred less rejected answer, beta times nats; below 0, the wrong way round"),
+    "reward_accuracy": ("pairs the right way round", "share of a step's pairs whose preferred answer gained more"),
+    "preferred_reward": ("reward of preferred answers", "beta times nats; below 0, they have become less likely"),
+    "rejected_reward": ("reward of rejected answers", "beta times nats"),
     "learning_rate": ("learning rate", ""),
 }
 """Which of a step's metrics are drawn, if they were recorded: name and remark."""
-OF_METHOD = {"reflect": {"kl": ("KL on reflections", "nats a token, to the current version")}}
+OF_METHOD = {
+    "reflect": {"kl": ("KL on reflections", "nats a token, to the current version")},
+    "dpo": {"cross_entropy": ("cross-entropy", "nats a token, on the preferred answers")},
+}
 """What a metric is called where a method means another thing by it."""
 
 
@@ -189,7 +196,11 @@ def _expected_text(item: Example) -> str:
     turn = item.demonstration
     if turn is None:
         return ""
-    return "\n".join([turn.content, *(f"{call.name} {call.arguments}" for call in turn.tool_calls)]).strip()
+    return (
+        turn.said.strip()
+        if item.rejected is None
+        else f"{turn.said.strip()}\nrather than\n{item.rejected.said.strip()}"
+    )
 
 
 def _reminder_facts(job: Job) -> list[Fact]:

@@ -10,7 +10,7 @@ from holdfast.graders import title
 from holdfast.jobs.admission import has_context, reader_of, teacher_problem
 from holdfast.jobs.grading import choose_grader
 from holdfast.jobs.model import inherited_adapter
-from holdfast.training.config import AutoConfig, ClassifyConfig, Recipe, SdftConfig, SftConfig
+from holdfast.training.config import AutoConfig, ClassifyConfig, DpoConfig, Recipe, SdftConfig, SftConfig
 from holdfast.training.defaults import (
     choose_adapter,
     choose_l2_sp,
@@ -60,6 +60,9 @@ def _choose(job: Job, loaded: Loaded, data: LoadedData) -> JSONValue:
     if was_auto:
         recipe, said = _choose_method(recipe, reader_of(loaded), data)
         reasons += said
+    pairs = sum(example.rejected is not None for example in data.train)
+    if pairs and not isinstance(recipe.method, DpoConfig):
+        reasons.append(f"{recipe.method.type} does not read the rejected answers of {pairs} examples")
     num_parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
     if isinstance(recipe.method, SdftConfig) and recipe.method.skip_tokens == "auto":
         skip = choose_skip_tokens(recipe.method, num_parameters)
@@ -124,7 +127,7 @@ def _choose_method(recipe: Recipe, reader: Reader, data: LoadedData) -> tuple[Re
     return recipe, [f"method {reason}", *(f"{name} has no effect with {config.type}" for name in unread)]
 
 
-def _require_one_kind(config: SftConfig | SdftConfig | ClassifyConfig, test: Sequence[Example]) -> None:
+def _require_one_kind(config: SftConfig | SdftConfig | DpoConfig | ClassifyConfig, test: Sequence[Example]) -> None:
     """Refuses a test that mixes labels with answers: no one method can be judged by it."""
     labelled = sum(example.label is not None for example in test)
     if labelled not in ((len(test),) if isinstance(config, ClassifyConfig) else (0,)):
@@ -136,4 +139,11 @@ def _require_one_kind(config: SftConfig | SdftConfig | ClassifyConfig, test: Seq
 
 
 def _grader(recipe: Recipe, test: Sequence[Example]) -> tuple[str, str]:
-    return choose_grader(recipe.evaluation.grader, test)
+    grader, why = choose_grader(recipe.evaluation.grader, test, pairs=isinstance(recipe.method, DpoConfig))
+    if grader == "preferred" and recipe.evaluation.reflect not in ("auto", 0):
+        raise ConfigError(
+            "evaluation.reflect would have no effect because the grader is preferred: the model chooses between two "
+            "answers and writes none; remove it",
+            param="evaluation.reflect",
+        )
+    return grader, why

@@ -116,5 +116,5 @@ def _retire(path: Path) -> None:
 
 def _note(step: Step) -> str:
     parts = [f"loss {step.loss:.3f}"]
-    parts += [f"{name} {step.metrics[name]:.3f}" for name in ("kl", "reward") if name in step.metrics]
+    parts += [f"{name} {step.metrics[name]:.3f}" for name in ("kl", "reward", "reward_margin") if name in step.metrics]
     return " ".join(parts)

@@ -151,6 +151,7 @@ def control_token_problem(tokenizer: PreTrainedTokenizerBase, example: Example) 
         (f"turn {index} ({turn.role})", demonstration_text(turn))
         for index, turn in enumerate(example.messages, start=1)
     ]
+    texts += [("the rejected answer", demonstration_text(example.rejected))] if example.rejected is not None else []
     texts += [("tools", json.dumps(list(example.tools), ensure_ascii=False))] if example.tools else []
     texts += [("privileged_context", example.privileged_context or ""), ("document", example.document or "")]
     for where, text in texts:

@@ -14,7 +14,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from holdfast.models.adapter_config import AdapterConfig
 from holdfast.settings import Count, Positive, Settings, Share, explain, parse_toml
-from holdfast.training.method_config import AutoConfig, ClassifyConfig, MethodConfig, SdftConfig, SftConfig
+from holdfast.training.method_config import (
+    AutoConfig,
+    ClassifyConfig,
+    DpoConfig,
+    MethodConfig,
+    SdftConfig,
+    SftConfig,
+)
 from holdfast.training.recipe_source import apply_overrides
 from holdfast.training.reflect_config import ReflectConfig
 from holdfast.training.unread import unread_settings
@@ -29,6 +36,7 @@ __all__ = [
     "BatchConfig",
     "ClassifyConfig",
     "Count",
+    "DpoConfig",
     "EvaluationConfig",
     "GateConfig",
     "GuardsConfig",
@@ -44,7 +52,7 @@ __all__ = [
     "Share",
 ]
 
-METHOD_NAMES = ("auto", "sft", "sdft", "reflect", "classify")
+METHOD_NAMES = ("auto", "sft", "sdft", "dpo", "reflect", "classify")
 """What `method.type` may be."""
 
 
@@ -223,7 +231,7 @@ class Recipe(Settings):
     base: str = "holdfast:tiny"
     """The base model: holdfast:tiny, a Hugging Face id, or a local folder."""
     method: MethodConfig = AutoConfig()
-    """What is learnt from an example: auto, sft, sdft, reflect or classify, with its settings."""
+    """What is learnt from an example: auto, sft, sdft, dpo, reflect or classify, with its settings."""
     adapter: AdapterConfig | Literal["none", "auto"] = "auto"
     """A LoRA adapter, none = full fine-tuning, auto = by model size."""
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -267,7 +275,9 @@ class Recipe(Settings):
             )
         return self
 
-    def with_method(self, config: SftConfig | SdftConfig | ReflectConfig | ClassifyConfig) -> tuple[Self, list[str]]:
+    def with_method(
+        self, config: SftConfig | SdftConfig | DpoConfig | ReflectConfig | ClassifyConfig
+    ) -> tuple[Self, list[str]]:
         """Returns the recipe with a method that was chosen for it, and the names of settings it does not read.
 
         Those settings stand at their defaults in what is returned.

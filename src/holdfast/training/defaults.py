@@ -57,6 +57,9 @@ def choose_learning_rate(recipe: Recipe, num_parameters: int, *, full: bool) -> 
         rate, reason = 5e-4 if full else 3e-3, f"measured for {what} of the embedded base"
     elif num_parameters < 1_000_000_000:
         rate, reason = 5e-5 if full else 3e-4, f"usual for {what} below a billion parameters; not measured here"
+    if recipe.method.type == "dpo" and num_parameters >= TINY_MODEL_PARAMETERS:
+        # The loss falls as soon as two answers drift apart: a rate for demonstrations drives both out of reach.
+        rate, reason = rate / 10, f"a tenth of what is {reason}, as dpo needs"
     return ChosenRate(rate * factor, reason if factor == 1 else f"{factor:g} times what is {reason}")
 
 

@@ -42,6 +42,17 @@ class PolicyTargets:
 
 
 @dataclass(frozen=True, slots=True)
+class PairTargets:
+    """Of a preferred and a rejected answer, in this order: the number of tokens under the mask, and log-probabilities.
+
+    `reference` are the sums over these tokens under the frozen version, in nats.
+    """
+
+    lengths: tuple[int, int]
+    reference: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One sequence of an optimizer step.
 
@@ -51,7 +62,8 @@ class Row:
     `teacher_hidden` [tokens under the mask, H] stands in for a forward pass of the teacher.
     `completion_start` is where the tokens that the model wrote itself begin, and `ended` whether they end
     with an end of turn; both are for the monitors. `label` is the class index of a classification row.
-    `branches` are where several completions of one prompt begin, and `policy` what is learned from them.
+    `branches` are where several completions of one prompt begin, and `policy` what is learned from them; `pair` says
+    the same of two branches of which the first is preferred.
     """
 
     input_ids: list[int]
@@ -68,6 +80,7 @@ class Row:
     label: int | None = None
     branches: tuple[int, ...] = ()
     policy: PolicyTargets | None = None
+    pair: PairTargets | None = None
 
     @property
     def num_targets(self) -> int:

@@ -74,6 +74,18 @@ class SdftConfig(Settings):
         return self
 
 
+class DpoConfig(Settings):
+    """Direct Preference Optimization (arXiv 2305.18290): prefer one answer to another, from the current version on."""
+
+    type: Literal["dpo"] = "dpo"
+    beta: Positive = 0.1
+    """How dear it is to move away from the current version; smaller moves further."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    """Share of the pairs that are held to be the wrong way round."""
+    sft_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the preferred answer's cross-entropy beside it, which keeps that answer from becoming less likely."""
+
+
 class ClassifyConfig(Settings):
     """A classification head on the last token's hidden state."""
 
@@ -99,5 +111,5 @@ class ClassifyConfig(Settings):
 
 
 MethodConfig: TypeAlias = Annotated[
-    AutoConfig | SftConfig | SdftConfig | ClassifyConfig | ReflectConfig, Field(discriminator="type")
+    AutoConfig | SftConfig | SdftConfig | DpoConfig | ClassifyConfig | ReflectConfig, Field(discriminator="type")
 ]

@@ -23,6 +23,7 @@ _REFLECTION = ("guards.reflection_check", "guards.reflection_check_tasks")
 UNREAD: dict[str, tuple[str, ...]] = {
     "sdft": _REFLECTION,
     "sft": (*_TEACHER, *_REFLECTION),
+    "dpo": (*_TEACHER, *_REFLECTION),
     "reflect": _TEACHER,
     "classify": (
         "rehearsal",
@@ -34,7 +35,7 @@ UNREAD: dict[str, tuple[str, ...]] = {
         "evaluation.max_items",
     ),
 }
-"""Settings and tables that a method never looks at: plain fine-tuning samples no rollouts, reflections
+"""Settings and tables that a method never looks at: plain fine-tuning and DPO sample no rollouts, reflections
 are watched by the method itself, a classifier has weights of
 its own and nothing to rehearse."""
 

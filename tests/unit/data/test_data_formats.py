@@ -210,12 +210,6 @@ def test_kto_rows_to_imitate_are_kept_and_the_others_refused():
     assert reason_of({"messages": [ASKED, SAID], "label": False}).startswith("preference: label is false")
 
 
-@pytest.mark.parametrize("columns", [("chosen", "rejected"), ("chosen_messages", "rejected_messages")])
-def test_preference_pairs_are_refused_and_not_misread(columns):
-    row = {"conversations": [{"from": "human", "value": "hi"}]} | {column: {"value": "x"} for column in columns}
-    assert reason_of(row).startswith("preference: is a preference pair")
-
-
 def test_prompts_alone_are_for_those_who_ask_for_them():
     assert turns(example_of({"prompt": "hi"}, need_demonstration=False)) == [("user", "hi")]
     assert reason_of({"prompt": "hi"}) == (

@@ -61,7 +61,7 @@ def make_learner(tokenizer):
 
 @pytest.fixture
 def chat_examples():
-    """Ten questions with answers of different lengths."""
+    """Ten questions with answers of different lengths, and for each another one that is not preferred."""
     return [
         Example(
             id=f"id{number}",
@@ -69,6 +69,7 @@ def chat_examples():
                 Message("user", f"what is {number}{'?' * (number % 3)}"),
                 Message("assistant", "it is " + "so " * (number % 4) + str(number)),
             ),
+            rejected=Message("assistant", "no" + " idea" * (number % 3) + "." * number),
             source=f"lesson.jsonl:{number + 1}",
         )
         for number in range(10)

@@ -25,6 +25,8 @@ def gradients(run, rows):
 METHODS = {
     "sft": ("method=sft",),
     "sft, packed": ("method=sft", "method.packing=true"),
+    "dpo": ("method=dpo",),
+    "dpo beside sft": ("method=dpo", "method.sft_weight=0.5", "method.label_smoothing=0.1"),
     "sdft": ("method=sdft", "method.max_new_tokens=6"),
     "sdft, averaged teacher": ("method=sdft", "method.max_new_tokens=6", "method.teacher=ema", "method.ema_rate=0.3"),
     "sdft, rollouts of two steps at once": ("method=sdft", "method.max_new_tokens=6", "method.steps_per_generation=2"),

@@ -12,6 +12,7 @@ from holdfast.training.methods import METHODS
 from holdfast.training.monitors import Monitors
 from holdfast.training.rehearsal import source_sizes
 
+DPO = ("method=dpo",)
 SDFT = ("method=sdft", "method.max_new_tokens=6")
 
 
@@ -42,6 +43,9 @@ def same(first, second):
         ("method.kl_clip=0.001", SDFT),
         ("method.anchor_weight=2.0", SDFT),
         ("method.teacher_template={demonstration} {question}", SDFT),
+        ("method.beta=0.5", DPO),
+        ("method.label_smoothing=0.1", DPO),
+        ("method.sft_weight=0.5", DPO),
         ("optimizer.learning_rate=0.02", ()),
         ("optimizer.warmup_steps=3", ()),
         ("optimizer.schedule=constant", ()),
@@ -68,7 +72,7 @@ def test_changing_the_setting_changes_the_run(make_run, chat_examples, reminders
     assert not same(before, after)
 
 
-@pytest.mark.parametrize("settings", [(), SDFT], ids=["sft", "sdft"])
+@pytest.mark.parametrize("settings", [(), SDFT, DPO], ids=["sft", "sdft", "dpo"])
 def test_the_same_settings_give_the_same_run(make_run, chat_examples, reminders, settings):
     first, second = (traces(make_run(chat_examples, *settings, reminders=reminders)) for _ in range(2))
     assert same(first, second)

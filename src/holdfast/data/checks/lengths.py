@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast.data.check import Context, Decision, Row
-    from holdfast.types import Example, JSONValue
+    from holdfast.types import Example, JSONValue, Message
 
 _NAMES = {"empty": "empty", "too_short": "too short", "too_long": "too long"}
 
@@ -193,13 +193,27 @@ def num_tokens(example: Example, count: Callable[[str], int]) -> tuple[int, int]
 
 
 def split_texts(example: Example) -> tuple[list[str], list[str]]:
-    """Returns the texts that are only read and those that are learned (assistant turns with a weight, the label)."""
+    """Returns the texts that are only read and those that are learned (assistant turns with a weight, the label).
+
+    Of a preferred and a rejected answer it is the longer one that counts: each is read after the prompt by itself.
+    """
     read = [text for text in (example.document, example.privileged_context) if text]
     learned = [example.label] if example.label is not None else []
-    for message in example.messages:
-        texts = [message.content, *(f"{call.name} {call.arguments}" for call in message.tool_calls)]
+    for message in _longer(example).messages:
+        texts = _texts(message)
         (learned if message.role == "assistant" and message.weight > 0 else read).extend(texts)
     return read, learned
+
+
+def _longer(example: Example) -> Example:
+    other, answer = example.instead, example.demonstration
+    if example.rejected is None or answer is None:
+        return example
+    return other if sum(map(len, _texts(example.rejected))) > sum(map(len, _texts(answer))) else example
+
+
+def _texts(message: Message) -> list[str]:
+    return [message.content, *(f"{call.name} {call.arguments}" for call in message.tool_calls)]
 
 
 def empty_part(example: Example) -> str | None:
@@ -211,6 +225,8 @@ def empty_part(example: Example) -> str | None:
     answer = example.demonstration
     if answer is not None and not answer.content.strip() and not answer.tool_calls:
         return "has an empty answer"
+    if example.rejected is not None and not example.rejected.content.strip() and not example.rejected.tool_calls:
+        return "has an empty rejected answer"
     if example.label is not None and not example.label.strip():
         return "has an empty label"
     return None

@@ -276,5 +276,5 @@ def with_fields(example: Example, fill: dict[str, str]) -> tuple[Example, tuple[
         names[match[1]] = None
         return fill[match[1]]
 
-    messages = tuple(replace(turn, content=FIELD.sub(filled, turn.content)) for turn in example.messages)
-    return (replace(example, messages=messages), tuple(names)) if names else (example, ())
+    after = example.with_turns(lambda turn: replace(turn, content=FIELD.sub(filled, turn.content)))
+    return (after, tuple(names)) if names else (example, ())

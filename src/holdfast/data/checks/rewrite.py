@@ -70,8 +70,17 @@ def rewritten(example: Example, debris: Debris, rewrite: Rewrite) -> tuple[Examp
         removed.append("the shared instruction" + (", which is the system turn now" if moved else ""))
         if moved:
             messages = _with_system(messages, instruction.strip())
-    changed = tuple(messages) != example.messages
-    return (replace(example, messages=tuple(messages)), removed) if changed else (example, [])
+    after = replace(example, messages=tuple(messages), rejected=_rejected(example, shared, rewrite))
+    return (after, removed) if after != example else (example, [])
+
+
+def _rejected(example: Example, shared: dict[str, str], rewrite: Rewrite) -> Message | None:
+    """Returns the rejected answer changed like the preferred one: marks of one alone would tell them apart."""
+    if example.rejected is None or not example.rejected.content:
+        return example.rejected
+    first = all(message.role != "assistant" for message in example.prompt)
+    text, _ = _answer(example.rejected.content, shared, rewrite, first=first)
+    return replace(example.rejected, content=text)
 
 
 def _prompt(text: str, shared: dict[str, str], rewrite: Rewrite, example: Example, *, first: bool) -> tuple[str, str]:

@@ -104,12 +104,12 @@ def _one_pass(example: Example, settings: RepairSettings) -> tuple[Example, list
         names.extend(found)
         return after
 
-    messages = tuple(_message(message, fixed) for message in example.messages)
+    turned = example.with_turns(lambda message: _message(message, fixed))
     document = None if example.document is None else fixed(example.document)
     privileged = None if example.privileged_context is None else fixed(example.privileged_context)
     if not names:
         return example, []
-    return replace(example, messages=messages, document=document, privileged_context=privileged), names
+    return replace(turned, document=document, privileged_context=privileged), names
 
 
 def _message(message: Message, fixed: Callable[[str], str]) -> Message:

@@ -69,7 +69,7 @@ class Tally:
 
 def texts_of(example: Example) -> Iterator[str]:
     """Yields every text of an example in reading order, as `text_of` joins them, empty ones included."""
-    for message in example.messages:
+    for message in example.turns:
         yield message.content
         yield from (call.arguments for call in message.tool_calls)
     yield from (example.document or "", example.privileged_context or "")

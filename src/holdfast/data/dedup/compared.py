@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.types import Example, Message
+    from holdfast.types import Example
 
 What: TypeAlias = Literal["all", "prompt"]
 _SEPARATOR = "\x1f"
@@ -39,9 +39,10 @@ def compared(example: Example, on: What = "all", columns: Sequence[str] = ()) ->
 
     A row that says nothing besides a document or a system prompt is compared on that. On "prompt" the answer is empty.
     """
-    asked = [_said(message) for message in example.prompt if message.role != "system"]
+    asked = [message.said for message in example.prompt if message.role != "system"]
     answered = example.demonstration
-    answer = [] if answered is None else [_said(answered)]
+    answer = [] if answered is None else [answered.said]
+    answer += [] if example.rejected is None else [example.rejected.said]
     answer += [example.privileged_context] if example.privileged_context else []
     system = [message.content for message in example.messages if message.role == "system"]
     tools = [json.dumps(tool, sort_keys=True, ensure_ascii=False) for tool in example.tools]
@@ -59,18 +60,11 @@ def compared(example: Example, on: What = "all", columns: Sequence[str] = ()) ->
 
 def whole(example: Example, on: What = "all", columns: Sequence[str] = ()) -> str:
     """Returns all of an example that must be equal in exact duplicates, its label apart: turns with their roles too."""
-    turns = example.messages if on == "all" else example.prompt
-    parts = [f"{message.role}{_SEPARATOR}{_said(message)}" for message in turns]
+    turns = example.turns if on == "all" else example.prompt
+    parts = [f"{message.role}{_SEPARATOR}{message.said}" for message in turns]
     rest = compared(example, on, columns).setting
     privileged = [example.privileged_context or ""] if on == "all" else []
     return f"{_SEPARATOR}\n".join([*parts, "", *privileged, rest])
-
-
-def _said(message: Message) -> str:
-    if not message.tool_calls:
-        return message.content
-    calls = [f"{call.name} {call.arguments}" for call in message.tool_calls]
-    return "\n".join([message.content, *calls] if message.content else calls)
 
 
 def normalised(text: str, *, unicode: bool = True, case: bool = True, spaces: bool = True) -> str:

@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 ROWS = "rows.jsonl"
 REJECTED = "rejected.jsonl"
 _READ = frozenset(
-    ("messages", "output_text", "tools", "functions", "privileged_context", "document", "label", "source", "columns")
+    (
+        "messages",
+        "output_text",
+        "tools",
+        "functions",
+        "privileged_context",
+        "document",
+        "label",
+        "rejected",
+        "source",
+        "columns",
+    )
 )
 """What a row of `row_json` holds besides its columns, or would be read as."""
 

@@ -60,6 +60,7 @@ _CONTEXT: dict[str, JSONValue] = {
 }
 _FIELDS = {
     "id": "Content id: the first 16 hexadecimal digits of the sha256 of what the row says.",
+    "rejected": "The answer that the last turn is preferred to, as the JSON text of one turn.",
     "tools": "The tools that the assistant may call, as JSON text in OpenAI's shape.",
     "label": "The class, of rows that are classified.",
     "document": "A text that is read before the question.",

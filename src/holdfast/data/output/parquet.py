@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
+from holdfast.data.example_json import to_json
 from holdfast.data.output.content import ContentHash
 from holdfast.data.output.prepared import PreparedRow
 from holdfast.data.prepared_rows import COLUMNS, prepared
@@ -145,6 +146,7 @@ def _values(example: Example, row: PreparedRow) -> dict[str, object]:
     return {
         "id": example.id,
         "messages": [_message(message) for message in example.messages],
+        "rejected": None if example.rejected is None else dump(to_json(example)["rejected"]),
         "tools": dump([dict(tool) for tool in example.tools]) if example.tools else None,
         "label": example.label,
         "document": example.document,

@@ -100,4 +100,4 @@ def long_runs(examples: Sequence[Example], length: int) -> list[NDArray[np.uint6
 
 
 def _searched(example: Example) -> list[Message]:
-    return [message for message in example.messages if message.role != "system" and message.content]
+    return [message for message in example.turns if message.role != "system" and message.content]

@@ -171,8 +171,7 @@ def _texts(example: Example) -> Iterator[str]:
 def _mapped(example: Example, change: Callable[[str], str]) -> Example:
     """Returns an example whose texts are what `change` makes of them, in reading order."""
     return replace(
-        example,
-        messages=tuple(_message(message, change) for message in example.messages),
+        example.with_turns(lambda message: _message(message, change)),
         document=change(example.document) if example.document else example.document,
         privileged_context=change(example.privileged_context)
         if example.privileged_context

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.errors import ConfigError, NothingToLearnError
-from holdfast.training.config import ClassifyConfig, ReflectConfig, SdftConfig, SftConfig
+from holdfast.training.config import ClassifyConfig, DpoConfig, ReflectConfig, SdftConfig, SftConfig
 from holdfast.training.defaults import choose_skip_tokens
 from holdfast.training.judging import judge_with
 from holdfast.training.methods.classify import Classify
+from holdfast.training.methods.dpo import Dpo
 from holdfast.training.methods.reflect_retry_reward import ReflectRetryReward
 from holdfast.training.methods.sdft import Sdft
 from holdfast.training.methods.sft import Sft
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from holdfast.training.method import Method
     from holdfast.types import Example
 
-METHODS: dict[str, type[Sft | Sdft | Classify | ReflectRetryReward]] = {
+METHODS: dict[str, type[Sft | Sdft | Dpo | Classify | ReflectRetryReward]] = {
     "sft": Sft,
     "sdft": Sdft,
+    "dpo": Dpo,
     "classify": Classify,
     "reflect": ReflectRetryReward,
 }
@@ -34,7 +36,7 @@ METHODS: dict[str, type[Sft | Sdft | Classify | ReflectRetryReward]] = {
 class Choice:
     """The method that fits some examples, and why."""
 
-    config: SftConfig | SdftConfig | ClassifyConfig
+    config: SftConfig | SdftConfig | DpoConfig | ClassifyConfig
     reason: str
 
 
@@ -48,6 +50,15 @@ def choose(examples: Sequence[Example]) -> Choice:
     if labelled:
         raise ConfigError(
             f"{labelled} of {len(examples)} examples have a label and the others none, so no one method fits. "
+            "Split the file, or name a method.",
+            param="method",
+        )
+    pairs = sum(example.rejected is not None for example in examples)
+    if pairs == len(examples):
+        return Choice(DpoConfig(), "dpo: every example has an answer that is preferred and one that is not")
+    if pairs:
+        raise ConfigError(
+            f"{pairs} of {len(examples)} examples have a rejected answer and the others none, so no one method fits. "
             "Split the file, or name a method.",
             param="method",
         )
@@ -67,6 +78,8 @@ def build(recipe: Recipe, learner: Learner, examples: Sequence[Example]) -> Meth
         return Sft(config, max_tokens=recipe.batch.max_tokens)
     if isinstance(config, SdftConfig):
         return Sdft(config, skip_tokens=choose_skip_tokens(config, learner.num_parameters))
+    if isinstance(config, DpoConfig):
+        return Dpo(config, learner, max_tokens=recipe.batch.max_tokens)
     if isinstance(config, ClassifyConfig):
         return Classify(config, learner, examples, seed=recipe.seed)
     if isinstance(config, ReflectConfig):
