@@ -97,6 +97,48 @@ def test_rows_without_a_rejected_answer_are_refused_by_name_and_mixed_data_needs
         teach(workspace, str(mixed), "kind", preferring, test_source=pairs("t.jsonl", "kind", 30, 500))
 
 
+def test_prepared_pairs_are_learned_as_pairs(workspace, preferring, tmp_path):
+    from tests.end_to_end.test_prepare_and_learn import asked, holdfast
+
+    from holdfast.data.folder import load_prepared
+    from holdfast.data.output.version import load
+
+    rows = [
+        {"prompt": text, "chosen": "yes", "rejected": f"ask {n}@example.org"} for n, text in enumerate(asked("k", 60))
+    ]
+    (tmp_path / "kind.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*rows, rows[0]]))
+    switches = [f"checks.{name}.enabled=false" for name in ("semantic_duplicates", "language")]
+    words = ["prepare", tmp_path / "kind.jsonl", "--skill", "kind", "-w", tmp_path / "home", "--json"]
+    prepared = json.loads(holdfast(*words, *(word for switch in switches for word in ("--set", switch))))
+    kept = [each for part in ("train", "test") for each in load(prepared["folder"]).examples(part)]
+    assert len(kept) == 60
+    assert not any("@example.org" in each.rejected.content for each in kept)
+    result = teach(workspace, prepared["folder"], "kind", preferring)
+    assert result.version.recipe["method"]["type"] == "dpo"
+    data = load_prepared(result.report_path.parent)
+    assert all(each.rejected is not None for each in [*data.train, *data.test])
+
+
+def test_an_order_for_dpo_is_worded_as_openais_api_words_it(workspace):
+    from holdfast.jobs.fine_tuning import recipe_of
+
+    method = {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2, "n_epochs": 2, "batch_size": "auto"}}}
+    recipe = recipe_of(workspace, {"method": method})
+    assert (recipe.method.type, recipe.method.beta, recipe.epochs) == ("dpo", 0.2, 2)
+    left_open = recipe_of(workspace, {"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": "auto"}}}})
+    assert left_open.method.beta == 0.1
+
+
+def test_render_shows_both_answers(small_base, pairs):
+    from holdfast.jobs.render import render
+
+    source = pairs("kind.jsonl", "kind", 3)
+    found = render(source, recipe=Recipe.from_overrides([f"base={small_base}"]), num=1, progress=Silent())
+    assert found.shown[0].pieces[-1] == ("yes<|end|>", True)
+    assert len(found.shown[0].rejected) == 4
+    assert found.to_json()["examples"][0]["rejected"] == found.shown[0].rejected
+
+
 def test_tries_after_a_reflection_have_no_place_in_a_choice(workspace, pairs, preferring):
     with pytest.raises(ConfigError, match=r"evaluation\.reflect would have no effect because the grader is preferred"):
         teach(workspace, pairs("kind.jsonl", "kind", 40), "kind", [*preferring, "evaluation.reflect=1"])

@@ -43,8 +43,8 @@ def render(
     """Show examples as the model will read them, with the part it is trained on marked.
 
     Also checks every line of the file, and names those that `learn` would reject, with the reason. With
-    --method sdft it also shows what the teacher reads, with --method reflect the turns of attempt, reflection and
-    retry. It needs no workspace.
+    --method sdft it also shows what the teacher reads, with --method dpo the rejected answer, with --method reflect
+    the turns of attempt, reflection and retry. It needs no workspace.
 
     Example: holdfast render refunds.jsonl --num 1
     """

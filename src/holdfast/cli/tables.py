@@ -61,6 +61,9 @@ def show_rendered(found: Rendering) -> None:
         if one.teacher is not None:
             console.print(Text("the teacher reads:", style="bold"))
             console.print(Text(without_middle(one.teacher), style="dim"), soft_wrap=True)
+        if one.rejected is not None:
+            console.print(Text("rather than:", style="bold"))
+            console.print(Text(without_middle(one.rejected), style="red"), soft_wrap=True)
     if found.rejected:
         console.print(Text(f"{len(found.rejected)} rows would be rejected:", style="bold yellow"))
     for row in found.rejected:

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One example as text pieces; a piece is trained on or only read. `teacher` is what an SDFT teacher reads."""
+    """One example as text pieces; a piece is trained on or only read.
+
+    `teacher` is what an SDFT teacher reads, `rejected` the answer that DPO makes less likely.
+    """
 
     source: str
     num_tokens: int
     pieces: list[tuple[str, bool]]
     problem: str | None
     teacher: str | None = None
+    rejected: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Rendering:
                     "num_tokens": one.num_tokens,
                     "pieces": [{"text": text, "trained": trained} for text, trained in one.pieces],
                     "teacher": one.teacher,
+                    "rejected": one.rejected,
                     "problem": one.problem,
                 }
                 for one in self.shown
@@ -106,7 +111,8 @@ def _shown(reader: Reader, example: Example, recipe: Recipe, problem: str | None
     except HoldfastError as error:
         problem = problem or error.message
     text_ids = (reader.tokenizer.encode(text, add_special_tokens=False) for text, _ in pieces)
-    return Shown(example.source, sum(map(len, text_ids)), pieces, problem, teacher)
+    pair = example.rejected if recipe.method.type in ("auto", "dpo") else None
+    return Shown(example.source, sum(map(len, text_ids)), pieces, problem, teacher, None if pair is None else pair.said)
 
 
 def _pieces(reader: Reader, example: Example, recipe: Recipe) -> list[tuple[str, bool]]:

@@ -59,6 +59,12 @@ def test_the_trained_part_is_marked_without_colours_too(capsys):
     assert "the teacher reads" not in text
 
 
+def test_a_rejected_answer_is_shown_beside_the_preferred_one(capsys):
+    shown = [Shown("a.jsonl:1", 7, [("yes", True)], None, rejected="no [b]")]
+    show_rendered(Rendering("a.jsonl", "messages", "holdfast:tiny", 1, shown, [], []))
+    assert capsys.readouterr().out.partition("rather than:\n")[2].strip() == "no [b]"
+
+
 def test_what_the_teacher_reads_is_shown_and_the_middle_of_a_long_text_is_left_out(capsys):
     shown = [Shown("a.jsonl:1", 7, [("b" * 9000 + "END", True)], None, teacher="read this first")]
     show_rendered(Rendering("a.jsonl", "messages", "holdfast:tiny", 1, shown, [], []))

@@ -11,7 +11,7 @@ from holdfast.types import Completion, Example, Message, ToolCall
 
 PLAIN = sorted(name for name, kind in GRADERS.items() if not isinstance(kind, type))
 """Graders without settings; those with settings have a file of their own."""
-REFERENCED = [*PLAIN, "tool_call_match"]
+REFERENCED = [*(name for name in PLAIN if name != "preferred"), "tool_call_match"]
 """Graders that compare with the item's answer."""
 TOOLS = ({"type": "function", "function": {"name": "set_timer"}},)
 

@@ -72,6 +72,14 @@ def test_the_grader_passes_the_preferred_answer_fails_the_other_and_judges_no_th
     assert judge.lacking(Example("x", item.messages)) == "has no rejected answer beside a preferred one"
 
 
+@pytest.mark.parametrize("text", ["", "{" * 9000, "\ud800", "yes no", "\x00" * 500, "no\n" * 4000])
+def test_a_hostile_answer_is_not_gradable_and_nothing_breaks(text):
+    score = grader("preferred")(Completion(text, (), (), "stop"), pair(1, "yes", "no"))
+    assert (score.passed, score.error_type) == (False, "no_choice")
+    score.explanation.encode()
+    assert len(score.explanation) < 500
+
+
 def test_calls_are_told_apart_too():
     messages = (Message("user", "x"), Message("assistant", "", (ToolCall("f", '{"a": 1}'),)))
     item = Example("p", messages, rejected=Message("assistant", "", (ToolCall("f", '{"a": 2}'),)))

@@ -21,7 +21,7 @@ def test_the_default_recipe_survives_a_round_trip_through_plain_data():
         ("rehersal.enabled=false", "did you mean rehearsal?"),
         ("adapter.rnk=3", "did you mean adapter.rank?"),
         ("zzz=1", "known here: base, method"),
-        ("method=stf", "choose one of 'auto', 'sft', 'sdft', 'classify'"),
+        ("method=stf", "choose one of 'auto', 'sft', 'sdft', 'dpo', 'classify'"),
         ("method.skip_tokens=2", "say which one with method.type"),
         ("optimizer.learning_rate=-1", "greater than 0 (given: -1)"),
         ("seed", "not of the form key=value"),
@@ -109,6 +109,13 @@ def test_the_learning_rate_left_open_falls_with_the_models_size():
     assert lora == [3e-3, 3e-4, 1e-4]
     asked = Recipe.from_overrides(["optimizer.learning_rate=0.5"])
     assert choose_learning_rate(asked, 10, full=True).learning_rate == 0.5
+
+
+def test_a_preference_is_learned_with_a_tenth_of_the_rate_but_on_the_base_it_was_measured_on():
+    recipe = Recipe.from_overrides(["method=dpo"])
+    rates = [choose_learning_rate(recipe, size, full=True) for size in (2e6, 5e8, 7e9)]
+    assert [rate.learning_rate for rate in rates] == pytest.approx([5e-4, 5e-6, 1e-6])
+    assert "a tenth of" in rates[1].reason
 
 
 @pytest.mark.parametrize(
