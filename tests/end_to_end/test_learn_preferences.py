@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from holdfast.errors import ConfigError, NothingToLearnError
+from holdfast.jobs.answers import items_of
 from holdfast.jobs.choices import likelier
 from holdfast.jobs.evaluate import evaluate_version
 from holdfast.jobs.learn import learn
@@ -100,7 +101,6 @@ def test_rows_without_a_rejected_answer_are_refused_by_name_and_mixed_data_needs
 def test_prepared_pairs_are_learned_as_pairs(workspace, preferring, tmp_path):
     from tests.end_to_end.test_prepare_and_learn import asked, holdfast
 
-    from holdfast.data.folder import load_prepared
     from holdfast.data.output.version import load
 
     rows = [
@@ -115,8 +115,9 @@ def test_prepared_pairs_are_learned_as_pairs(workspace, preferring, tmp_path):
     assert not any("@example.org" in each.rejected.content for each in kept)
     result = teach(workspace, prepared["folder"], "kind", preferring)
     assert result.version.recipe["method"]["type"] == "dpo"
-    data = load_prepared(result.report_path.parent)
-    assert all(each.rejected is not None for each in [*data.train, *data.test])
+    skill = workspace.skill("kind")
+    for content in (skill.train_hash, skill.test_hash):
+        assert all(item.rejected is not None for item in items_of(workspace.files.path_of(content)))
 
 
 def test_an_order_for_dpo_is_worded_as_openais_api_words_it(workspace):

@@ -73,6 +73,15 @@ def test_the_reference_is_the_version_that_the_run_started_from(make_run, chat_e
     assert loss.per_row.tolist() == pytest.approx([math.log(2)] * 10, rel=1e-4)
 
 
+def test_the_loss_can_be_measured_without_a_gradient(make_run, chat_examples):
+    run = make_run(chat_examples, "method=dpo")
+    rows = run.method.make_batch(run.learner, chat_examples, 0)
+    with torch.no_grad():
+        loss = run.method.loss(run.learner, rows)
+    assert not loss.value.requires_grad
+    assert loss.value.item() == pytest.approx(run.method.loss(run.learner, rows).value.item())
+
+
 def test_the_reference_reads_each_pair_once(make_run, chat_examples):
     run = make_run(chat_examples, "method=dpo", "steps=8", "rehearsal.enabled=false")
     forward, read = run.learner.hidden, []

@@ -89,12 +89,13 @@ class Dpo:
         with torch.no_grad():
             blank = torch.zeros(len(wanted), device=hidden.device)
             seen = head_loss(hidden.detach(), head.weight, head.bias, blank, targets=wanted, divergence=_CROSS_ENTROPY)
-        logp = cast("Tensor", seen.sampled_logprob).requires_grad_()
-        found, preferred_mean = self._judged(logp, rows)
-        per_row = found.per_pair - self.config.sft_weight * preferred_mean
-        value = (per_row * torch.tensor([row.weight for row in rows]).to(logp)).sum()
         # The loss is a function of the log-probabilities; its gradient in them weighs the fused head's gradient.
-        (slope,) = torch.autograd.grad(value, logp)
+        with torch.enable_grad():
+            logp = cast("Tensor", seen.sampled_logprob).requires_grad_()
+            found, preferred_mean = self._judged(logp, rows)
+            per_row = found.per_pair - self.config.sft_weight * preferred_mean
+            value = (per_row * torch.tensor([row.weight for row in rows]).to(logp)).sum()
+            (slope,) = torch.autograd.grad(value, logp)
         carrier = head_loss(hidden, head.weight, head.bias, -slope, targets=wanted, divergence=_CROSS_ENTROPY).loss
         told = {
             "preferred_reward": found.preferred_reward,
