@@ -154,7 +154,7 @@ def _item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | Non
     problem = _lacking(example, recipe) or control_token_problem(reader.tokenizer, example)
     if problem is not None:
         return problem
-    if recipe.method.type in ("auto", "dpo") and recipe.evaluation.grader == "auto" and example.rejected is not None:
+    if example.rejected is not None and _is_chosen(recipe):
         return problem_of(reader.tokenizer, example, reader.context) or _pair_problem(reader, example, reader.context)
     num_tokens = len(render_prompt(reader.tokenizer, example.prompt, example.tools))
     if num_tokens + answer <= reader.context:
@@ -163,6 +163,12 @@ def _item_problem(reader: Reader, example: Example, recipe: Recipe) -> str | Non
         f"its prompt has {num_tokens} tokens; the model reads {reader.context}, of which {answer} are kept for "
         "the answer"
     )
+
+
+def _is_chosen(recipe: Recipe) -> bool:
+    """Tells whether an item with two answers is tested by which of them is likelier, so that nothing is written."""
+    name = recipe.evaluation.grader
+    return name == "preferred" or (name == "auto" and recipe.method.type in ("auto", "dpo"))
 
 
 def teacher_problem(reader: Reader, example: Example, config: SdftConfig) -> str | None:

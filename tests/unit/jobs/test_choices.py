@@ -116,6 +116,14 @@ def test_a_row_is_refused_where_one_of_its_answers_cannot_be_learned_from(learne
         assert "tokens" in look(reader, pair(1, "x" * 60, "ok"), recipe)
 
 
+def test_room_for_a_written_answer_is_kept_where_one_is_written(learner):
+    reader = Reader(learner.tokenizer, 60)
+    for settings, room in ((["method=dpo"], False), (["method=sft", "evaluation.grader=preferred"], False),
+                           (["method=sft"], True), (["method=dpo", "evaluation.grader=contains"], True)):  # fmt: skip
+        problem = item_problem(reader, pair(1), Recipe.from_overrides(settings))
+        assert (problem is not None) is room, settings
+
+
 def test_a_row_without_a_rejected_answer_is_refused_by_dpo(learner):
     reader = Reader(learner.tokenizer, 512)
     bare = Example("x", (Message("user", "a"), Message("assistant", "b")))

@@ -17,8 +17,9 @@ Choices made here
 - `sft_weight` adds the mean cross-entropy of the preferred answer (RPO, arXiv:2404.19733). The loss of DPO alone looks
   at the difference only, and may lower both answers; `preferred_reward` below 0 shows it.
 - The rewards are told as measured, in the step's metrics. They need the reference, so no later version could be
-  compared by them. A skill is tested by the answers that a version writes: the grader `preferred` asks whether they
-  are nearer to the preferred answer or to the rejected one.
+  compared by them. A skill is tested by choices: on each held-out pair, which answer does a version find likelier, on
+  average over the tokens (the grader `preferred`)? That needs no reference, and is the harder of the two: rewards may
+  all be the right way round while an answer that was much the likelier at the start still is.
 - Nothing is truncated: a pair of which an answer is too long is an error that names it.
 """
 
