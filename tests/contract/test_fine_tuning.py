@@ -192,3 +192,29 @@ def test_too_few_examples_are_refused_before_anything_runs(shared, client, given
     with pytest.raises(BadRequestError, match="3 usable examples, and needs 10") as error:
         ordered(client, given(client, num=3))
     assert error.value.param == "training_file"
+
+
+def test_a_job_of_preferences_is_ordered_as_the_hosted_service_words_it(make_server, small):
+    rows = [
+        {
+            "input": {"messages": [{"role": "user", "content": f"Name a colour of thing {number}."}]},
+            "preferred_output": [{"role": "assistant", "content": f"blue {number}!"}],
+            "non_preferred_output": [{"role": "assistant", "content": f"I would rather not say {number}."}],
+        }
+        for number in range(30)
+    ]
+    server = make_server()
+    client = server.client()
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    file = client.files.create(file=("pairs.jsonl", content), purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(
+        model="holdfast:tiny",
+        training_file=file.id,
+        method={"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2, "batch_size": 8}}},
+        extra_body={"recipe": {**small, "steps": 2}},
+    )
+    assert server.workspace.job(job.id).recipe["method"] == {"type": "dpo", "beta": 0.2}
+    server.work()
+    done = client.fine_tuning.jobs.retrieve(job.id)
+    assert done.status in ("succeeded", "failed")
+    assert done.status == "succeeded" or done.error.code == "gate_refused"

@@ -31,7 +31,7 @@ class Impatient(Silent):
     def bar(self, title, total, *, unit, done=0):
         yield self if title == "training" else SilentBar()
 
-    def update(self, done, total=None, note=""):
+    def update(self, done, total=None, note="", metrics=None):
         if done == self.after:
             self.stop.turn()
 

@@ -45,7 +45,7 @@ class Counting(Silent):
         self.units.append(unit)
         yield self
 
-    def update(self, done, total=None, note=""):
+    def update(self, done, total=None, note="", metrics=None):
         self.moves.append((self.units[-1], done, total))
 
 
