@@ -178,6 +178,36 @@ NOT_NAMES = frozenset(
 )
 """Lower-case words that are no part of a name though they may be capitalised."""
 
+LINE_LABELS = _set(
+    "action analysis approach argument assertion assessment assumption author background benefit body brand caption"
+    " category cause challenge character choice citation claim clue code color colour column command comment complaint"
+    " concept condition cons constraint content context conversation correct criterion criteria critique css csv"
+    " decision default definition description detail dialogue difference difficulty directions disadvantage advantage"
+    " disclaimer documentation duration effect entity error evaluation evidence expected experience explanation fact"
+    " field file final finding fix footer format formula frequency function genre goal header headline heading hint"
+    " history html hypothesis id idea image impact importance ingredient insight intent intention interpretation issue"
+    " item json judgement judgment justification key keyword label language level limitation link list location logic"
+    " material meaning memory message method methodology mistake mood motivation object objective observation option"
+    " original outcome outline output overview parameter passage pattern persona phase plan plot point policy"
+    " possibility premise principle priority problem procedure prompt proof property pros purpose quantity query quote"
+    " rating rationale reason reasoning recommendation reference reflection rejected chosen request requirement"
+    " resolution resource response result review reward rhyme risk role rule sample scenario scene schedule score"
+    " sentence sentiment setting severity signature situation size skill slogan snippet solution sources source"
+    " speaker speech sql stage statement status strategy strength structure style subtask subtitle suggestion symptom"
+    " synonym antonym syntax tag target task technique template term test text theme theorem theory thesis thought"
+    " threat opportunity tip tone tool topic trait translation treatment trigger type unit usage utterance"
+    " validation variable verb noun adjective adverb verdict verse chorus bridge warning weakness weather xml yaml"
+    " actor audience buyer caller candidate chatbot child citizen clerk client coach consultant contestant counselor"
+    " critic crowd customer detective dad mom mother father brother sister son daughter employee employer employe"
+    " examiner expert friend guest helper host hostess interviewer interviewee lawyer listener manager merchant"
+    " moderator narrator nurse observer officer operator owner pal panelist parent participant passenger patient person"
+    " player policeman presenter programmer receptionist recruiter reporter reviewer robot salesman salesperson seller"
+    " scientist student support teacher therapist tourist trainer translator tutor villager visitor voice waiter"
+    " waitress wizard woman man boy girl writer"
+)
+"""Lower-case words that stand before the colons of lines: labels of formats and fields of records, and the parts of a
+dialogue that name nobody."""
+
 ALSO_WORDS = _set(
     "will may mark grace hope faith joy rose lily ivy violet bill art rich frank grant chance chase drew sue pat "
     "rob jack nick bob don ray dawn eve summer autumn april june august may max page young long short king bishop "

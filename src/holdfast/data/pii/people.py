@@ -19,6 +19,7 @@ from holdfast.data.pii.name_words import (
     DEEDS,
     LANGUAGES,
     LEADING_WORDS,
+    LINE_LABELS,
     NOT_NAMES,
     ORGANISATION_WORDS,
     PERSIAN_INTRODUCTIONS,
@@ -279,15 +280,36 @@ def _no_name(word: str, *, behind: bool = False) -> bool:
 
 
 def _speakers(text: str) -> list[Span]:
-    """Returns the names before the colons of a dialogue: two at least, one of them more than once."""
+    """Returns the names before the colons of a dialogue: two at least, one of them more than once.
+
+    One label of a format (Action, Final Answer) among them, and none is a name.
+    """
     if text.count(": ") < 2:
         return []
     lines = list(_SPEAKER.finditer(text))
-    names = [match for match in lines if _CANDIDATE.fullmatch(match["value"]) and not _no_name(match["value"])]
-    different = {match["value"] for match in names}
-    if not 1 < len(different) < len(names) or len(names) < len(lines):
+    different = {match["value"] for match in lines}
+    if not 1 < len(different) < len(lines) or any(_is_label(text, name) for name in different):
         return []
-    return [Span(*match.span("value"), "person", match["value"], 0.55) for match in names]
+    if any(other.startswith(f"{name} ") for name in different for other in different):
+        return []
+    if any(text.startswith(("{", "```"), match.end() + 1) for match in lines):
+        return []
+    return [Span(*match.span("value"), "person", match["value"], 0.55) for match in lines]
+
+
+def _is_label(text: str, speaker: str) -> bool:
+    """Whether what stands before a colon is no name: not by its form, or a word that is no part of one.
+
+    A word that the same text also has in small letters ("the action to take") is an everyday one.
+    """
+    if not _CANDIDATE.fullmatch(speaker):
+        return True
+    for place, word in enumerate(speaker.split()):
+        plain = word.lower().rstrip(".")
+        if _no_name(word, behind=place > 0) or plain in LINE_LABELS or plain.removesuffix("s") in LINE_LABELS:
+            return True
+    lower = speaker.lower()
+    return lower != speaker and any(True for _ in known_places(text, [lower]))
 
 
 def mentions(text: str, names: Iterable[Span]) -> Iterator[Span]:

@@ -78,6 +78,51 @@ def test_numbers_beside_words_are_no_addresses(text):
     assert not found(text, "address")
 
 
+REACT = """Use the following format:
+Thought: you should always think about what to do
+Action: the action to take, should be one of the tool names.
+Action Input: the input to the action, must be in JSON format.
+
+Begin!
+Question: can you show me a wild axolotl?
+Thought: I look for images.
+Action: searchAxolotlImages
+Action Input: {"color": "wild"}
+Observation: 3 images
+Action: getAxolotlFacts
+Action Input: {}
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        REACT,
+        'Action: searchAxolotlImages\nAction Input: {"color": "wild"}\nAction: getAxolotlFacts\nAction Input: {}',
+        "Action: search\nAction Input: wild axolotl\nAction: search\nFinal Answer: none",
+        "Thoughts: it is a cat\nVerdict: yes\nThoughts: it is a dog\nVerdict: no",
+        "Rationally: one\nRationally Put: two\nRationally: three",  # the words of one stand in the other
+        "Gist: a\nPlea: the gist of it\nGist: b",  # an everyday word in the same text
+        "Alpha: {}\nBeta: {}\nAlpha: {}",
+        "Teacher: Sit down.\nStudents: Yes!\nTeacher: Well.",
+    ],
+)
+def test_labels_of_a_format_are_no_speakers(text):
+    assert not found(text, "person")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Ann: hi\nBob: hello\nAnn: how are you?", ["Ann", "Bob", "Ann"]),
+        ("Ann Lee: hi\nBetty White: hello\nAnn Lee: bye", ["Ann Lee", "Betty White", "Ann Lee"]),
+        ("Ann: hi\nJürgen: hallo\nAnn: I asked Jürgen.", ["Ann", "Jürgen", "Ann", "Jürgen"]),
+    ],
+)
+def test_the_speakers_of_a_dialogue_are_persons(text, names):
+    assert found(text, "person") == names
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
