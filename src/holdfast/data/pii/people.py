@@ -53,6 +53,8 @@ _CANDIDATE = regex.compile(
 )
 _BACKWARDS = r"\p{Lu}[\p{L}\p{M}]{1,30}(?:-\p{L}{2,30})?"
 """A capitalised word for patterns that are read backwards, where a greedy run must give its first letter back."""
+_NO_THING = r"(?!\s{0,3}\n[^\p{L}\n]{0,4}(?i:description|documentation|version|parameters|arguments|type)\s?:)"
+"""Not before such a field on the next line: then a label's value is the name of a thing."""
 _LONG_TITLE = 5
 _WORD_OF_NAME = regex.compile(r"[^ ]+")
 _WINDOW = 64
@@ -100,7 +102,7 @@ def _cues(languages: tuple[str, ...]) -> tuple[_Cue, ...]:
         _cue(rf"\b(?i:{introductions}):? {titled}", "", FAIR, LIKELY),
         _cue(rf"(?:\A|[\n.!?\"“>:] ?)(?i:{greetings}),? {titled}", r"\s{0,3}(?:[,!.:\n]|\Z| - )", FAIR, 0.7),
         _cue(rf"(?i:{closings})[,.!]?\s{{0,2}}\n\s{{0,3}}(?:[-\u2013—] ?)?", r"\s{0,3}(?:[,\n.]|\Z)", 0.7, LIKELY),
-        _cue(rf"(?:\A|[^\p{{L}}_])(?i:{labels})\s?[:?=]\s{{0,3}}[\"']?{titled}", "", 0.45, FAIR),
+        _cue(rf"(?:\A|[^\p{{L}}_])(?i:{labels})\s?[:?=]\s{{0,3}}[\"']?{titled}", _NO_THING, 0.45, FAIR),
         _cue(rf"(?:\A|[^\p{{L}}_])(?i:{PERSONAL_LABELS})\s?[:?=]\s{{0,3}}[\"']?{titled}", "", 0.55, LIKELY),
     ]
     return (*cues, *(_english() if "en" in languages else ()))

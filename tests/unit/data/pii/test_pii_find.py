@@ -111,6 +111,11 @@ def test_labels_of_a_format_are_no_speakers(text):
     assert not found(text, "person")
 
 
+def test_a_name_described_on_the_next_line_is_a_thing_s():
+    assert not found("Tools:\nName: Apache Superset\nDescription: charts\n", "person")
+    assert found("Name: Ann Lee\nAge: 34\n", "person") == ["Ann Lee"]
+
+
 @pytest.mark.parametrize(
     ("text", "names"),
     [
