@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from holdfast.data.output.personal import where_it_stands
 from holdfast.data.output.rendering import markdown_environment
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def data_card(data: PreparedData, version: DataVersion) -> str:
             data=data,
             version=version,
             counts=data.counts,
+            personal=where_it_stands(data),
             outcomes=[
                 (number, outcome)
                 for number, outcome in enumerate(data.outcomes, start=1)

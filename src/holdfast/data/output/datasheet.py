@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.data.output.personal import where_it_stands
 from holdfast.data.output.rendering import count, cut, markdown_environment, number_of, plain_markdown
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ def _answers(data: PreparedData, version: DataVersion) -> dict[str, str]:
         "sampling": f"No row was left out without a reason: {count(counts.num_rejected)} were rejected, each with its "
         "reason in rejected.jsonl.",
         "steps": _steps(data),
-        "raw": "The rows before every change are in changed.jsonl and the rejected ones in rejected.jsonl, with the "
-        "personal data that was masked in the parts; the sources themselves were not changed.",
+        "raw": "The rows before every change are in changed.jsonl and the rejected ones in rejected.jsonl. "
+        f"{where_it_stands(data)} The sources themselves were not changed.",
         "software": f"Yes: Holdfast {plain_markdown(data.holdfast)}. The plan (plan.toml) replays the same decisions.",
         "future": _problems(data),
         "form": "As a folder: Parquet files, a Croissant description and documents, whose sha256 are in manifest.json.",

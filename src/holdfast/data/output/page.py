@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from holdfast.data.output.differing import marked
 from holdfast.data.output.figures import Picture, pictures
+from holdfast.data.output.personal import where_it_stands
 from holdfast.data.output.pictures import whole
 from holdfast.data.output.rendering import cut, flatten, html_environment, number_of
 
@@ -51,6 +52,7 @@ class _Page:
     summary: str
     whole: Markup
     parts: str
+    personal: str
     left: Sequence[int]
     titles: Mapping[int, str]
     more_findings: int
@@ -80,6 +82,7 @@ def report_page(data: PreparedData, version: DataVersion) -> str:
             styles=("s1", "s2", "s4"),
         ),
         parts=_parts(data, version),
+        personal=where_it_stands(data),
         left=[number for number, outcome in enumerate(data.outcomes, start=1) if _is_left(outcome)],
         titles={each.number: each.title for each in found},
         more_findings=max(0, len(data.outcomes) - _MOST_FINDINGS),
