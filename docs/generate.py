@@ -182,10 +182,20 @@ def _default(field: FieldInfo) -> str:
         kind = getattr(value, "type", None)
         return f'`type = "{kind}"`' if kind else "see below"
     if isinstance(value, tuple):
-        return "all, in this order" if value else "empty"
+        return _listed(typing.cast("tuple[object, ...]", value), field.annotation)
     if value is None or isinstance(value, bool):
         return {None: "none", True: "true", False: "false"}[value]
     return f"`{value}`" if value != "" else "empty"
+
+
+def _listed(values: tuple[object, ...], annotation: object) -> str:
+    """Returns a default list: that it is every choice in the order in which they are listed, or else its values."""
+    inner = next(iter(typing.get_args(annotation)), None)
+    if not values:
+        return "empty"
+    if values == typing.get_args(inner):
+        return "all, in this order"
+    return ", ".join(f"`{value}`" for value in values)
 
 
 def formats() -> str:
