@@ -30,7 +30,7 @@ from holdfast.settings import Share
 from holdfast.types import Example, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from holdfast.data.check import Context, Row
     from holdfast.types import JSONValue
@@ -96,6 +96,7 @@ class PersonalData(LookingCheck[PersonalDataSettings, "Sequence[Found]"]):
         self._with = bytearray()
         self._num_seen = 0
         self._num_rows = 0
+        self._num_learned = 0
         self._shown: list[Shown] = []
 
     def look(self, rows: Sequence[Row]) -> list[Found]:
@@ -112,6 +113,7 @@ class PersonalData(LookingCheck[PersonalDataSettings, "Sequence[Found]"]):
             self._places.update(counts)
             self._rows.update(counts.keys())
             self._num_rows += 1
+            self._num_learned += _in_an_answer(row.example, found)
             self._mark(row.number)
             for span in found.all():
                 self._placeholders.number(span.kind, found.value(span))
@@ -126,21 +128,35 @@ class PersonalData(LookingCheck[PersonalDataSettings, "Sequence[Found]"]):
             kind: {"places": self._places[kind], "rows": self._rows[kind], "distinct": distinct[kind]}
             for kind in sorted(self._places)
         }
-        figures: dict[str, JSONValue] = {"kinds": kinds, "engine": settings.engine, "action": settings.action}
+        figures: dict[str, JSONValue] = {
+            "kinds": kinds,
+            "rows_with_it_in_a_trained_answer": self._num_learned,
+            "engine": settings.engine,
+            "action": settings.action,
+        }
         if not self._num_rows:
             return Finding(self.name, "No secrets or personal data were found.", figures=figures)
-        listed = ", ".join(f"{kind} {count}" for kind, count in self._places.most_common())
         secrets = any(kind in GROUPS["secret"] for kind in kinds)
         remedy = "mask them, the same value by the same placeholder" if settings.action == "mask" else "drop these rows"
         return Finding(
             self.name,
-            f"Secrets or personal data in {self._num_rows} of {self._num_seen} rows: {listed}.",
+            self._title(distinct),
             "problem" if secrets else "warning",
             self._num_rows,
             remedy,
             figures,
             tuple(self._shown),
         )
+
+    def _title(self, distinct: Mapping[str, int]) -> str:
+        """Returns the finding in one sentence: rows, those where a mask would be learned, and places by kind."""
+        learned = self._num_learned if self.settings.action == "mask" else 0
+        answers = f", in {learned} of them in an answer that is trained" if learned else ""
+        listed = ", ".join(
+            f"{kind} {count}" + (f" ({distinct[kind]} different)" if distinct[kind] < count else "")
+            for kind, count in self._places.most_common()
+        )
+        return f"Secrets or personal data in {self._num_rows} of {self._num_seen} rows{answers}: {listed}."
 
     def decide(self, row: Row) -> Decision:
         """Returns the row with placeholders, or that it is dropped; None where nothing was found in it."""
@@ -181,6 +197,17 @@ class PersonalData(LookingCheck[PersonalDataSettings, "Sequence[Found]"]):
     def _is_marked(self, number: int) -> bool:
         place, bit = divmod(number, 8)
         return place < len(self._with) and bool(self._with[place] >> bit & 1)
+
+
+def _in_an_answer(example: Example, found: Found) -> bool:
+    """Whether a place is in an assistant turn that is learned, its calls included."""
+    texts = (
+        text
+        for message in example.messages
+        if message.role == "assistant" and message.weight
+        for text in (message.content, *(call.arguments for call in message.tool_calls))
+    )
+    return any(spans for text in texts for _, spans in found.spans.get(text, ()))
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -1,8 +1,11 @@
 """The check of secrets and personal data: what it reports, masks, drops and leaves, and that it shows no value."""
 
 import json
+import re
 import sys
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from holdfast.data.check import Change, Context, Drop, Row
 from holdfast.data.checks.personal_data import PersonalData, PersonalDataSettings
+from holdfast.data.doctor.plan import Plan
 from holdfast.data.pii.pieces import pieces_of, rebuilt
 from holdfast.data.pii.placeholders import Placeholders, normalised
 from holdfast.data.pii.presidio import _analyzer
@@ -62,6 +66,32 @@ def test_the_same_person_has_the_same_placeholder_over_the_whole_data_set(tmp_pa
     assert finding.figures["kinds"]["email"] == {"places": 4, "rows": 3, "distinct": 2}
     assert finding.figures["kinds"]["person"] == {"places": 3, "rows": 2, "distinct": 2}
     assert finding.level == "warning"
+
+
+def test_the_title_counts_rows_with_masks_in_trained_answers_and_different_values(tmp_path):
+    unweighted = Example("1", (Message("user", "hi"), Message("assistant", MAIL, weight=0.0), Message("assistant", "")))
+    call = Message("assistant", "", (ToolCall("send", json.dumps({"to": "bo@example.org"})),))
+    rows = [
+        chat(f"mail {MAIL}", f"I wrote to {MAIL}."),
+        chat(f"mail {MAIL}", "I wrote."),
+        chat("hello", label=MAIL),
+        unweighted,
+        Example("1", (Message("user", "write"), call)),
+    ]
+    _, finding, _ = run(rows, tmp_path)
+    assert finding.figures["rows_with_it_in_a_trained_answer"] == 2
+    assert finding.title == (
+        "Secrets or personal data in 4 of 5 rows, in 2 of them in an answer that is trained: email 5 (2 different)."
+    )
+    _, dropped, _ = run(rows[1:2], tmp_path, action="drop")
+    assert dropped.title == "Secrets or personal data in 1 of 1 rows: email 1."
+
+
+def test_the_plan_in_the_guide_is_one():
+    guide = (Path(__file__).parents[4] / "docs" / "personal-data.md").read_text(encoding="utf-8")
+    [snippet] = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    plan = Plan.model_validate(tomllib.loads(snippet))
+    assert plan.checks.personal_data.allow == ("support@example.org", "*@example.org")
 
 
 def test_what_one_turn_names_is_masked_in_every_field_and_the_label_stays(tmp_path):
