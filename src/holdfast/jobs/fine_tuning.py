@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from holdfast.store.workspace import Workspace
     from holdfast.types import JSONValue
 
-METHODS = {"dpo": "dpo", "supervised": "sft", "sft": "sft", "sdft": "sdft", "dpo": "dpo", "reflect": "reflect",
+METHODS = {"supervised": "sft", "sft": "sft", "sdft": "sdft", "dpo": "dpo", "reflect": "reflect",
            "reinforcement": "reflect", "classify": "classify"}  # fmt: skip
 """What a job's `method.type` is in a recipe."""
 MIN_EXAMPLES = 10
