@@ -197,6 +197,7 @@ LINE_LABELS = _set(
     " synonym antonym syntax tag target task technique template term test text theme theorem theory thesis thought"
     " threat opportunity tip tone tool topic trait translation treatment trigger type unit usage utterance"
     " validation variable verb noun adjective adverb verdict verse chorus bridge warning weakness weather xml yaml"
+    " accommodation activity activities transportation construction video song design"
     " actor audience buyer caller candidate chatbot child citizen clerk client coach consultant contestant counselor"
     " critic crowd customer detective dad mom mother father brother sister son daughter employee employer employe"
     " examiner expert friend guest helper host hostess interviewer interviewee lawyer listener manager merchant"

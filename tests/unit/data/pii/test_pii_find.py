@@ -104,6 +104,9 @@ Action Input: {}
         "Rationally: one\nRationally Put: two\nRationally: three",  # the words of one stand in the other
         "Gist: a\nPlea: the gist of it\nGist: b",  # an everyday word in the same text
         "Alpha: {}\nBeta: {}\nAlpha: {}",
+        "Person A: hi\nPerson B: hello\nPerson A: bye",
+        "PROBLEM: a\nSOLUTION: b\nTASK DEFINITION: c\nPROBLEM: d\nSOLUTION: e",
+        "Accommodation: tent\nTransportation: bus\nActivities: rest\nAccommodation: hut\nActivities: walk",
         "Teacher: Sit down.\nStudents: Yes!\nTeacher: Well.",
     ],
 )
