@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from holdfast.data.check import Finding, Shown
     from holdfast.data.output.difference import Difference
     from holdfast.data.output.version import DataVersion
+    from holdfast.data.output.write import Written
     from holdfast.jobs.prepare import PrepareResult
 
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "problem": "bold red"}
@@ -48,11 +49,26 @@ def show_prepared(found: PrepareResult, *, asked: bool) -> None:
     for note in found.notes:
         out.print(note, markup=False, soft_wrap=True)
     show_version(found.version)
-    if not found.is_new:
-        out.print("The very same version was there already.")
+    if said := _said_of(found.written):
+        out.print(said, markup=False, soft_wrap=True)
     out.print(f"Report: {found.version.folder / 'report.html'}", markup=False, soft_wrap=True)
     command = f"holdfast learn {found.version.folder} --skill {found.version.skill}"
     out.print(f"Teach it: {command}", markup=False, soft_wrap=True)
+
+
+def _said_of(written: Written) -> str:
+    """Says what became of a version that was there already; "" where none was."""
+    folder = written.version.folder
+    if written.state == "same":
+        return "The very same version was there already, with the same report and ledgers. Nothing was written."
+    if written.state == "restored":
+        return f"{folder}: what lay there was damaged, and was replaced by this preparation."
+    if written.first is None:
+        return ""
+    return (
+        f"The same rows, made by the same decisions, were there already: {written.first.folder} is left as it is. Its "
+        f"sources, ledgers or documents say something else than this preparation's, which are kept beside it: {folder}"
+    )
 
 
 def show_versions(found: Sequence[DataVersion]) -> None:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from holdfast.data.making.writer import Write
     from holdfast.data.output.prepared import Outcome
     from holdfast.data.output.version import DataVersion
+    from holdfast.data.output.write import Written
     from holdfast.data.parts.assignment import Side
     from holdfast.data.sources.passage import Passage
     from holdfast.jobs.progress import Bar, Reporter
@@ -94,12 +95,21 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class PrepareResult:
-    """The version on disk, every finding with what was done, and whether the version was there before."""
+    """What was written, every finding with what was done, and whether the version was there before."""
 
-    version: DataVersion
+    written: Written
     outcomes: Sequence[Outcome]
     notes: Sequence[str]
-    is_new: bool
+
+    @property
+    def version(self) -> DataVersion:
+        """The version that this preparation gave, with what it says itself."""
+        return self.written.version
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no version had this hash before."""
+        return self.written.is_new
 
     def to_json(self) -> dict[str, JSONValue]:
         """Returns the whole as JSON."""
@@ -124,6 +134,8 @@ class PrepareResult:
             "findings": findings,
             "notes": list(self.notes),
             "is_new": self.is_new,
+            "state": self.written.state,
+            "first": None if self.written.first is None else str(self.written.first.folder),
         }
 
 
@@ -164,7 +176,7 @@ def prepare(
         data = _gathered(treatment, request)
         written = write_version(root, data)
         loaded.taken()
-        return PrepareResult(written.version, treatment.outcomes, [*notes, *treatment.notes], written.is_new)
+        return PrepareResult(written, treatment.outcomes, [*notes, *treatment.notes])
 
 
 def _root(workspace: Workspace | None, request: Request) -> Path:

@@ -427,3 +427,18 @@ def test_the_report_counts_the_tokens_of_rows_as_they_are_written(tmp_path, requ
     for side in ("train", "test"):
         labels = [row.label for row in version.examples(side)]
         assert told[side]["learned"] == sum(len(tokenizer.encode(one, add_special_tokens=False)) for one in labels)
+
+
+def test_two_sources_with_the_same_kept_rows_leave_the_first_version_as_it_is(tmp_path, request_for):
+    items = rows(60)
+    first_source = write(tmp_path / "first.jsonl", [*items, {"nothing": "here"}])
+    second_source = write(tmp_path / "second.jsonl", [*items, {"prompt": "Which?"}, {"nothing": "else"}])
+    first = prepare(None, request_for(first_source), approve=None, progress=Silent())
+    before = {item.name: item.read_bytes() for item in first.version.folder.iterdir()}
+    second = prepare(None, request_for(second_source), approve=None, progress=Silent())
+    assert second.version.hash == first.version.hash
+    assert (second.written.state, second.written.first) == ("beside", first.version)
+    assert {item.name: item.read_bytes() for item in first.version.folder.iterdir()} == before
+    assert [source.path for source in load(second.version.folder).sources] == [second_source]
+    assert second.version.counts.num_rejected == 2
+    assert len(versions(tmp_path / "data")) == 1

@@ -151,9 +151,8 @@ def _answers(data: PreparedData, version: DataVersion) -> dict[str, str]:
         "software": f"Yes: Holdfast {plain_markdown(data.holdfast)}. The plan (plan.toml) replays the same decisions.",
         "future": _problems(data),
         "form": "As a folder: Parquet files, a Croissant description and documents, whose sha256 are in manifest.json.",
-        "erratum": f"This version replaces `{plain_markdown(data.parent[:12])}`; the difference can be listed."
-        if data.parent
-        else "None: a version never changes. A correction is a new version that names this one as its parent.",
+        "erratum": "None: a version never changes. A correction is a new version, and `holdfast data diff` lists what "
+        "differs.",
         "updates": "A version never changes; an update is a new version with a hash of its own.",
         "older": "Earlier versions stay in their own folders until somebody removes them.",
     }

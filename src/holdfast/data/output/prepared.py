@@ -174,7 +174,6 @@ class PreparedData:
     about: About = field(default_factory=About)
     seed: int = 0
     holdfast: str = ""
-    parent: str = ""
 
     def parts(self) -> dict[str, Rows]:
         """Returns the parts that there are, by name, in their fixed order."""

@@ -58,7 +58,7 @@ class FileHash:
 
 @dataclass(frozen=True, slots=True)
 class DataVersion:
-    """What a manifest says, and the folder it lies in; `hash` is the content address, `parent` an earlier one's."""
+    """What a manifest says, and the folder it lies in; `hash` is the content address."""
 
     folder: Path
     hash: str
@@ -69,7 +69,6 @@ class DataVersion:
     sources: tuple[Source, ...]
     counts: Counts
     deciding: Mapping[str, JSONValue]
-    parent: str = ""
     seed: int = 0
     holdfast: str = ""
 
@@ -211,6 +210,7 @@ def _from_json(folder: Path, values: dict[str, JSONValue]) -> DataVersion:
         "sources": tuple(Source(**source) for source in cast("list[dict]", values["sources"])),
         "counts": Counts(**cast("dict", values["counts"])),
     }
+    values.pop("parent", None)  # in manifests of earlier releases, always ""
     names = [*cast("dict[str, FileHash]", nested["files"]), *(part.file for part in nested["parts"].values())]
     if not set(nested["parts"]) <= set(PARTS) or any(Path(name).name != name for name in names):
         raise DataError(f"{folder / MANIFEST}: names parts or files that no version has. Prepare the data again.")

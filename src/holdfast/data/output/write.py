@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from holdfast.data.example_json import to_json
+from holdfast.data.example_json import canonical, to_json
 from holdfast.data.folder import flush_folder, replace_folder, write_lines
 from holdfast.data.output.cards import data_card
 from holdfast.data.output.croissant import croissant
@@ -41,24 +41,38 @@ if TYPE_CHECKING:
 
     from holdfast.data.output.prepared import ChangedRow, PreparedData
 
+AGAIN = ".again"
+"""Beside a version: other preparations that gave the same rows, each in a folder of its own."""
 _NEW = ".new-"
 _LEFTOVER_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The version on disk, and whether it was not there before."""
+    """What lies on disk now, and how it came there.
+
+    `new`: no such version was there. `same`: it was, and all it says is what this preparation says. `beside`: it was,
+    with the same rows, but this preparation read, changed or rejected others; `version` is this preparation's own
+    folder, and `first` the version that was left as it is. `restored`: what lay there was damaged and was replaced.
+    """
 
     version: DataVersion
-    is_new: bool
+    state: Literal["new", "same", "beside", "restored"] = "new"
+    first: DataVersion | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no version had this hash before."""
+        return self.state == "new"
 
 
 def write_version(root: Path, data: PreparedData) -> Written:
     """Writes `data` to the folder below `root` that its hash names, and returns it.
 
-    Whoever looks sees the whole folder or none. Where the same version lies there already and says the same, it is
-    left as it is; where the way to the same data was another (sources, rejected rows, what people said about it), the
-    new folder takes its place. Raises `DataError` when the counts do not add up to what was written.
+    Whoever looks sees the whole folder or none. A version that lies there already and is whole is never changed: where
+    the way to the same rows was another (sources, rejected rows, what people said about them), all that this
+    preparation says goes to `HASH.again/NAME` beside it, where NAME is the hash of what it says. Raises `DataError`
+    when the counts do not add up to what was written.
     """
     data.counts.check()
     if data.created_at.utcoffset() is None:
@@ -72,15 +86,26 @@ def write_version(root: Path, data: PreparedData) -> Written:
         documents = _documents(data, bare)
         version = _with_documents(bare, documents)
         folder = root / version.hash[:NAME_LENGTH]
-        known = _there_already(folder, data, bare, version.files)
-        if known is not None:
-            return Written(known, is_new=False)
+        is_there = folder.exists()
+        first = _whole(folder, version.files)
+        if first is not None:
+            told = _told_then(data, bare, first)
+            if told == first.files:
+                return Written(first, "same")
+            folder = root / f"{folder.name}{AGAIN}" / _name_of(told)
+            earlier = _whole(folder, version.files)
+            if earlier is not None:
+                return Written(earlier, "beside", first)
+            folder.parent.mkdir(exist_ok=True)
+            flush_folder(root)
         for name, text in {**documents, MANIFEST: _json(version.to_json()).encode()}.items():
             _write(new / name, text)
         flush_folder(new)
-        is_new = not folder.exists()
         replace_folder(folder, new)
-    return Written(load(folder, verified=False), is_new=is_new)
+    written_there = load(folder, verified=False)
+    if first is not None:
+        return Written(written_there, "beside", first)
+    return Written(written_there, "restored" if is_there else "new")
 
 
 @contextmanager
@@ -158,7 +183,6 @@ def _version(folder: Path, data: PreparedData, parts: Mapping[str, Part], files:
         sources=tuple(data.sources),
         counts=data.counts,
         deciding=deciding,
-        parent=data.parent,
         seed=data.seed,
         holdfast=data.holdfast,
     )
@@ -182,8 +206,8 @@ def _with_documents(version: DataVersion, documents: Mapping[str, bytes]) -> Dat
     return replace(version, files={**version.files, **hashes})
 
 
-def _there_already(folder: Path, data: PreparedData, bare: DataVersion, files: Iterable[str]) -> DataVersion | None:
-    """The version in the folder, if all its files are those that `data` would have given when it was written."""
+def _whole(folder: Path, files: Iterable[str]) -> DataVersion | None:
+    """The version in the folder; None where there is none, and where it is damaged."""
     if not folder.exists():
         return None
     others = sorted({item.name for item in folder.iterdir()} - {*files, MANIFEST})
@@ -192,12 +216,21 @@ def _there_already(folder: Path, data: PreparedData, bare: DataVersion, files: I
             f"{folder}: holds other files, which would be lost ({', '.join(others[:5])}). Move them elsewhere."
         )
     try:
-        known = load(folder)
+        return load(folder)
     except DataError:
         return None
-    then = replace(data, created_at=datetime.fromisoformat(known.created_at), parent=known.parent)
-    as_then = replace(bare, created_at=known.created_at, parent=known.parent)
-    return known if _with_documents(as_then, _documents(then, as_then)).files == known.files else None
+
+
+def _told_then(data: PreparedData, bare: DataVersion, first: DataVersion) -> Mapping[str, FileHash]:
+    """The files that `data` would have given when the first version was written."""
+    then = replace(data, created_at=datetime.fromisoformat(first.created_at))
+    as_then = replace(bare, created_at=first.created_at)
+    return _with_documents(as_then, _documents(then, as_then)).files
+
+
+def _name_of(files: Mapping[str, FileHash]) -> str:
+    """A name that says what the files hold, and nothing of when they were written."""
+    return hashlib.sha256(canonical({name: file.sha256 for name, file in files.items()})).hexdigest()[:NAME_LENGTH]
 
 
 def _change(row: ChangedRow) -> dict[str, object]:

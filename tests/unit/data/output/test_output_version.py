@@ -78,7 +78,6 @@ def test_the_same_input_and_plan_give_the_same_hash_whatever_time_place_or_order
         sources=[Source("D:/other/a.jsonl", 1, "cd" * 32, 12)],
         plan={**make_prepared().plan, "out": "D:/data"},
         deciding=make_prepared().plan,
-        parent="0" * 64,
     )
     assert write_version(tmp_path / "b", later).version.hash == first.hash
     # Worked out once by hand from the manifest's own words, so that no release changes it unseen.
@@ -107,20 +106,45 @@ def test_the_same_version_again_is_left_as_it_is(tmp_path, make_prepared):
     first = write_version(tmp_path, make_prepared()).version
     before = {item.name: item.stat().st_mtime_ns for item in first.folder.iterdir()}
     again = write_version(tmp_path, make_prepared(created_at=datetime(2035, 5, 5, tzinfo=UTC)))
-    assert not again.is_new
+    assert (again.state, again.is_new) == ("same", False)
     assert again.version == first
     assert {item.name: item.stat().st_mtime_ns for item in first.folder.iterdir()} == before
 
 
-def test_the_same_data_by_another_way_takes_the_place_of_the_first(tmp_path, make_prepared, about):
+def bytes_in(folder):
+    return {item.name: item.read_bytes() for item in folder.iterdir()}
+
+
+def test_the_same_rows_by_another_way_are_kept_beside_the_first_which_never_changes(tmp_path, make_prepared, about):
     first = write_version(tmp_path, make_prepared()).version
-    again = write_version(tmp_path, make_prepared(about=about, created_at=datetime(2035, 5, 5, tzinfo=UTC)))
-    assert not again.is_new
-    assert again.version.hash == first.hash
-    assert again.version.created_at.startswith("2035")
-    assert "Ann Author" in (first.folder / "datasheet.md").read_text(encoding="utf-8")
+    before = bytes_in(first.folder)
+    other = {"about": about, "sources": [Source("/in/b.jsonl", 99, "cd" * 32, 12)]}
+    again = write_version(tmp_path, make_prepared(**other, created_at=datetime(2035, 5, 5, tzinfo=UTC)))
+    assert (again.state, again.first, again.version.hash) == ("beside", first, first.hash)
+    assert bytes_in(first.folder) == before
+    assert again.version.folder.parent == tmp_path / f"{first.hash[:12]}.again"
+    assert again.version.sources[0].path == "/in/b.jsonl"
+    assert "Ann Author" in (again.version.folder / "datasheet.md").read_text(encoding="utf-8")
+    verify(load(again.version.folder), content=True)
+    assert versions(tmp_path) == [first]
+    assert load(first.hash[:4], tmp_path) == first
+    third = write_version(tmp_path, make_prepared(**other, created_at=datetime(2036, 6, 6, tzinfo=UTC)))
+    assert third == again
+    assert write_version(tmp_path, make_prepared()).state == "same"
+
+
+def test_a_damaged_version_is_written_anew(tmp_path, make_prepared):
+    first = write_version(tmp_path, make_prepared()).version
+    (first.folder / "train.parquet").write_bytes(b"PAR1")
+    again = write_version(tmp_path, make_prepared())
+    assert (again.state, again.version.folder) == ("restored", first.folder)
     verify(load(first.folder), content=True)
-    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_manifest_that_names_a_parent_as_earlier_releases_did_is_read(tmp_path, make_prepared):
+    version = write_version(tmp_path, make_prepared()).version
+    edited_manifest(version.folder, lambda values: values.update(parent=""))
+    assert load(version.folder) == version
 
 
 @pytest.mark.parametrize(
@@ -258,9 +282,8 @@ def test_a_file_that_was_edited_together_with_its_hash_is_found_by_its_content(t
 
 
 def test_the_manifest_is_json_and_says_where_rows_come_from(tmp_path, make_prepared):
-    version = write_version(tmp_path, make_prepared(parent="ab" * 32)).version
+    version = write_version(tmp_path, make_prepared()).version
     values = json.loads(json.dumps(version.to_json()))
-    assert values["parent"] == "ab" * 32
     assert values["sources"] == [{"path": "/in/a.jsonl", "num_bytes": 1234, "sha256": "ab" * 32, "num_rows": 12}]
     assert values["created_at"] == "2030-01-02T03:04:05+00:00"
     assert "folder" not in values
