@@ -173,7 +173,7 @@ def prepare(
         treatment.divide(earlier_training(workspace, request.skill))
         treatment.reword(write)
         _require_parts(treatment)
-        data = _gathered(treatment, request)
+        data = replace(_gathered(treatment, request), compared_with=_compared_with(workspace, request))
         written = write_version(root, data)
         loaded.taken()
         return PrepareResult(written, treatment.outcomes, [*notes, *treatment.notes])
@@ -321,6 +321,21 @@ def _gathered(treatment: Treatment, request: Request) -> PreparedData:
         seed=request.plan.seed,
         holdfast=__version__,
     )
+
+
+def _compared_with(workspace: Workspace | None, request: Request) -> dict[str, str]:
+    """Returns the content hashes of the other skills' data that rows were compared with, by what it is called."""
+    if workspace is None:
+        return {}
+    plan, found = request.plan, dict[str, str]()
+    for skill in workspace.skills():
+        if skill.name == request.skill:
+            continue
+        if plan.of("contamination").enabled or plan.augment.enabled:
+            found[f"the test of {skill.name}"] = skill.test_hash
+        if plan.of("held_out_seen").enabled:
+            found[f"the training data of {skill.name}"] = skill.train_hash
+    return {name: content for name, content in found.items() if workspace.files.has(content)}
 
 
 def _deciding(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, JSONValue]:

@@ -130,6 +130,11 @@ def test_training_rows_that_hold_an_item_of_an_earlier_skill_are_dropped(tmp_pat
         kept = {example.messages[0].content for example in found.version.examples("train")}
         assert not kept & set(tested)
         assert found.version.folder.parent == workspace.root / "data"
+        assert load(found.version.folder).compared_with == {
+            "the test of old": hashes["test"],
+            "the training data of old": hashes["train"],
+        }
+        assert "the test of old" in (found.version.folder / "report.html").read_text()
         seen = [item for item in items[:40] if item["prompt"] in taught][:4]
         test = write(tmp_path / "test.jsonl", [*seen, *items[70:]])
         found = prepare(

@@ -174,6 +174,8 @@ class PreparedData:
     about: About = field(default_factory=About)
     seed: int = 0
     holdfast: str = ""
+    compared_with: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Other skills' data that rows were compared with, which decides too: the content hash of each, by its name."""
 
     def parts(self) -> dict[str, Rows]:
         """Returns the parts that there are, by name, in their fixed order."""

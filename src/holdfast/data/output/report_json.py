@@ -30,6 +30,7 @@ def report_json(data: PreparedData, version: DataVersion) -> dict[str, JSONValue
         "findings": [_outcome(number, outcome) for number, outcome in enumerate(data.outcomes, start=1)],
         "figures": _figures(data),
         "sources": [cast("JSONValue", asdict(source)) for source in data.sources],
+        "compared_with": dict(data.compared_with),
         "plan": dict(data.plan),
     }
 

@@ -2,8 +2,9 @@
 
 The hash covers the skill's name, the content of every part (content ids with their columns, whatever their order)
 and the settings that decide which rows come out. Machine, time, paths and documents are outside it, so the same
-input and plan give the same hash everywhere. Lineage is inside: each row's `source` names file and line, and the
-manifest gives the sha256 of each file that was read.
+input, plan and earlier skills give the same hash everywhere; `compared_with` in the manifest names the skills' data.
+Lineage is in the version: each row's `source` names file and line, and the manifest gives the sha256 of each file that
+was read.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class DataVersion:
     deciding: Mapping[str, JSONValue]
     seed: int = 0
     holdfast: str = ""
+    compared_with: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def rows(self, part: str = "train") -> Iterator[PreparedRow]:
         """Yields the rows of a part with what is known about them; raises `DataError` if there is no such part."""

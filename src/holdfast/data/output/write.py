@@ -185,6 +185,7 @@ def _version(folder: Path, data: PreparedData, parts: Mapping[str, Part], files:
         deciding=deciding,
         seed=data.seed,
         holdfast=data.holdfast,
+        compared_with=dict(data.compared_with),
     )
 
 
