@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from holdfast.cli.tables import screen
+from holdfast.data.output.rendering import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ def show_prepared(found: PrepareResult, *, asked: bool) -> None:
                 for line in _lines(one):
                     out.print(line, soft_wrap=True)
         if outcome.finding.remedy is not None:
-            done = f"{outcome.num_changed:,} rows changed, {outcome.num_dropped:,} dropped"
+            done = f"{number_of(outcome.num_changed, 'row')} changed, {outcome.num_dropped:,} dropped"
             said = f"done: {done}" if outcome.applied else "not done"
             out.print(f"   {outcome.finding.remedy}: {said}", markup=False, soft_wrap=True)
     for note in found.notes:
@@ -93,26 +94,36 @@ def show_version(version: DataVersion) -> None:
     out = screen()
     counts = version.counts
     out.print(Text(f"{version.skill}, version {version.folder.name}", style="bold"))
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.rejected.items())
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts.rejected.items())
+    made = f" + {counts.made:,} made" if counts.made else ""
     out.print(
-        f"{counts.read:,} rows read = {counts.unchanged:,} kept as they were + {counts.changed:,} changed + "
-        f"{counts.num_rejected:,} rejected{f' ({kinds})' if kinds else ''}", markup=False, soft_wrap=True,
+        f"{number_of(counts.read, 'row')} read{made} = {counts.unchanged:,} kept as they were + "
+        f"{counts.changed:,} changed + {counts.num_rejected:,} rejected{f' ({kinds})' if kinds else ''}",
+        markup=False, soft_wrap=True,
     )  # fmt: skip
-    if counts.made:
-        out.print(f"{counts.made:,} rows made besides, all for training", markup=False)
+    if counts.documents:
+        lost = ", ".join(f"{kind} {count:,}" for kind, count in counts.lost_documents.items())
+        said = f"; gave nothing: {lost}" if lost else ""
+        out.print(f"{number_of(counts.documents, 'document')}{said}", markup=False, soft_wrap=True)
     for name, part in version.parts.items():
         labels = ", ".join(f"{label} {count:,}" for label, count in list(part.labels.items())[:8])
-        out.print(f"  {name}: {part.num_rows:,} rows{f' ({labels})' if labels else ''}", markup=False, soft_wrap=True)
+        out.print(
+            f"  {name}: {number_of(part.num_rows, 'row')}{f' ({labels})' if labels else ''}",
+            markup=False,
+            soft_wrap=True,
+        )
     for source in version.sources:
         digest = f", sha256 {source.sha256[:12]}" if source.sha256 else ""
-        out.print(f"  from {source.path}: {source.num_rows:,} rows{digest}", markup=False, soft_wrap=True)
+        given = [number_of(source.num_rows, "row")] if source.num_rows or not source.num_made else []
+        given += [f"{number_of(source.num_made, 'row')} made"] if source.num_made else []
+        out.print(f"  from {source.path}: {', '.join(given)}{digest}", markup=False, soft_wrap=True)
 
 
 def show_difference(found: Difference) -> None:
     """Writes how many rows two versions do not share, some of them, and the shifts of labels."""
     out = screen()
     out.print(
-        f"{found.num_same:,} rows in both, {found.num_added:,} added, {found.num_removed:,} removed, "
+        f"{number_of(found.num_same, 'row')} in both, {found.num_added:,} added, {found.num_removed:,} removed, "
         f"{found.num_changed:,} changed, {found.num_moved:,} in another part", markup=False, soft_wrap=True,
     )  # fmt: skip
     for kind, counts in (("rows of", found.parts), ("label", found.labels)):
@@ -121,7 +132,7 @@ def show_difference(found: Difference) -> None:
                 out.print(f"  {kind} {name}: {before:,} to {after:,}", markup=False, soft_wrap=True)
     for shift in found.shifts:
         out.print(
-            f"  label {shift.before or '(none)'} became {shift.after or '(none)'}: {shift.num_rows:,} rows",
+            f"  label {shift.before or '(none)'} became {shift.after or '(none)'}: {number_of(shift.num_rows, 'row')}",
             markup=False, soft_wrap=True,
         )  # fmt: skip
     for setting in found.settings:

@@ -22,20 +22,17 @@ from typing import TYPE_CHECKING, cast
 from holdfast.data.check import Context
 from holdfast.data.doctor.on_processes import processes
 from holdfast.data.doctor.on_ray import connected
-from holdfast.data.doctor.sources import described
 from holdfast.data.doctor.treatment import Attendant, Treatment
 from holdfast.data.formats import UNREAD
 from holdfast.data.making.augment import require_writer
-from holdfast.data.making.knowledge import questions_on
 from holdfast.data.output.prepared import About, PreparedData
 from holdfast.data.output.write import write_version
-from holdfast.data.rejected import Rejected
-from holdfast.data.sources.documents import passages_of_all
-from holdfast.data.sources.stream import documents, stream
+from holdfast.data.sources.stream import stream
 from holdfast.errors import DataError, NothingToLearnError
+from holdfast.jobs.asked_documents import ask_documents
 from holdfast.jobs.compared import earlier_tests, earlier_training
 from holdfast.jobs.new_rows import new_rows
-from holdfast.jobs.prepared_figures import figures_of
+from holdfast.jobs.prepared_figures import figures_of, sources_of
 from holdfast.jobs.writing import writer
 
 if TYPE_CHECKING:
@@ -48,12 +45,10 @@ if TYPE_CHECKING:
     from holdfast.data.check import Finding
     from holdfast.data.doctor.examine import Elsewhere
     from holdfast.data.doctor.plan import Plan
-    from holdfast.data.making.writer import Write
     from holdfast.data.output.prepared import Outcome
     from holdfast.data.output.version import DataVersion
     from holdfast.data.output.write import Written
     from holdfast.data.parts.assignment import Side
-    from holdfast.data.sources.passage import Passage
     from holdfast.jobs.progress import Bar, Reporter
     from holdfast.store.workspace import Workspace
     from holdfast.training.config import Recipe
@@ -165,7 +160,7 @@ def prepare(
         attendant = Attendant(agrees, watch, approve is not None, request.review, elsewhere)
         treatment = Treatment(request.plan, context, attendant)
         notes = _read(treatment, request)
-        notes += _ask_documents(treatment, request, write)
+        notes += ask_documents(treatment, request.sources, write)
         for note in notes:
             progress.say(note)
         _require_rows(treatment)
@@ -206,39 +201,6 @@ def _read(treatment: Treatment, request: Request) -> list[str]:
             found = stream(sources, columns=columns, keep=keep, unlabelled=unlabelled, seed=seed, notes=notes)
             treatment.take(found, held_out=held_out)
     return notes
-
-
-def _ask_documents(treatment: Treatment, request: Request, write: Write | None) -> list[str]:
-    """Makes questions and answers on the documents among the sources; those that fail their check are rejected rows."""
-    papers = list(documents(request.sources, []))
-    if not papers:
-        return []
-    notes: list[str] = []
-    unread: list[Rejected] = []
-
-    def texts() -> Iterator[Passage]:
-        for found in passages_of_all(papers, notes):
-            if isinstance(found, Rejected):
-                unread.append(found)
-                notes.append(found.reason)
-            else:
-                yield found
-
-    found = questions_on(
-        texts(),
-        request.plan.knowledge,
-        write=write,
-        count_tokens=treatment.context.count_tokens,
-    )
-    treatment.take([*unread, *found.examples, *found.rejected])
-    reasons = ", ".join(f"{count} {kind}" for kind, count in found.reasons.most_common())
-    num, num_read = len(found.examples), len(papers) - len(unread)
-    said = f"{num_read} documents in {found.num_chunks} chunks: {num} questions on {found.num_facts} facts"
-    if reasons:
-        said += f"; {len(found.rejected)} questions are not used ({reasons})"
-    if found.num_chunks_without:
-        said += f"; {found.num_chunks_without} chunks gave none"
-    return [*notes, said]
 
 
 def _context(workspace: Workspace | None, request: Request, scratch: Path) -> Context:
@@ -313,7 +275,7 @@ def _gathered(treatment: Treatment, request: Request) -> PreparedData:
         changed=treatment.changed,
         rejected=treatment.rejected,
         outcomes=treatment.outcomes,
-        sources=described(treatment.by_source),
+        sources=sources_of(treatment),
         plan=cast("dict[str, JSONValue]", plan.model_dump(mode="json")),
         deciding=_deciding(plan, treatment.outcomes),
         figures=figures_of(treatment, request.recipe.base),

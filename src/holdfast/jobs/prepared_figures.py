@@ -1,10 +1,12 @@
-"""The figures behind the pictures of a preparation's report."""
+"""The figures behind the pictures of a preparation's report, and what its rows came from."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from holdfast.data.output.prepared import Bin, Figures, Tokens
+from holdfast.data.doctor.sources import described
+from holdfast.data.output.prepared import Bin, Figures, Source, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +33,12 @@ def figures_of(treatment: Treatment, tokenizer: str) -> Figures:
             level: cast("int", by_check[name]["duplicates"]) for name, level in _LEVELS.items() if name in by_check
         },
     )
+
+
+def sources_of(treatment: Treatment) -> list[Source]:
+    """Returns every source with the rows that were read from it, then every document with those made from it."""
+    made = (replace(one, num_rows=0, num_made=one.num_rows) for one in described(treatment.by_document))
+    return [*described(treatment.by_source), *made]
 
 
 def _tokens(treatment: Treatment, side: Side) -> Tokens:

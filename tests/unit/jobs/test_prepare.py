@@ -262,10 +262,54 @@ def test_a_document_that_cannot_be_read_is_a_rejected_row_and_the_others_are_use
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
     source = write(tmp_path / "words.jsonl", rows(20))
     found = prepare(None, request_for(str(folder), source), approve=None, progress=Silent())
-    assert found.version.counts.rejected["file"] == 1
+    counts = found.version.counts
+    assert (counts.read, counts.documents, counts.lost_documents) == (20, 2, {"file": 1})
+    assert "file" not in counts.rejected
+    assert not [one for one in found.version.sources if one.path.endswith("broken.pdf")]
+    (finding,) = [one.finding for one in found.outcomes if one.finding.check == "documents"]
+    assert finding.title == "1 of 2 documents gave nothing to learn (1 cannot be read)"
     assert any("broken.pdf: this PDF cannot be read" in note for note in found.notes)
     with pytest.raises(DataError, match="cannot be read"):
         prepare(None, request_for(str(folder / "broken.pdf"), source), approve=None, progress=Silent())
+
+
+def test_rows_made_from_documents_are_made_and_a_document_without_a_question_is_named(tmp_path, request_for):
+    (tmp_path / "guide.md").write_text("# Returns\nCustomers may return goods within 30 days.\nRefunds take 14 days.\n")
+    (tmp_path / "poem.txt").write_text("Oh, the wind and the rain.\n")
+    source = write(tmp_path / "words.jsonl", rows(20))
+    request = request_for(str(tmp_path / "guide.md"), str(tmp_path / "poem.txt"), source)
+    found = prepare(None, request, approve=None, progress=Silent())
+    version = load(found.version.folder)
+    counts = version.counts
+    assert (counts.read, counts.documents, counts.lost_documents) == (20, 2, {"no_question": 1})
+    assert counts.made > 0
+    assert counts.read + counts.made == counts.unchanged + counts.changed + counts.num_rejected
+    marked = [(bool(row.example.document), row.synthetic) for part in version.parts for row in version.rows(part)]
+    assert {document for document, _ in marked} == {True, False}
+    assert all(document == synthetic for document, synthetic in marked)
+    num_synthetic = sum(part.num_synthetic for part in version.parts.values())
+    assert num_synthetic == sum(synthetic for _, synthetic in marked)
+    given = {one.path.rpartition("/")[2]: (one.num_rows, one.num_made) for one in version.sources}
+    assert given == {"words.jsonl": (20, 0), "guide.md": (0, counts.made), "poem.txt": (0, 0)}
+    rejected = [json.loads(line) for line in (version.folder / "rejected.jsonl").read_text().splitlines()]
+    assert [row["source"] for row in rejected if row["kind"] == "no_question"] == [str(tmp_path / "poem.txt")]
+    assert any("poem.txt: no question came out" in note for note in found.notes)
+    assert "1 of 2 documents gave nothing" in (version.folder / "report.html").read_text()
+    assert f"{counts.made} rows made, not read: questions and answers, by templates, on 2 documents" in (
+        (version.folder / "datasheet.md").read_text()
+    )
+
+
+def test_rows_that_cannot_be_read_are_a_finding_that_is_left(tmp_path, request_for):
+    source = write(tmp_path / "words.jsonl", [*rows(20), {"prompt": "Which?"}, {"nothing": "here"}])
+    found = prepare(None, request_for(source), approve=None, progress=Silent())
+    finding = found.outcomes[0].finding
+    assert (finding.check, finding.level, finding.num_rows) == ("reading", "problem", 2)
+    assert finding.title.startswith("2 of 22 rows could not be read (roles 1, columns 1)")
+    assert [row.source for row in finding.shown] == [f"{source}:21", f"{source}:22"]
+    page = (found.version.folder / "report.html").read_text()
+    assert "left to look at:" in page
+    assert "Nothing is left" not in page
 
 
 def test_a_writer_that_does_not_answer_stops_the_preparation(tmp_path, request_for):
@@ -335,7 +379,9 @@ def test_other_wordings_are_made_of_training_rows_only_and_marked(tmp_path, requ
     counts, version = found.version.counts, load(found.version.folder)
     train, test = (list(version.examples(name)) for name in ("train", "test"))
     made = [one for one in train if "synthetic" in one.columns]
-    assert counts.read == counts.unchanged + counts.changed + counts.num_rejected == 60
+    assert counts.read == 60
+    assert counts.unchanged + counts.changed + counts.num_rejected == 60 + counts.made
+    assert sum(part.num_synthetic for part in version.parts.values()) == counts.made
     assert counts.made == len(made) == len(train) // 4
     assert {one.columns["synthetic"] for one in made} <= {"polite", "please"}
     originals = {one.id: one for one in train if "synthetic" not in one.columns}
@@ -384,7 +430,7 @@ def test_the_embedded_base_can_be_the_writer(tmp_path, request_for):
     source = write(tmp_path / "words.jsonl", rows(20))
     overrides = ["writer.model=holdfast:tiny", "writer.max_tokens=16"]
     found = prepare(None, request_for(str(guide), source, overrides=overrides), approve=None, progress=Silent())
-    said = next(note for note in found.notes if "documents in" in note)
+    said = next(note for note in found.notes if "1 document in" in note)
     assert "unreadable" in said
     assert any(one.document for one in found.version.examples("train"))
 

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from holdfast.data.check import MANY_SHOWN, Finding, Row, shown
+from holdfast.data.check import MANY_SHOWN, Finding, Row, Shown, shown
 from holdfast.data.checks import CHECKS
 from holdfast.data.checks.contamination import (
     OWN_TEST,
@@ -29,6 +29,7 @@ from holdfast.data.doctor.rows import CHUNK_ROWS, Rows, Tracked, taken_in
 from holdfast.data.example_json import example_id
 from holdfast.data.making.augment import augment
 from holdfast.data.output.prepared import ChangedRow, Counts, Outcome, PreparedRow
+from holdfast.data.output.rendering import number_of
 from holdfast.data.overlap.contamination import chunks_of
 from holdfast.data.overlap.shared_runs import long_runs
 from holdfast.data.parts.assignment import assign, key_of
@@ -36,7 +37,7 @@ from holdfast.seeds import derive_seed
 from holdfast.types import Example
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from holdfast.data.check import Check, Context
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from holdfast.data.making.writer import Write
     from holdfast.data.parts.assignment import Assignment, Key, Side
     from holdfast.data.rejected import Rejected
+
+_MANY_OF_A_KIND = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,15 @@ class Treatment:
     notes: list[str] = field(default_factory=list[str])
     by_source: Counter[str] = field(default_factory=Counter[str])
     """How many rows each source gave, used or not."""
-    _num_read: int = 0
-    _num_made: int = 0
+    by_document: Counter[str] = field(default_factory=Counter[str])
+    """How many rows were made from each place of a document, used or not."""
+    _num_rows: int = 0
+    _questions: range = range(0)
+    _wordings: range = range(0)
+    _lost: Counter[str] = field(default_factory=Counter[str])
+    _num_documents: int = 0
+    _unread: Counter[str] = field(default_factory=Counter[str])
+    _unread_shown: list[Shown] = field(default_factory=list[Shown])
     _assignment: Assignment | None = None
 
     def __post_init__(self) -> None:
@@ -89,15 +99,22 @@ class Treatment:
 
     def take(self, stream: Iterable[Example | Rejected], *, held_out: bool = False) -> None:
         """Reads rows; those of a test that is given apart are `held_out`."""
-        first = self._num_read
+        counted = (_counted(item, self.by_source) for item in stream)
+        self.ledger.add(self._noted(self._taken(counted, held_out=held_out)))
 
-        def reading() -> Generator[Rejected]:
-            self._num_read = yield from taken_in(map(self._counted, stream), self.rows, first=first, held_out=held_out)
-
-        self.ledger.add(reading())
+    def take_made(self, rows: Iterable[Example | Rejected], num_documents: int, lost: Sequence[Rejected]) -> None:
+        """Takes, once, the rows that were made from documents, and the documents that gave none."""
+        first = self._num_rows
+        self.ledger.add(self._taken((_counted(item, self.by_document) for item in rows), held_out=False))
+        self._questions = range(first, self._num_rows)
+        self.ledger.add(lost)
+        self._lost.update(one.kind for one in lost)
+        self._num_documents = num_documents
 
     def examine(self) -> None:
         """Makes every check of the plan before the split."""
+        if self._unread:
+            self.outcomes.append(Outcome(_unread_finding(self._unread, self._unread_shown, self.by_source.total())))
         self._run(self._made(CHECKS, self.context))
 
     def divide(self, earlier_training: Mapping[str, Callable[[], Iterable[Example]]]) -> None:
@@ -126,10 +143,11 @@ class Treatment:
         tests += (example for examples in self.context.others.values() for example in examples())
         seed = derive_seed(self.plan.seed, "augment")
         found = augment(train, tests, self.plan.augment, write=write, seed=seed)
-        added = [Tracked(Row(self._num_read + number, example)) for number, example in enumerate(found.added)]
+        added = [Tracked(Row(self._num_rows + number, example)) for number, example in enumerate(found.added)]
         for start in range(0, len(added), CHUNK_ROWS):
             self.rows.append(added[start : start + CHUNK_ROWS])
-        self._num_made = len(added)
+        self._wordings = range(self._num_rows, self._num_rows + len(added))
+        self._num_rows += len(added)
         self.outcomes.append(Outcome(_wordings_finding(found, len(train)), bool(added), 0, 0))
 
     def part(self, side: Side) -> Iterator[PreparedRow]:
@@ -137,7 +155,7 @@ class Treatment:
         for one in self.rows.tracked():
             if self._side(one) == side:
                 example = replace(one.row.example, id=example_id(one.row.example))
-                yield PreparedRow(example, one.by, synthetic="synthetic" in example.columns)
+                yield PreparedRow(example, one.by, synthetic=self._is_made(one, example))
 
     def tokens(self, side: Side) -> Iterator[tuple[int, int]]:
         """Yields for every row of one part how many tokens are only read and how many are learned, as it is now."""
@@ -180,15 +198,30 @@ class Treatment:
         for one in self.rows.tracked():
             unchanged += one.before is None
             changed += one.before is not None
-        kinds = dict(self.ledger.kinds.most_common())
-        found = Counts(self._num_read, unchanged - self._num_made, changed, kinds, self._num_made)
+        kinds = dict((self.ledger.kinds - self._lost).most_common())
+        num_made = len(self._questions) + len(self._wordings)
+        found = Counts(
+            self.by_source.total(), unchanged, changed, kinds, num_made, self._num_documents, dict(self._lost)
+        )
         found.check()
         return found
 
-    def _counted(self, item: Example | Rejected) -> Example | Rejected:
-        place = item.source.rpartition(":")[0] if isinstance(item, Example) else item.source
-        self.by_source[place] += 1
-        return item
+    def _taken(self, stream: Iterable[Example | Rejected], *, held_out: bool) -> Generator[Rejected]:
+        self._num_rows = yield from taken_in(stream, self.rows, first=self._num_rows, held_out=held_out)
+
+    def _noted(self, rejected: Iterable[Rejected]) -> Iterator[Rejected]:
+        """Counts what cannot be read; only its reason is shown, as nothing in the row itself was masked yet."""
+        for row in rejected:
+            self._unread[row.kind] += 1
+            if self._unread[row.kind] <= _MANY_OF_A_KIND and len(self._unread_shown) < MANY_SHOWN:
+                place = f"{row.source}:{row.line}" if row.line else row.source
+                self._unread_shown.append(Shown(place, row.reason, note=row.kind))
+            yield row
+
+    def _is_made(self, one: Tracked, example: Example) -> bool:
+        """Whether a row was made here, or came as one that says so of itself."""
+        number = one.row.number
+        return number in self._questions or number in self._wordings or bool(example.columns.get("synthetic"))
 
     def _made(self, kinds: Mapping[str, type[Check]], context: Context) -> dict[str, Check]:
         return {name: kind(self.plan.of(name), context) for name, kind in kinds.items()}
@@ -232,11 +265,29 @@ class Treatment:
                 yield key_of(row.number, row.example, self.plan.split, together(row.number), own)
 
     def _side(self, one: Tracked) -> Side:
-        if one.row.number >= self._num_read:  # made, not read
+        if one.row.number in self._wordings:
             return "train"
         if self._assignment is None:
             return "test" if one.held_out else "train"
         return self._assignment.side(one.row.number)
+
+
+def _counted(item: Example | Rejected, num_rows: Counter[str]) -> Example | Rejected:
+    num_rows[item.source.rpartition(":")[0] if isinstance(item, Example) else item.source] += 1
+    return item
+
+
+def _unread_finding(kinds: Counter[str], examples: Sequence[Shown], num_read: int) -> Finding:
+    """Says how many rows could not be read, by kind, with the first of each."""
+    spelled = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common())
+    return Finding(
+        "reading",
+        f"{kinds.total():,} of {number_of(num_read, 'row')} could not be read ({spelled}) and cannot be learned",
+        "problem",
+        kinds.total(),
+        figures={"kinds": dict(kinds.most_common())},
+        shown=tuple(examples),
+    )
 
 
 def _wordings_finding(found: Augmented, num_rows: int) -> Finding:

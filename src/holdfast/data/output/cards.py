@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from holdfast.data.output.datasheet import made_by
 from holdfast.data.output.personal import where_it_stands
 from holdfast.data.output.rendering import markdown_environment
 
@@ -29,6 +30,7 @@ def data_card(data: PreparedData, version: DataVersion) -> str:
             version=version,
             counts=data.counts,
             personal=where_it_stands(data),
+            made_by=made_by(data),
             outcomes=[
                 (number, outcome)
                 for number, outcome in enumerate(data.outcomes, start=1)

@@ -121,15 +121,15 @@ def _answers(data: PreparedData, version: DataVersion) -> dict[str, str]:
         "license": plain_markdown(about.license),
         "contact": plain_markdown(about.contact),
     }
+    made = f" and {count(counts.made)} made" if counts.made else ""
     kept, sources = counts.unchanged + counts.changed, number_of(len(version.sources), "source")
     return {
         **told,
         "instances": "Conversations or texts from which a language model learns the skill "
         f"{plain_markdown(data.name)}; {_languages(data)}.",
         "sizes": _sizes(version),
-        "sample": f"{number_of(counts.read, 'row')} read from {sources}, {count(kept)} of them in this "
-        f"version{f', with {count(counts.made)} that were made' if counts.made else ''}. Whether the sources hold all "
-        "possible instances, only people can say.",
+        "sample": f"{number_of(counts.read, 'row')} read{made} from {sources}, {count(kept)} of them in this version. "
+        "Whether the sources hold all possible instances, only people can say.",
         "fields": "Turns with role and text, tools, a label, a document, further columns and the lineage of the row; "
         "the card (README.md) lists the fields.",
         "labels": _labels(version),
@@ -142,7 +142,7 @@ def _answers(data: PreparedData, version: DataVersion) -> dict[str, str]:
         "confidential": _said(data, _PERSONAL),
         "groups": _said(data, _GROUPS),
         "individuals": _said(data, _PERSONAL),
-        "acquired": f"It was read from {sources}, listed in manifest.json with their sha256.",
+        "acquired": _acquired(data, version),
         "sampling": f"No row was left out without a reason: {count(counts.num_rejected)} were rejected, each with its "
         "reason in rejected.jsonl.",
         "steps": _steps(data),
@@ -156,6 +156,31 @@ def _answers(data: PreparedData, version: DataVersion) -> dict[str, str]:
         "updates": "A version never changes; an update is a new version with a hash of its own.",
         "older": "Earlier versions stay in their own folders until somebody removes them.",
     }
+
+
+def _acquired(data: PreparedData, version: DataVersion) -> str:
+    counts, said = data.counts, list[str]()
+    listed = f"from {number_of(len(version.sources), 'source')}, listed in manifest.json with their sha256"
+    if counts.read:
+        said.append(f"{number_of(counts.read, 'row')} read {listed}.")
+    if counts.made:
+        made = number_of(counts.made, "row")
+        said.append(f"{made} made, not read: {made_by(data)}{'' if counts.read else f' ({listed})'}.")
+    return " ".join(said)
+
+
+def made_by(data: PreparedData) -> str:
+    """Returns how rows that were not read were made."""
+    writer = data.plan.get("writer")
+    model = str(writer.get("model") or "") if isinstance(writer, dict) else ""
+    by = f"templates and the model {plain_markdown(model)}" if model else "templates"
+    augment = data.plan.get("augment")
+    ways: list[str] = []
+    if data.counts.documents:
+        ways.append(f"questions and answers, by {by}, on {number_of(data.counts.documents, 'document')}")
+    if isinstance(augment, dict) and augment.get("enabled"):
+        ways.append("other wordings of training rows")
+    return "; ".join(ways) or "by a template or a model"
 
 
 def _sizes(version: DataVersion) -> str:

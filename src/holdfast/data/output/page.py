@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from holdfast.data.output.datasheet import made_by
 from holdfast.data.output.differing import marked
 from holdfast.data.output.figures import Picture, pictures
 from holdfast.data.output.personal import where_it_stands
@@ -111,16 +112,19 @@ def _summary(data: PreparedData, version: DataVersion) -> str:
 def _parts(data: PreparedData, version: DataVersion) -> str:
     sizes = ", ".join(f"{number_of(part.num_rows, 'row')} for {name}" for name, part in version.parts.items())
     num_made = data.counts.made
-    made = f" {number_of(num_made, 'row')} made, not read, beside those kept." if num_made else ""
+    made = f" {number_of(num_made, 'row')} made, not read: {made_by(data)}." if num_made else ""
+    documents = data.counts.documents
+    lost = sum(data.counts.lost_documents.values())
+    lost_said = f" {lost:,} of {number_of(documents, 'document')} gave nothing." if lost else ""
     return (
-        f"Written: {sizes}.{made} Every changed row is in changed.jsonl, before and after; every rejected row is in "
-        "rejected.jsonl with its reason."
+        f"Written: {sizes}.{made}{lost_said} Every changed row is in changed.jsonl, before and after; every rejected "
+        "row is in rejected.jsonl with its reason."
     )
 
 
 def _is_left(outcome: Outcome) -> bool:
-    """What a reader must know before signing: a problem whose remedy was not done, or that has none."""
-    return outcome.finding.level == "problem" and not outcome.applied
+    """What a reader must know before signing: a problem or warning whose remedy was not done, or that has none."""
+    return outcome.finding.level in ("problem", "warning") and not outcome.applied
 
 
 def _is_quiet(outcome: Outcome) -> bool:

@@ -56,19 +56,24 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One thing that was read: a file, a query or a data set; `sha256` is "" where there are no bytes to hash."""
+    """One thing that was read: a file, a query or a data set; `sha256` is "" where there are no bytes to hash.
+
+    A document has no rows: `num_made` rows were made from it.
+    """
 
     path: str
     num_bytes: int = 0
     sha256: str = ""
     num_rows: int = 0
+    num_made: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of every row: `read` = `unchanged` + `changed` + all `rejected` (by kind).
+    """What became of every row: `read` + `made` = `unchanged` + `changed` + all `rejected` (by kind).
 
-    `made` rows were not read but made (augmentation, questions from documents); they stand beside those kept.
+    `made` rows were not read but made (questions on documents, other wordings). Documents are no rows: of `documents`
+    that were found, `lost_documents` (by kind) gave none.
     """
 
     read: int
@@ -76,6 +81,8 @@ class Counts:
     changed: int
     rejected: Mapping[str, int] = field(default_factory=dict[str, int])
     made: int = 0
+    documents: int = 0
+    lost_documents: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @property
     def num_rejected(self) -> int:
@@ -85,14 +92,15 @@ class Counts:
     @property
     def num_written(self) -> int:
         """The rows that all parts hold together."""
-        return self.unchanged + self.changed + self.made
+        return self.unchanged + self.changed
 
     def check(self) -> None:
-        """Raises `DataError` unless every row that was read ended in exactly one place."""
+        """Raises `DataError` unless every row that was read or made ended in exactly one place."""
         total = self.unchanged + self.changed + self.num_rejected
-        if total != self.read:
+        if total != self.read + self.made:
+            made = f" and {self.made} made" if self.made else ""
             raise DataError(
-                f"{self.read} rows were read, but {self.unchanged} kept as they were, {self.changed} changed and "
+                f"{self.read} rows were read{made}, but {self.unchanged} kept as they were, {self.changed} changed and "
                 f"{self.num_rejected} rejected make {total}. A row was lost or counted twice; please report this."
             )
 

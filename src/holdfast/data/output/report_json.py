@@ -25,6 +25,8 @@ def report_json(data: PreparedData, version: DataVersion) -> dict[str, JSONValue
             "rejected": counts.num_rejected,
             "rejected_by_kind": dict(counts.rejected),
             "made": counts.made,
+            "documents": counts.documents,
+            "lost_documents_by_kind": dict(counts.lost_documents),
         },
         "parts": {name: cast("JSONValue", asdict(part)) for name, part in version.parts.items()},
         "findings": [_outcome(number, outcome) for number, outcome in enumerate(data.outcomes, start=1)],

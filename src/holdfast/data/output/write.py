@@ -138,8 +138,8 @@ def _write_parts(folder: Path, data: PreparedData) -> dict[str, Part]:
     total = sum(part.num_rows for part in parts.values())
     if total != data.counts.num_written:
         raise DataError(
-            f"{total} rows were written, but {data.counts.unchanged} unchanged, {data.counts.changed} changed and "
-            f"{data.counts.made} made should be {data.counts.num_written}. A row was lost or written twice."
+            f"{total} rows were written, but {data.counts.unchanged} unchanged and {data.counts.changed} changed "
+            f"should be {data.counts.num_written}. A row was lost or written twice."
         )
     return parts
 
@@ -161,7 +161,7 @@ def _write_ledgers(folder: Path, data: PreparedData) -> None:
 
     write_lines(folder / "changed.jsonl", changes())
     write_lines(folder / "rejected.jsonl", rejections())
-    counted = {kind: count for kind, count in data.counts.rejected.items() if count}
+    counted = dict(+(Counter(data.counts.rejected) + Counter(data.counts.lost_documents)))
     if num_changed != data.counts.changed or dict(rejected) != counted:
         raise DataError(
             f"The ledgers hold {num_changed} changed rows and rejected {_spelled(rejected)}, but "

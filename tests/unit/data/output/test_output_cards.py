@@ -55,7 +55,7 @@ def test_a_known_licence_goes_by_its_short_name(written, about):
 def test_datasets_loads_the_folder(written, tmp_path, make_example):
     datasets = pytest.importorskip("datasets")
     rows = [PreparedRow(make_example(str(n))) for n in range(3)]
-    version = written(validation=lambda: rows, counts=Counts(12, 9, 1, {"duplicate": 2}, made=3))
+    version = written(validation=lambda: rows, counts=Counts(12, 12, 1, {"duplicate": 2}, made=3))
     loaded = datasets.load_dataset(str(version.folder), cache_dir=str(tmp_path / "cache"))
     assert {name: part.num_rows for name, part in loaded.items()} == {"train": 8, "test": 2, "validation": 3}
     assert loaded["train"][7]["messages"][2]["tool_calls"][0]["function"]["name"] == "refund"

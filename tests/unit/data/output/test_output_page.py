@@ -65,7 +65,7 @@ def test_the_page_says_everything_it_was_given(page_of, about):
         "done: 2 dropped",
         "/in/a.jsonl:8 · an e-mail address",
         "Checks that found nothing to do 3 No row is too long.",
-        "No problem is left.",
+        "Nothing is left to look at. Every problem and warning that was found had a remedy",
         "ab" * 32,
         "pii.names ann, bob",
         "limit 24",
@@ -89,8 +89,9 @@ def test_a_problem_that_is_left_is_said_before_all_pictures(page_of):
     skipped = Outcome(Finding("keys", "1 key is in the data.", "problem", 1, "mask it"))
     page = page_of(outcomes=[Outcome(Finding("a", "All is well.")), left, skipped])
     text = texts(page)
-    assert "2 problems are left in the data. 2 3 labels are wrong. 3 1 key is in the data." in text
-    assert text.index("problems are left") < text.index("The data in pictures")
+    assert "2 findings are left to look at: problems and warnings without a remedy" in text
+    assert "2 3 labels are wrong. 3 1 key is in the data." in text
+    assert text.index("findings are left") < text.index("The data in pictures")
     assert 'href="#finding-2"' in page
     assert 'id="finding-2"' in page
     assert "for people to decide" in text
@@ -151,7 +152,7 @@ def test_a_page_of_very_much_stays_below_a_megabyte(page_of, letter):
     assert len(page.encode()) < 1_000_000
     text = texts(page)
     for said in (
-        "120 problems are left in the data.",
+        "120 findings are left to look at",
         "20 findings more in report.json",
         "8 more in report.json",
         "1,900 more are listed in manifest.json",

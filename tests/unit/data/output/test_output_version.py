@@ -60,6 +60,8 @@ def test_the_ledgers_and_the_report_hold_every_row_and_finding(tmp_path, make_pr
         "rejected": 2,
         "rejected_by_kind": {"duplicate": 2},
         "made": 0,
+        "documents": 0,
+        "lost_documents_by_kind": {},
     }
     assert [finding["number"] for finding in report["findings"]] == [1, 2, 3]
     assert report["findings"][0]["shown"][0]["after"] == "refund [EMAIL]"
@@ -152,7 +154,8 @@ def test_a_manifest_that_names_a_parent_as_earlier_releases_did_is_read(tmp_path
     [
         ({"counts": Counts(12, 9, 2, {"duplicate": 2})}, "12 rows were read, but 9 kept as they were, 2 changed"),
         ({"counts": Counts(13, 10, 1, {"duplicate": 2})}, "10 rows were written"),
-        ({"counts": Counts(12, 9, 1, {"duplicate": 2}, made=1)}, "10 rows were written"),
+        ({"counts": Counts(12, 10, 1, {"duplicate": 2}, made=1)}, "10 rows were written"),
+        ({"counts": Counts(12, 9, 1, {"duplicate": 2}, made=1)}, "12 rows were read and 1 made, but 9 kept"),
         ({"changed": tuple}, "hold 0 changed rows"),
         ({"rejected": tuple}, "rejected none"),
         ({"counts": Counts(12, 9, 1, {"empty": 2})}, "rejected 2 as duplicate, but 1 and 2 as empty were counted"),
@@ -284,7 +287,9 @@ def test_a_file_that_was_edited_together_with_its_hash_is_found_by_its_content(t
 def test_the_manifest_is_json_and_says_where_rows_come_from(tmp_path, make_prepared):
     version = write_version(tmp_path, make_prepared()).version
     values = json.loads(json.dumps(version.to_json()))
-    assert values["sources"] == [{"path": "/in/a.jsonl", "num_bytes": 1234, "sha256": "ab" * 32, "num_rows": 12}]
+    assert values["sources"] == [
+        {"path": "/in/a.jsonl", "num_bytes": 1234, "sha256": "ab" * 32, "num_rows": 12, "num_made": 0}
+    ]
     assert values["created_at"] == "2030-01-02T03:04:05+00:00"
     assert "folder" not in values
     assert next(iter(version.rows("test"))).example.source == "/in/a.jsonl:9"
