@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.data.check import Finding, Shown
-    from holdfast.data.output.difference import Difference
+    from holdfast.data.output.difference import Difference, SettingChange
     from holdfast.data.output.version import DataVersion
     from holdfast.data.output.write import Written
     from holdfast.jobs.prepare import PrepareResult
@@ -135,14 +135,28 @@ def show_difference(found: Difference) -> None:
             f"  label {shift.before or '(none)'} became {shift.after or '(none)'}: {number_of(shift.num_rows, 'row')}",
             markup=False, soft_wrap=True,
         )  # fmt: skip
-    for setting in found.settings:
-        out.print(f"  plan, {setting.name}: {setting.before or '-'} to {setting.after or '-'}", markup=False,
-                  soft_wrap=True)  # fmt: skip
+    for line in setting_lines(found.settings):
+        out.print(f"  plan, {line}", markup=False, soft_wrap=True)
     for row in found.shown:
         out.print(Text(f"{row.kind} ({row.part}, {row.source})", style="bold"), soft_wrap=True)
         for sign, text, style in (("-", row.before, "red"), ("+", row.after, "green")):
             if text:
                 out.print(Text(f"  {sign} {_one_line(text)}", style=style), soft_wrap=True)
+
+
+def setting_lines(settings: Sequence[SettingChange]) -> list[str]:
+    """Returns a line for each setting that differs, and one for a whole check that changed no row of one version."""
+    absent: dict[str, str] = {}
+    for one in settings:
+        check = one.name.removesuffix(".enabled")
+        if check != one.name and check.startswith("checks.") and "" in (one.before, one.after):
+            words = ["had an effect" if value else "had no effect" for value in (one.before, one.after)]
+            absent[check] = f"{check}: {words[0]} in the first version, {words[1]} in the second"
+    lines: dict[str, None] = {}
+    for one in settings:
+        check = ".".join(one.name.split(".")[:2])
+        lines[absent.get(check) or f"{one.name}: {one.before or '-'} to {one.after or '-'}"] = None
+    return list(lines)
 
 
 def _title(number: int, finding: Finding) -> Text:

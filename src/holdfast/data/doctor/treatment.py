@@ -250,8 +250,8 @@ class Treatment:
         path = folder / f"{check.name}.csv"
         num = write_clusters(path, check.clusters(), (one.row for one in self.rows.tracked()))
         self.notes.append(
-            f"{path}: {num} rows of clusters. Change `keep` where another row should stay, and prepare again with "
-            f"--set checks.{check.name}.review={path}"
+            f"{path}: {number_of(num, 'row')} of clusters. Change `keep` where another row should stay, "
+            f"and prepare again with --set checks.{check.name}.review={path}"
         )
 
     def _keys(self) -> Iterator[Key]:
@@ -294,7 +294,9 @@ def _wordings_finding(found: Augmented, num_rows: int) -> Finding:
     """Says what was made, by way, and what was not used, with some examples."""
     made = ", ".join(f"{way} {count:,}" for way, count in found.made.most_common())
     reasons = Counter(one.kind for one in found.rejected)
-    title = f"Other wordings of {num_rows:,} training rows: {len(found.added):,}{f' ({made})' if made else ''}"
+    title = (
+        f"Other wordings of {number_of(num_rows, 'training row')}: {len(found.added):,}{f' ({made})' if made else ''}"
+    )
     if reasons:
         title += f"; not used: {', '.join(f'{kind} {count:,}' for kind, count in reasons.most_common())}"
     return Finding(

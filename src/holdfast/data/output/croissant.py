@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.data.output.rendering import number_of
+
 if TYPE_CHECKING:
     from holdfast.data.output.prepared import PreparedData
     from holdfast.data.output.version import DataVersion
@@ -159,7 +161,7 @@ def _records(version: DataVersion, part: str) -> dict[str, JSONValue]:
         "@id": part,
         "key": {"@id": f"{part}/id"},
         "name": part,
-        "description": f"{version.parts[part].num_rows} rows for {_purpose(part)}.",
+        "description": f"{number_of(version.parts[part].num_rows, 'row')} for {_purpose(part)}.",
         "field": [fields[0], _messages(file, part), *fields[1:], {**changed_by, **_LIST}, synthetic],
     }
 

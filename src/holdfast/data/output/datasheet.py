@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.data.output.personal import where_it_stands
-from holdfast.data.output.rendering import count, cut, markdown_environment, number_of, plain_markdown
+from holdfast.data.output.rendering import count, cut, markdown_environment, number_of, plain_markdown, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -165,7 +165,7 @@ def _acquired(data: PreparedData, version: DataVersion) -> str:
         said.append(f"{number_of(counts.read, 'row')} read {listed}.")
     if counts.made:
         made = number_of(counts.made, "row")
-        said.append(f"{made} made, not read: {made_by(data)}{'' if counts.read else f' ({listed})'}.")
+        said.append(f"{made} made, not read: {plain_markdown(made_by(data))}{'' if counts.read else f' ({listed})'}.")
     return " ".join(said)
 
 
@@ -173,7 +173,7 @@ def made_by(data: PreparedData) -> str:
     """Returns how rows that were not read were made."""
     writer = data.plan.get("writer")
     model = str(writer.get("model") or "") if isinstance(writer, dict) else ""
-    by = f"templates and the model {plain_markdown(model)}" if model else "templates"
+    by = f"templates and the model {model}" if model else "templates"
     augment = data.plan.get("augment")
     ways: list[str] = []
     if data.counts.documents:
@@ -234,4 +234,4 @@ def _one(outcome: Outcome) -> str:
     finding = outcome.finding
     remedy = f" Remedy: {plain_markdown(cut(finding.remedy, 400))}" if finding.remedy else ""
     done = f" ({'done' if outcome.applied else 'not done'})." if remedy else ""
-    return f"{plain_markdown(cut(finding.title, 400))}{remedy}{done}"
+    return f"{plain_markdown(sentence(cut(finding.title, 400)))}{remedy}{done}"

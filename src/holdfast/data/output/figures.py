@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.data.output.pictures import Bar, bars, columns
+from holdfast.data.output.rendering import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,14 +64,15 @@ def _lengths(figures: Figures) -> Picture | None:
     by = f" of {figures.tokenizer}" if figures.tokenizer else ""
     drawing = columns(edges, [each.count for each in bins], name="Rows by length", under=f"tokens{by}", limit=limit)
     longest = max((tokens.longest for tokens in figures.tokens.values()), default=0)
-    note = f"The longest row has {longest:,} tokens" if longest else ""
-    if note:
+    note = _as_found(sum(each.count for each in bins))
+    if longest:
+        note += f" The longest row that is kept has {longest:,} tokens"
         note += f"; at most {figures.max_tokens:,} fit." if figures.max_tokens else "."
     return Picture("Lengths", drawing, note=note)
 
 
 def _edge(value: int) -> str:
-    return f"{value / 1000:g}k" if value >= 10_000 else f"{value:,}"
+    return f"{value:,}"
 
 
 def _limit(bins: Sequence[Bin], limit: int | None) -> tuple[float, str] | None:
@@ -92,8 +94,8 @@ def _tokens(figures: Figures, version: DataVersion) -> Picture | None:
     note = ""
     if train is not None:
         note = (
-            f"One epoch reads {train.context + train.learned:,} tokens and learns {train.learned:,} of them; the cost "
-            "of a training grows with the first."
+            f"Rows as they are written. One epoch reads {train.context + train.learned:,} tokens and learns "
+            f"{train.learned:,} of them; the cost of a training grows with the first."
         )
     return Picture("Token cost", bars(rows, name="Tokens by part"), ("learned", "only read"), note)
 
@@ -107,7 +109,13 @@ def _languages(languages: Mapping[str, int]) -> Picture | None:
     if not any(languages.values()):
         return None
     named = {("not identified" if code == "und" else code): count for code, count in languages.items() if count}
-    return Picture("Languages", bars(_top(named, shares=True, most=7), name="Rows by language"))
+    note = _as_found(sum(languages.values()))
+    return Picture("Languages", bars(_top(named, shares=True, most=7), name="Rows by language"), note=note)
+
+
+def _as_found(num_rows: int) -> str:
+    """Says what a picture counts whose numbers were taken on the way, so that they need not be those of the parts."""
+    return f"{number_of(num_rows, 'row')} as they came to this check, before later ones dropped any."
 
 
 def _labels(labels: Mapping[str, Mapping[str, int]]) -> Picture | None:
@@ -128,7 +136,10 @@ def _labels(labels: Mapping[str, Mapping[str, int]]) -> Picture | None:
         values = tuple(sum(labels[part].get(label, 0) for label in others) for part in parts)
         rows.append(Bar(f"{len(others):,} other labels", values, _with_share(sum(values), all_rows)))
     majority = shown[0][1] / all_rows
-    note = f"Always saying the most frequent of {len(total):,} labels is right in {100 * majority:.1f} % of the rows."
+    note = (
+        f"Rows as they are written. Always saying the most frequent of {len(total):,} labels is right in "
+        f"{100 * majority:.1f} % of the rows."
+    )
     return Picture("Label balance", bars(rows, name="Rows by label"), tuple(parts), note)
 
 
@@ -136,7 +147,7 @@ def _duplicates(figures: Figures) -> Picture | None:
     found = {kind: count for kind, count in figures.duplicates.items() if count}
     if not found:
         return None
-    note = "Rows that say what another row says; of each group the best is kept."
+    note = "Rows that say what another says, as they were found; the findings below say how many of them were dropped."
     return Picture("Duplicates", bars(_top(found), name="Duplicates by level", styles=("s4",)), note=note)
 
 
@@ -151,7 +162,7 @@ def _clusters(sizes: Mapping[int, int]) -> Picture | None:
     return Picture(
         "Groups of duplicates",
         columns(names, counts, name="Groups of duplicates by their size", under="rows in a group"),
-        note=f"The largest group has {largest:,} rows.",
+        note=f"As they were found. The largest group has {largest:,} rows.",
     )
 
 

@@ -116,9 +116,16 @@ def _parts(data: PreparedData, version: DataVersion) -> str:
     documents = data.counts.documents
     lost = sum(data.counts.lost_documents.values())
     lost_said = f" {lost:,} of {number_of(documents, 'document')} gave nothing." if lost else ""
+    told = sum(outcome.num_changed for outcome in data.outcomes)
+    other = (
+        f" The findings tell of {number_of(told, 'change')} and this sum of "
+        f"{number_of(data.counts.changed, 'changed row')}: a row that several checks changed is one row, and one "
+        "that was changed and then rejected counts as rejected."
+    )
+    explained = other if told != data.counts.changed else ""
     return (
-        f"Written: {sizes}.{made}{lost_said} Every changed row is in changed.jsonl, before and after; every rejected "
-        "row is in rejected.jsonl with its reason."
+        f"Written: {sizes}.{made}{lost_said}{explained} Every changed row is in changed.jsonl, before and "
+        "after; every rejected row is in rejected.jsonl with its reason."
     )
 
 

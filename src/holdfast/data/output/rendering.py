@@ -23,7 +23,7 @@ class _Shared(TypedDict):
 
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#+!|~$]|(?<=\])\()")  # a parenthesis does something only behind a bracket
 
 
 @functools.cache
@@ -48,7 +48,9 @@ def _shared() -> _Shared:
 
 
 def _with_filters(made: Environment) -> Environment:
-    made.filters.update({"count": count, "markdown": plain_markdown, "cut": cut, "number_of": number_of})
+    made.filters.update(
+        {"count": count, "markdown": plain_markdown, "cut": cut, "number_of": number_of, "sentence": sentence}
+    )
     return made
 
 
@@ -85,6 +87,15 @@ def number_of(value: int, noun: str) -> str:
     return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
 
 
+def sentence(text: str) -> str:
+    """Returns text with a full stop, unless it ends in a mark of its own.
+
+    >>> sentence("2 rows are empty"), sentence("Why?")
+    ('2 rows are empty.', 'Why?')
+    """
+    return text if text.endswith((".", "!", "?", "…", ":")) else f"{text}."
+
+
 def cut(text: str, length: int) -> str:
     """Returns a text of at most `length` characters; the last is … where something was left out."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
@@ -93,18 +104,26 @@ def cut(text: str, length: int) -> str:
 def flatten(settings: Mapping[str, JSONValue], prefix: str = "") -> list[tuple[str, str]]:
     """Returns nested settings as lines with dotted names.
 
-    >>> flatten({"split": {"share": 0.2}, "seed": 0})
-    [('split.share', '0.2'), ('seed', '0')]
+    >>> flatten({"split": {"share": 0.2, "column": None}, "seed": 0, "on": True, "names": {}})
+    [('split.share', '0.2'), ('split.column', 'not set'), ('seed', '0'), ('on', 'true'), ('names', 'none')]
     """
     lines: list[tuple[str, str]] = []
     for name, value in settings.items():
         if isinstance(value, dict) and value:
             lines += flatten(value, f"{prefix}{name}.")
         elif isinstance(value, list):
-            lines.append((prefix + name, ", ".join(str(entry) for entry in value)))
+            lines.append((prefix + name, ", ".join(_spelled(entry) for entry in value) or "none"))
         else:
-            lines.append((prefix + name, str(value)))
+            lines.append((prefix + name, _spelled(value)))
     return lines
+
+
+def _spelled(value: JSONValue) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return "not set"
+    return "none" if value == {} else str(value)
 
 
 def _finalize(value: object) -> object:

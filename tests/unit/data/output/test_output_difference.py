@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from holdfast.cli.findings import setting_lines
 from holdfast.data.output.difference import difference
 from holdfast.data.output.prepared import Counts, PreparedRow, Source
 from holdfast.data.output.write import write_version
@@ -58,9 +59,20 @@ def test_rows_are_added_removed_changed_and_moved(version_of, make_example):
         ("added", "train", "/in/a.jsonl:5", "", "came\nyes"),
     ]
     settings = {(each.name, each.before, each.after) for each in found.settings}
-    assert settings == {("seed", "1", "2"), ("pii.on", "True", ""), ("extra", "", "1, 2")}
+    assert settings == {("seed", "1", "2"), ("pii.on", "true", ""), ("extra", "", "1, 2")}
     assert not found.is_empty
     assert json.loads(json.dumps(found.to_json()))["num_changed"] == 1
+
+
+def test_a_check_that_is_in_one_plan_alone_had_no_effect_in_the_other(version_of, make_example):
+    near = {"enabled": True, "threshold": 0.8, "review": None}
+    one = version_of([make_example("a")], plan={"seed": 1, "checks": {"near": near, "bias": {"names": []}}})
+    two = version_of([make_example("a")], plan={"seed": 2, "checks": {"bias": {"names": ["x"]}}})
+    assert setting_lines(difference(one, two).settings) == [
+        "seed: 1 to 2",
+        "checks.near: had an effect in the first version, had no effect in the second",
+        "checks.bias.names: none to x",
+    ]
 
 
 def test_the_reverse_difference_exchanges_what_came_and_what_went(version_of, make_example):

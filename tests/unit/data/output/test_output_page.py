@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -96,6 +97,15 @@ def test_a_problem_that_is_left_is_said_before_all_pictures(page_of):
     assert 'id="finding-2"' in page
     assert "for people to decide" in text
     assert "not done" in text
+
+
+def test_pictures_say_which_rows_they_count_and_the_sum_why_it_is_less_than_the_findings(page_of, make_prepared):
+    first, *others = make_prepared().outcomes
+    text = texts(page_of(outcomes=[replace(first, num_changed=3), *others]))
+    assert "The findings tell of 3 changes and this sum of 1 changed row:" in text
+    assert text.count("10 rows as they came to this check, before later ones dropped any.") == 2
+    assert "The longest row that is kept has 31 tokens; at most 24 fit." in text
+    assert "The findings tell" not in texts(page_of())
 
 
 def test_hostile_text_is_shown_and_never_run(page_of):
