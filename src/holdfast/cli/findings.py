@@ -10,6 +10,7 @@ from rich.text import Text
 
 from holdfast.cli.tables import screen
 from holdfast.data.output.rendering import number_of
+from holdfast.data.output.version import NAME_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +94,7 @@ def show_version(version: DataVersion) -> None:
     """Writes the numbers that add up, the parts and the sources of a version."""
     out = screen()
     counts = version.counts
-    out.print(Text(f"{version.skill}, version {version.folder.name}", style="bold"))
+    out.print(Text(f"{version.skill}, version {version.hash[:NAME_LENGTH]}", style="bold"))
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in counts.rejected.items())
     made = f" + {counts.made:,} made" if counts.made else ""
     out.print(

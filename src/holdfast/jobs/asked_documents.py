@@ -54,6 +54,11 @@ def ask_documents(treatment: Treatment, sources: Sequence[str], write: Write | N
     treatment.take_made([*found.examples, *found.rejected], len(papers), lost)
     if lost:
         treatment.outcomes.append(Outcome(_lost_finding(lost, len(papers))))
+    partly = [note for note in notes if ": left out: " in note]
+    if partly:
+        shown = tuple(Shown("", note) for note in partly[:MANY_SHOWN])
+        title = f"Parts of {number_of(len(partly), 'document')} could not be read"
+        treatment.outcomes.append(Outcome(Finding("documents", title, "warning", shown=shown)))
     return [*notes, _said(found, len(read))]
 
 

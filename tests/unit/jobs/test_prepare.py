@@ -295,9 +295,27 @@ def test_rows_made_from_documents_are_made_and_a_document_without_a_question_is_
     assert [row["source"] for row in rejected if row["kind"] == "no_question"] == [str(tmp_path / "poem.txt")]
     assert any("poem.txt: no question came out" in note for note in found.notes)
     assert "1 of 2 documents gave nothing" in (version.folder / "report.html").read_text()
-    assert f"{counts.made} rows made, not read: questions and answers, by templates, on 2 documents" in (
+    assert f"{counts.made} rows made, not read: questions and answers, by templates, on 1 document." in (
         (version.folder / "datasheet.md").read_text()
     )
+
+
+def test_pages_that_were_left_out_are_a_finding(tmp_path, request_for, monkeypatch):
+    from holdfast.jobs import asked_documents
+
+    read = asked_documents.passages_of_all
+
+    def lossy(papers, notes):
+        yield from read(papers, notes)
+        notes.append(f"{papers[0]}: left out: page 2 holds pictures and no text")
+
+    monkeypatch.setattr(asked_documents, "passages_of_all", lossy)
+    (tmp_path / "guide.md").write_text("# Returns\nCustomers may return goods within 30 days.\nRefunds take 14 days.\n")
+    request = request_for(str(tmp_path / "guide.md"), write(tmp_path / "words.jsonl", rows(20)))
+    found = prepare(None, request, approve=None, progress=Silent())
+    (finding,) = [one.finding for one in found.outcomes if one.finding.check == "documents"]
+    assert (finding.title, finding.level) == ("Parts of 1 document could not be read", "warning")
+    assert finding.shown[0].before.endswith("guide.md: left out: page 2 holds pictures and no text")
 
 
 def test_rows_that_cannot_be_read_are_a_finding_that_is_left(tmp_path, request_for):

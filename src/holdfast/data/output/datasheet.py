@@ -160,13 +160,12 @@ def _answers(data: PreparedData, version: DataVersion) -> dict[str, str]:
 
 def _acquired(data: PreparedData, version: DataVersion) -> str:
     counts, said = data.counts, list[str]()
-    listed = f"from {number_of(len(version.sources), 'source')}, listed in manifest.json with their sha256"
     if counts.read:
-        said.append(f"{number_of(counts.read, 'row')} read {listed}.")
+        num_sources = sum(source.num_rows > 0 for source in version.sources)
+        said.append(f"{number_of(counts.read, 'row')} read from {number_of(num_sources, 'source')}.")
     if counts.made:
-        made = number_of(counts.made, "row")
-        said.append(f"{made} made, not read: {plain_markdown(made_by(data))}{'' if counts.read else f' ({listed})'}.")
-    return " ".join(said)
+        said.append(f"{number_of(counts.made, 'row')} made, not read: {plain_markdown(made_by(data))}.")
+    return " ".join([*said, "All sources are listed in manifest.json with their sha256."])
 
 
 def made_by(data: PreparedData) -> str:
@@ -176,8 +175,9 @@ def made_by(data: PreparedData) -> str:
     by = f"templates and the model {model}" if model else "templates"
     augment = data.plan.get("augment")
     ways: list[str] = []
-    if data.counts.documents:
-        ways.append(f"questions and answers, by {by}, on {number_of(data.counts.documents, 'document')}")
+    num_documents = data.counts.documents - sum(data.counts.lost_documents.values())
+    if num_documents:
+        ways.append(f"questions and answers, by {by}, on {number_of(num_documents, 'document')}")
     if isinstance(augment, dict) and augment.get("enabled"):
         ways.append("other wordings of training rows")
     return "; ".join(ways) or "by a template or a model"

@@ -123,7 +123,9 @@ def _spelled(value: JSONValue) -> str:
         return str(value).lower()
     if value is None:
         return "not set"
-    return "none" if value == {} else str(value)
+    if value == {}:
+        return "none"
+    return "empty" if value == "" else str(value)
 
 
 def _finalize(value: object) -> object:
