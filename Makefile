@@ -15,7 +15,7 @@ QUIET := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check format docs bench-forgetting bench-sdft bench-reflect bench-rrr bench-generation bench-tweets \
-	bench-dedup bench-pii bench-prepare bench-weak-labels clean
+	bench-dedup bench-pii bench-prepare bench-weak-labels bench-serve clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ bench-prepare: $(DEV) ## A whole preparation: rows a second, and memory as the d
 
 bench-weak-labels: $(DEV) ## What a label model gains over a majority vote on real tweets: ARGS="--data FOLDER"
 	$(BIN)/python bench/weak_labels.py $(ARGS)
+
+bench-serve: $(DEV) ## Serving beside transformers serve: requests, tokens and the first token, at 1, 8 and 32 streams
+	$(BIN)/python bench/serve.py $(ARGS)
 
 clean: ## Remove the environment and every cache
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache src/*.egg-info
