@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from holdfast.api.chat_request import ChatRequest, as_text, require_plain
 from holdfast.api.state import Here, Reply
-from holdfast.api.writing import Stream, Writing, finish_of, read_whole, usage_of
+from holdfast.api.writing import DONE, Stream, Writing, event, failure, finish_of, read_whole, usage_of
 from holdfast.errors import HoldfastError, RequestError
 from holdfast.graders.calls import calls_in
 from holdfast.types import Example, Message
@@ -172,13 +172,13 @@ async def _streamed(here: State, writing: Writing, body: ChatRequest, num_prompt
         }
         if body.shows_usage:
             told["usage"] = usage
-        return f"data: {as_text(told)}\n\n"
+        return event(told)
 
     try:
         async for part in _parts(writing, body):
             yield chunk([part])
     except HoldfastError as error:
-        yield f"data: {as_text({'error': {'message': error.message, 'type': 'server_error', 'code': error.code}})}\n\n"
+        yield failure(error)
         return
     if body.shows_usage:
         yield chunk([], usage_of(num_prompt, sum(len(choice.pieces) for choice in writing.choices)))
@@ -186,7 +186,7 @@ async def _streamed(here: State, writing: Writing, body: ChatRequest, num_prompt
         version = writing.opened.version
         answer = {**_answer(writing, body, num_prompt), "id": name, "created": created}
         await run_in_threadpool(_keep, here, version, body, answer)
-    yield "data: [DONE]\n\n"
+    yield DONE
 
 
 async def _parts(writing: Writing, body: ChatRequest) -> AsyncIterator[Reply]:

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
-from holdfast.api.chat_request import Sampled, as_text
+from holdfast.api.chat_request import Sampled
 from holdfast.api.state import Here, Reply
-from holdfast.api.writing import Stream, Writing, finish_of, read_whole, usage_of
+from holdfast.api.writing import DONE, Stream, Writing, event, failure, finish_of, read_whole, usage_of
 from holdfast.errors import HoldfastError, RequestError
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ async def _streamed(writing: Writing, body: CompletionRequest, num_prompt: int) 
 
     def chunk(choices: list[Reply], usage: Reply | None = None) -> str:
         told = {**head, "choices": choices, **({"usage": usage} if body.shows_usage else {})}
-        return f"data: {as_text(told)}\n\n"
+        return event(told)
 
     try:
         async for choice, piece in writing.pieces():
@@ -148,8 +148,8 @@ async def _streamed(writing: Writing, body: CompletionRequest, num_prompt: int) 
             if piece.text or has_logprobs or piece.end is not None:
                 yield chunk([part])
     except HoldfastError as error:
-        yield f"data: {as_text({'error': {'message': error.message, 'type': 'server_error', 'code': error.code}})}\n\n"
+        yield failure(error)
         return
     if body.shows_usage:
         yield chunk([], usage_of(num_prompt, sum(len(choice.pieces) for choice in writing.choices)))
-    yield "data: [DONE]\n\n"
+    yield DONE

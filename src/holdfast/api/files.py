@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from holdfast.api.lists import page, seconds
 from holdfast.api.state import Here, Reply
 from holdfast.errors import RequestError
-from holdfast.jobs.fine_tuning import judge_training_file
+from holdfast.jobs.fine_tuning import judge_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,10 +69,8 @@ async def create_file(
         record = await run_in_threadpool(
             workspace.keep_upload, given, filename=name, purpose=purpose, expires_at=expires
         )
-    if purpose != "fine-tune":
-        return file_object(await run_in_threadpool(workspace.judge_upload, record.id, "processed"))
     try:
-        record, problems = await run_in_threadpool(judge_training_file, workspace, record)
+        record, problems = await run_in_threadpool(judge_file, workspace, record)
     except Exception:
         await run_in_threadpool(workspace.remove_upload, record.id)
         raise

@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from holdfast.api.lists import listed, page, seconds
+from holdfast.api.lists import has_wanted_metadata, listed, page, seconds
 from holdfast.api.state import Here, Reply
 from holdfast.errors import RequestError
 from holdfast.jobs.fine_tuning import FINAL, create_job, resume_job, stop_job
@@ -122,14 +122,7 @@ def list_jobs(
     here: Here, request: Request, after: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> Reply:
     """Lists jobs, newest first; `metadata[KEY]=VALUE` keeps those that have it."""
-    wanted = {
-        key.removeprefix("metadata[").removesuffix("]"): value
-        for key, value in request.query_params.items()
-        if key.startswith("metadata[")
-    }
-    found = [
-        job for job in here.workspace.jobs() if all(job.metadata.get(key) == value for key, value in wanted.items())
-    ]
+    found = [job for job in here.workspace.jobs() if has_wanted_metadata(job.metadata, request.query_params)]
     return page(found, lambda job: job_object(here.workspace, job), after=after, limit=limit)
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from holdfast.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from holdfast.api.state import Reply
 
 T = TypeVar("T")
+_METADATA = "metadata["
 
 
 def page(
@@ -41,6 +42,12 @@ def listed(items: Sequence[Reply], *, has_more: bool) -> Reply:
     """Returns a list object."""
     first, last = (items[0]["id"], items[-1]["id"]) if items else (None, None)
     return {"object": "list", "data": list(items), "first_id": first, "last_id": last, "has_more": has_more}
+
+
+def has_wanted_metadata(metadata: Mapping[str, object], query: Mapping[str, str]) -> bool:
+    """Tells whether an object has what a list's query asks for by `metadata[KEY]=VALUE`."""
+    wanted = {key: value for key, value in query.items() if key.startswith(_METADATA)}
+    return all(metadata.get(key.removeprefix(_METADATA).removesuffix("]")) == value for key, value in wanted.items())
 
 
 def seconds(time: str | None) -> int | None:

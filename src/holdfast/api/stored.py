@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from holdfast.api.lists import page
+from holdfast.api.lists import has_wanted_metadata, page
 from holdfast.api.state import Here, Reply
 
 if TYPE_CHECKING:
@@ -39,15 +39,10 @@ def list_stored(
     model: str | None = None,
 ) -> Reply:
     """Lists stored answers; `metadata[KEY]=VALUE` keeps those that have it."""
-    wanted = {
-        key.removeprefix("metadata[").removesuffix("]"): value
-        for key, value in request.query_params.items()
-        if key.startswith("metadata[")
-    }
     found = [
         one
         for one in here.workspace.stored_answers()
-        if model in (None, one.model) and all(one.metadata.get(key) == value for key, value in wanted.items())
+        if model in (None, one.model) and has_wanted_metadata(one.metadata, request.query_params)
     ]
     return page(found, stored_object, after=after, limit=limit, order=order)
 

@@ -12,7 +12,7 @@ from holdfast.api.files import PURPOSES, file_object
 from holdfast.api.lists import seconds
 from holdfast.api.state import Here, Reply
 from holdfast.errors import RequestError
-from holdfast.jobs.fine_tuning import judge_training_file
+from holdfast.jobs.fine_tuning import judge_file
 
 if TYPE_CHECKING:
     from holdfast.store.pending import PendingRecord
@@ -86,10 +86,7 @@ async def add_part(here: Here, upload_id: str, data: UploadFile) -> Reply:
 def complete(here: Here, upload_id: str, body: CompleteUpload) -> Reply:
     """Joins the parts into a file, which is judged as one that was given whole."""
     record, file = here.workspace.complete_upload(upload_id, body.part_ids, body.md5)
-    if file.purpose != "fine-tune":
-        return upload_object(record, file_object(here.workspace.judge_upload(file.id, "processed")))
-    judged, problems = judge_training_file(here.workspace, file)
-    return upload_object(record, file_object(judged, problems))
+    return upload_object(record, file_object(*judge_file(here.workspace, file)))
 
 
 @router.post("/{upload_id}/cancel")

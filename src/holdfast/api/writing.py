@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fastapi.responses import StreamingResponse
 
+from holdfast.api.chat_request import as_text
 from holdfast.errors import HoldfastError
 
 if TYPE_CHECKING:
@@ -89,6 +90,20 @@ def _put(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[tuple[int, Piece]
     """Hands a piece to the loop from the engine's thread; a loop that has ended wants none."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(queue.put_nowait, item)
+
+
+DONE = "data: [DONE]\n\n"
+"""The last event of a stream."""
+
+
+def event(told: Reply) -> str:
+    """Returns an object as an event of a stream."""
+    return f"data: {as_text(told)}\n\n"
+
+
+def failure(error: HoldfastError) -> str:
+    """Returns the event that ends a stream which could not be written to its end."""
+    return event({"error": {"message": error.message, "type": "server_error", "code": error.code}})
 
 
 class Stream(StreamingResponse):

@@ -33,6 +33,13 @@ FINAL = ("succeeded", "failed", "cancelled")
 _SHARED = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
+def judge_file(workspace: Workspace, record: UploadRecord) -> tuple[UploadRecord, list[dict[str, JSONValue]]]:
+    """Returns an uploaded file as judged, and every line that is not used; only a training file is read."""
+    if record.purpose != "fine-tune":
+        return workspace.judge_upload(record.id, "processed"), []
+    return judge_training_file(workspace, record)
+
+
 def judge_training_file(workspace: Workspace, record: UploadRecord) -> tuple[UploadRecord, list[dict[str, JSONValue]]]:
     """Reads an uploaded training file in full; returns its record as judged, and every line that is not used.
 
