@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from holdfast.api.chat_request import ChatRequest, as_text, require_plain
 from holdfast.api.state import Here, Reply
-from holdfast.api.writing import DONE, Stream, Writing, event, failure, finish_of, read_whole, usage_of
+from holdfast.api.writing import DONE, Stream, Writing, failure, finish_of, read_whole, usage_of
 from holdfast.errors import HoldfastError, RequestError
 from holdfast.graders.calls import calls_in
 from holdfast.types import Example, Message
@@ -78,7 +78,7 @@ def _asks(here: State, opened: Opened, body: ChatRequest, turns: tuple[Message, 
         rules = body.rules(len(tokenizer))
         if grammar is not None:
             rules.append(Grammar(tokenizer, grammar))
-        top = body.top_logprobs or 0 if body.logprobs else 0
+        top = (body.top_logprobs or 0) if body.logprobs else None
         asks.append(Ask(prompt, sampling, opened.adapter, sample, tuple(rules), top, deadline))
     return asks
 
@@ -160,19 +160,18 @@ def _logprobs(writing: Writing, pieces: list[Piece]) -> Reply:
 async def _streamed(here: State, writing: Writing, body: ChatRequest, num_prompt: int) -> AsyncIterator[str]:
     """Yields the events of a stream."""
     name, created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
+    told: Reply = {
+        "id": name,
+        "object": "chat.completion.chunk",
+        "created": created,
+        "model": body.model,
+        "system_fingerprint": writing.opened.version.id,
+    }
+    before = as_text(told)[:-1]  # the same in every chunk, so it is written once
 
     def chunk(choices: list[Reply], usage: Reply | None = None) -> str:
-        told: Reply = {
-            "id": name,
-            "object": "chat.completion.chunk",
-            "created": created,
-            "model": body.model,
-            "system_fingerprint": writing.opened.version.id,
-            "choices": choices,
-        }
-        if body.shows_usage:
-            told["usage"] = usage
-        return event(told)
+        shown = f',"usage":{as_text(usage)}' if body.shows_usage else ""
+        return f'data: {before},"choices":{as_text(choices)}{shown}}}\n\n'
 
     try:
         async for part in _parts(writing, body):
@@ -194,7 +193,7 @@ async def _parts(writing: Writing, body: ChatRequest) -> AsyncIterator[Reply]:
     holds = bool(body.described_tools())
     for choice in writing.choices:
         yield _delta(choice.index, {"role": "assistant", "content": "", "refusal": None})
-    async for choice, piece in writing.pieces():
+    async for choice, piece in writing.pieces(joined=not body.logprobs):
         logprobs = _logprobs(writing, [piece]) if body.logprobs and piece.id is not None else None
         if not holds and (piece.text or logprobs):
             yield _delta(choice.index, {"content": piece.text}, logprobs=logprobs)

@@ -79,7 +79,7 @@ def _asks(here: State, opened: Opened, body: CompletionRequest) -> list[Ask]:
     for prompt in prompts:
         ids = _ids(opened, prompt)
         sampling = body.sampling(opened.engine.context - len(ids), body.max_tokens)
-        top = body.logprobs or 0
+        top = body.logprobs
         for sample in range(num):
             rules = tuple(body.rules(len(tokenizer)))
             asks.append(Ask(ids, sampling, opened.adapter, sample, rules, top, deadline))
@@ -139,7 +139,7 @@ async def _streamed(writing: Writing, body: CompletionRequest, num_prompt: int) 
         return event(told)
 
     try:
-        async for choice, piece in writing.pieces():
+        async for choice, piece in writing.pieces(joined=body.logprobs is None):
             has_logprobs = body.logprobs is not None and piece.id is not None
             part: Reply = {"index": choice.index, "text": piece.text, "finish_reason": None}
             part["logprobs"] = _logprobs(writing, [piece]) if has_logprobs else None

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -134,6 +135,7 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
         )
         sys.setswitchinterval(_SWITCH_SECONDS)
         listening = config.bind_socket()
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a token waits for no acknowledgement
         url = f"http://{settings.host}:{listening.getsockname()[1]}/v1"
         _LOG.info("serving %s at %s", workspace.root, url)
         if not workspace.has_keys():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+from weakref import WeakKeyDictionary
 
 from fastapi.responses import StreamingResponse
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from holdfast.api.state import Reply
     from holdfast.jobs.served import Opened
     from holdfast.serving.engine import Ask, Piece, Sink
+
+    _Item: TypeAlias = tuple[int, Piece]
 
 
 @dataclass(slots=True)
@@ -48,14 +52,14 @@ class Writing:
         self.choices = [Choice(index) for index in range(len(asks))]
         self._asks = asks
         self._numbers: list[int] = []
-        self._queue: asyncio.Queue[tuple[int, Piece]] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Item] = asyncio.Queue()
 
     def start(self) -> None:
         """Hands every ask to the engine; if one is refused, those before it are cancelled."""
-        loop = asyncio.get_running_loop()
+        mailbox = _mailbox()
 
         def sink_of(index: int) -> Sink:
-            return lambda piece: _put(loop, self._queue, (index, piece))
+            return lambda piece: mailbox.put(self._queue, (index, piece))
 
         try:
             for index, ask in enumerate(self._asks):
@@ -69,27 +73,69 @@ class Writing:
         for number in self._numbers:
             self.opened.engine.cancel(number)
 
-    async def pieces(self) -> AsyncIterator[tuple[Choice, Piece]]:
-        """Yields pieces as they come, until every answer has ended."""
+    async def pieces(self, *, joined: bool = False) -> AsyncIterator[tuple[Choice, Piece]]:
+        """Yields pieces as they come, until every answer has ended.
+
+        `joined`: what of one answer came since the last time is one piece, so that a slow reader is sent less often.
+        """
         left = len(self.choices)
         try:
             while left:
-                index, piece = await self._queue.get()
-                choice = self.choices[index]
-                choice.take(piece)
-                if piece.end == "error":
-                    raise HoldfastError(f"The model could not write this: {piece.problem}")
-                left -= piece.end is not None
-                yield choice, piece
+                for index, piece in self._come(await self._queue.get(), joined=joined):
+                    if piece.end == "error":
+                        raise HoldfastError(f"The model could not write this: {piece.problem}")
+                    left -= piece.end is not None
+                    yield self.choices[index], piece
         finally:
             if left:
                 self.cancel()
 
+    def _come(self, first: _Item, *, joined: bool) -> list[_Item]:
+        """Takes in what has come by now, and returns it."""
+        found = [first]
+        while not self._queue.empty():
+            found.append(self._queue.get_nowait())
+        for index, piece in found:
+            self.choices[index].take(piece)
+        if not joined or len(found) == 1:
+            return found
+        last = dict(found)
+        text = {index: "".join(piece.text for other, piece in found if other == index) for index in last}
+        return [(index, replace(piece, text=text[index])) for index, piece in last.items()]
 
-def _put(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[tuple[int, Piece]], item: tuple[int, Piece]) -> None:
-    """Hands a piece to the loop from the engine's thread; a loop that has ended wants none."""
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(queue.put_nowait, item)
+
+class _Mailbox:
+    """Carries pieces from the engines' threads into a loop, which is woken once for all that come at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[tuple[asyncio.Queue[_Item], _Item]] = deque()
+        self._is_called = False
+
+    def put(self, queue: asyncio.Queue[_Item], item: _Item) -> None:
+        """Hands an item over, from any thread; a loop that has ended wants none."""
+        self._waiting.append((queue, item))
+        if not self._is_called:
+            self._is_called = True
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._is_called = False
+        while self._waiting:
+            queue, item = self._waiting.popleft()
+            queue.put_nowait(item)
+
+
+_MAILBOXES: WeakKeyDictionary[asyncio.AbstractEventLoop, _Mailbox] = WeakKeyDictionary()
+
+
+def _mailbox() -> _Mailbox:
+    """Returns the mailbox of the running loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _MAILBOXES:
+        _MAILBOXES[loop] = _Mailbox(loop)
+    return _MAILBOXES[loop]
 
 
 DONE = "data: [DONE]\n\n"

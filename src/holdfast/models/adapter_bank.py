@@ -1,14 +1,15 @@
 """Many low-rank adapters on one base: every row of a batch is computed with its own, beside rows of others.
 
 An adapter of rank r adds B A x · alpha / r to what a linear layer gives (Hu et al. 2021, LoRA, arXiv:2106.09685,
-equation 3). Here the A and B of all adapters of a layer stand in one tensor each, by slot, and a row's slot is looked
-up before the product; after Chen et al. 2023, Punica (arXiv:2310.18547), without its kernels.
+equation 3). Here the A and B of all adapters of a layer stand in one tensor each, by slot. Rows with different adapters
+are multiplied with those of all of them at once, and what is not a row's own is set to zero in between, where it is
+`rank` numbers wide; so every adapter is read once, as in Punica (Chen et al. 2023, arXiv:2310.18547), without kernels.
 
 Choices made here:
 - Slot 0 is the bare base. Adapters of a smaller rank are filled up with zeros, which add exact zeros.
 - The products are float32, as where they were trained; the layer's own precision is what comes out.
-- A row's result does not depend on the slots of its neighbours: the product is made row by row wherever rows differ,
-  and while decoding always.
+- What a row's neighbours have adds exact zeros to it. Where all rows have the same adapter, only that one is read.
+- Where fewer than half of the adapters are in use, these are picked out before the product.
 - Adapters come and go between two steps, while others are in use.
 """
 
@@ -36,19 +37,19 @@ _BEYOND_LORA = ("use_dora", "lora_bias", "alora_invocation_tokens", "rank_patter
 
 
 class _Layer:
-    """The adapters of one linear layer: `a` [slots, rank, inputs], `b` [slots, outputs, rank], scaled in `b`."""
+    """The adapters of one linear layer: `a` [slots, rank, inputs], `b` [slots, rank, outputs], scaled in `b`."""
 
     def __init__(self, bank: AdapterBank, num_inputs: int, num_outputs: int) -> None:
         self.bank, self.num_inputs, self.num_outputs = bank, num_inputs, num_outputs
         self.a = torch.zeros(1, 0, num_inputs, device=bank.device)
-        self.b = torch.zeros(1, num_outputs, 0, device=bank.device)
+        self.b = torch.zeros(1, 0, num_outputs, device=bank.device)
 
     def put(self, slot: int, a: Tensor, b: Tensor) -> None:
         """Puts an adapter (`a` [rank, inputs], `b` [outputs, rank]) into a slot."""
         self._grow(slot + 1, a.shape[0])
         self.clear(slot)
         self.a[slot, : a.shape[0]] = a
-        self.b[slot, :, : b.shape[1]] = b
+        self.b[slot, : b.shape[1]] = b.T
 
     def clear(self, slot: int) -> None:
         """Empties a slot."""
@@ -61,26 +62,48 @@ class _Layer:
         if (slots, rank) == (self.a.shape[0], self.a.shape[1]):
             return
         a = self.a.new_zeros(slots, rank, self.num_inputs)
-        b = self.b.new_zeros(slots, self.num_outputs, rank)
+        b = self.b.new_zeros(slots, rank, self.num_outputs)
         a[: self.a.shape[0], : self.a.shape[1]] = self.a
-        b[: self.b.shape[0], :, : self.b.shape[2]] = self.b
+        b[: self.b.shape[0], : self.b.shape[1]] = self.b
         self.a, self.b = a, b
 
     def __call__(self, module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
         """Adds what the adapters of the rows add; a forward hook."""
         rows = self.bank.rows
-        if rows is None or not self.a.shape[1]:
+        num_slots, rank = self.a.shape[:2]
+        if rows is None or not rank:
             return output
         x = given[0].float()
         if isinstance(rows, int):
-            if rows >= len(self.a):
+            if rows >= num_slots:
                 return output
-            added = (x @ self.a[rows].T) @ self.b[rows].T
+            added = (x @ self.a[rows].T) @ self.b[rows]
         else:
-            slots = torch.where(rows < len(self.a), rows, BASE)
-            flat = x.reshape(len(rows), -1, self.num_inputs)
-            added = torch.bmm(torch.bmm(flat, self.a[slots].transpose(1, 2)), self.b[slots].transpose(1, 2))
+            used, own = rows.of(num_slots, rank)
+            a, b = (self.a, self.b) if used is None else (self.a[used], self.b[used])
+            inner = x.reshape(len(own), -1, self.num_inputs) @ a.reshape(-1, self.num_inputs).T
+            added = (inner * own) @ b.reshape(-1, self.num_outputs)
         return (output.float() + added.reshape(output.shape)).to(output.dtype)
+
+
+class _Mixed:
+    """Rows with different slots: which slots are in use, and for each row the places of its own among them."""
+
+    def __init__(self, slots: list[int], device: torch.device) -> None:
+        self._slots, self._device = slots, device
+        self._known: dict[tuple[int, int], tuple[Tensor | None, Tensor]] = {}
+
+    def of(self, num_slots: int, rank: int) -> tuple[Tensor | None, Tensor]:
+        """Returns the slots to pick out (None: all), and 1 at a row's own places, else 0: [rows, 1, used · rank]."""
+        found = self._known.get((num_slots, rank))
+        if found is None:
+            used = sorted({slot for slot in self._slots if slot < num_slots})
+            picked = used if 2 * len(used) < num_slots else list(range(num_slots))
+            mine = torch.tensor(self._slots, device=self._device)[:, None]
+            own = (mine == torch.tensor(picked, device=self._device)).float().repeat_interleave(rank, dim=1)
+            some = None if len(picked) == num_slots else torch.tensor(picked, device=self._device)
+            found = self._known[num_slots, rank] = some, own[:, None]
+        return found
 
 
 class AdapterBank:
@@ -88,7 +111,7 @@ class AdapterBank:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model, self.device = model, model.device
-        self.rows: Tensor | int | None = None
+        self.rows: _Mixed | int | None = None
         self._slots: dict[str, int] = {}
         self._layers: dict[str, _Layer] = {}
 
@@ -125,12 +148,12 @@ class AdapterBank:
 
     def use(self, slots: list[int] | int) -> None:
         """Says the slot of each row of the next batches, or one slot for all rows."""
+        if isinstance(slots, list) and len(set(slots)) == 1:
+            slots = slots[0]
         if isinstance(slots, int):
             self.rows = None if slots == BASE else slots
-        elif any(slots):
-            self.rows = torch.tensor(slots, device=self.device)
         else:
-            self.rows = None
+            self.rows = _Mixed(slots, self.device)
 
     def _layer(self, path: str) -> _Layer:
         layer = self._layers.get(path)

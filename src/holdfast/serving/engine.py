@@ -20,7 +20,7 @@ class Ask:
     """One completion that is wanted: of a prompt's tokens, by an adapter (None: the bare base).
 
     `sample` tells apart the completions of one prompt and seed. `deadline` is a time of `time.monotonic`; what was
-    written until then is the answer.
+    written until then is the answer. `top_logprobs` None: no log-probability is wanted; 0: those of the chosen tokens.
     """
 
     prompt: tuple[int, ...]
@@ -28,7 +28,7 @@ class Ask:
     adapter: str | None = None
     sample: int = 0
     rules: tuple[Rule, ...] = ()
-    top_logprobs: int = 0
+    top_logprobs: int | None = None
     deadline: float | None = None
 
 

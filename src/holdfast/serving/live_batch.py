@@ -8,9 +8,9 @@ Choices made here:
 - Rows are chosen for in groups of equal temperature, top_p and top_k; a row's tokens follow from its seed, its prompt
   and the sample's number, whoever is beside it.
 - Equal prompts that wait at the same time are read once.
-- A sequence that runs alone is computed alone, which takes two thirds of the time that a padded batch takes on a CPU;
-  the last bits of its logits may differ from those beside others, as on a GPU they do anyway.
-- A log-probability is the model's own at temperature 1, before penalties, biases and rules.
+- A step computes as many rows as run, without padding; the last bits of a row's logits may differ with their number.
+- A log-probability is the model's own at temperature 1, before penalties, biases and rules, and is computed only for
+  those who asked.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 import torch
 
 from holdfast.errors import ContextLengthError
-from holdfast.models.attention_mask import mask_maker
-from holdfast.models.kv_cache import STEP, RowCache, round_up
+from holdfast.models.decode_step import decode_step
+from holdfast.models.kv_cache import STEP, RowCache
 from holdfast.models.load import context_length
 from holdfast.models.prefill import PREFILL_TOKENS, Prompt, PromptReader
-from holdfast.models.running_batch import MIN_ROWS, end_ids
+from holdfast.models.running_batch import end_ids
 from holdfast.models.sampling import choose, uniforms
 
 if TYPE_CHECKING:
@@ -49,18 +49,21 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token of the sequence `key`; `top` are the likeliest ones with their log-probabilities, if asked for."""
+    """One token of the sequence `key`; `top` are the likeliest ones. Log-probabilities are 0 where none was wanted."""
 
     key: int
     id: int
-    logprob: float
+    logprob: float = 0.0
     top: tuple[tuple[int, float], ...] = ()
     finish: Literal["stop", "length"] | None = None
 
 
 @dataclass(slots=True)
 class Sequence_:  # noqa: N801 - a sequence of tokens, and no collections.abc.Sequence
-    """A prompt with what is written after it; `slot` is its adapter's, `sample` its number among equal prompts."""
+    """A prompt with what is written after it; `slot` is its adapter's, `sample` its number among equal prompts.
+
+    `top_logprobs` None: no log-probability is wanted; 0: those of the chosen tokens.
+    """
 
     key: int
     prompt: tuple[int, ...]
@@ -68,7 +71,7 @@ class Sequence_:  # noqa: N801 - a sequence of tokens, and no collections.abc.Se
     slot: int = 0
     sample: int = 0
     rules: tuple[Rule, ...] = ()
-    top_logprobs: int = 0
+    top_logprobs: int | None = None
     tokens: list[int] = field(default_factory=list[int])
     draws: list[float] = field(default_factory=list[float])
     ends: frozenset[int] = frozenset()
@@ -84,12 +87,10 @@ class LiveBatch:
         self.model, self.tokenizer, self.bank = model, tokenizer, bank
         self.context = context_length(model.config)
         self.capacity = max(1, capacity)
-        self._decoder = model.get_decoder()
-        self._mask = mask_maker(model)
-        self._min_rows = MIN_ROWS if model.device.type == "cpu" else 1
-        self._reader = PromptReader(model, self._min_rows)
+        self._decode_step = decode_step(model)
+        self._reader = PromptReader(model, 1)
         self._waiting: deque[Sequence_] = deque()
-        self._rows: list[Sequence_ | None] = [None] * round_up(self.capacity, self._min_rows)
+        self._rows: list[Sequence_ | None] = [None] * self.capacity
         self._cache: RowCache | None = None
 
     @property
@@ -138,7 +139,7 @@ class LiveBatch:
 
     def _fill(self) -> list[Token]:
         """Gives free rows to those that wait, reads their prompts and chooses their first tokens."""
-        free = deque(index for index, row in enumerate(self._rows[: self.capacity]) if row is None)
+        free = deque(index for index, row in enumerate(self._rows) if row is None)
         taken: dict[tuple[int, tuple[int, ...]], list[int]] = {}
         num_tokens = 0
         while free and self._waiting and num_tokens < PREFILL_TOKENS:
@@ -165,42 +166,28 @@ class LiveBatch:
 
     def _decode(self, running: list[int]) -> list[Token]:
         """Runs the model over the newest token of every row and chooses the next ones."""
-        running = self._close_ranks(running)
-        num_rows = 1 if running == [0] else round_up(running[-1] + 1, self._min_rows)
-        positions, last = torch.zeros(num_rows, dtype=torch.long), torch.zeros(num_rows, dtype=torch.long)
-        slots = [0] * num_rows
-        for index in running:
-            one = cast("Sequence_", self._rows[index])
-            positions[index], last[index] = len(one.prompt) + len(one.tokens) - 1, one.tokens[-1]
-            slots[index] = one.slot
-        positions, last = positions.to(self.model.device), last.to(self.model.device)
+        self._close_ranks(running)
+        sequences = [cast("Sequence_", row) for row in self._rows[: len(running)]]
+        device = self.model.device
+        places = [len(one.prompt) + len(one.tokens) - 1 for one in sequences]
+        positions = torch.tensor(places, device=device)
+        last = torch.tensor([one.tokens[-1] for one in sequences], device=device)
         cache = cast("RowCache", self._cache)
-        cache.at(positions, int(positions.max()))
-        self.bank.use(slots)
-        output = self._decoder(
-            input_ids=last[:, None],
-            attention_mask=self._mask(positions, cache.places.length),
-            position_ids=positions[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        )
-        return self._advance(running, self._reader.logits(output.last_hidden_state[:, 0])[running])
+        cache.at(positions, max(places))
+        self.bank.use([one.slot for one in sequences])
+        hidden = self._decode_step(last, positions, cache)
+        return self._advance(range(len(running)), self._reader.logits(hidden))
 
     def _advance(self, rows: Sequence[int], logits: Tensor) -> list[Token]:
         """Chooses one token for each of `rows`; a row that ends is free afterwards."""
         sequences = [cast("Sequence_", self._rows[row]) for row in rows]
         chosen = self._chosen(sequences, self._ruled(sequences, logits))
-        raw = logits.log_softmax(dim=-1)
-        logprobs = raw.gather(1, chosen[:, None])[:, 0].tolist()
         tokens: list[Token] = []
         for place, (row, one, token) in enumerate(zip(rows, sequences, chosen.tolist(), strict=True)):
             one.tokens.append(token)
             finish = "stop" if token in one.ends else "length" if len(one.tokens) >= one.limit else None
-            top: tuple[tuple[int, float], ...] = ()
-            if one.top_logprobs:
-                best = raw[place].topk(min(one.top_logprobs, raw.shape[1]))
-                top = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-            tokens.append(Token(one.key, token, logprobs[place], top, finish))
+            logprob, top = _likely(logits[place], token, one.top_logprobs)
+            tokens.append(Token(one.key, token, logprob, top, finish))
             if finish is not None:
                 self._rows[row] = None
         return tokens
@@ -220,22 +207,36 @@ class LiveBatch:
         groups: dict[tuple[float, float, int], list[int]] = {}
         for place, one in enumerate(sequences):
             groups.setdefault((one.sampling.temperature, one.sampling.top_p, one.sampling.top_k), []).append(place)
+        if len(groups) == 1:
+            return self._drawn(sequences, logits)
         chosen = torch.zeros(len(sequences), dtype=torch.long, device=logits.device)
         for places in groups.values():
-            sampling, draws = sequences[places[0]].sampling, None
-            if sampling.temperature > 0:
-                drawn = [sequences[place].draws[len(sequences[place].tokens)] for place in places]
-                draws = torch.tensor(drawn, dtype=torch.float64, device=logits.device)
-            chosen[places], _ = choose(logits[places], sampling, draws)
+            chosen[places] = self._drawn([sequences[place] for place in places], logits[places])
         return chosen
 
-    def _close_ranks(self, running: list[int]) -> list[int]:
-        """Moves the last rows into gaps where that makes the batch smaller, and returns the rows that run."""
-        wanted = 1 if len(running) == 1 else round_up(len(running), self._min_rows)
-        gaps = (index for index in range(wanted) if self._rows[index] is None)
-        for source in [index for index in running if index >= wanted]:
+    def _drawn(self, sequences: Sequence[Sequence_], logits: Tensor) -> Tensor:
+        """Returns the next token of each of these sequences, which are sampled alike."""
+        sampling = sequences[0].sampling
+        if sampling.temperature == 0:
+            return logits.argmax(dim=-1)
+        drawn = [one.draws[len(one.tokens)] for one in sequences]
+        return choose(logits, sampling, torch.tensor(drawn, dtype=torch.float64, device=logits.device))[0]
+
+    def _close_ranks(self, running: Sequence[int]) -> None:
+        """Moves the last of the rows that run into the gaps, so that they are the first ones."""
+        gaps = (index for index in range(len(running)) if self._rows[index] is None)
+        for source in [index for index in running if index >= len(running)]:
             target = next(gaps)
             one = cast("Sequence_", self._rows[source])
             cast("RowCache", self._cache).move(source, target, len(one.prompt) + len(one.tokens))
             self._rows[target], self._rows[source] = one, None
-        return [index for index, row in enumerate(self._rows) if row is not None]
+
+
+def _likely(logits_V: Tensor, token: int, num_top: int | None) -> tuple[float, tuple[tuple[int, float], ...]]:
+    """Returns the log-probability of `token` and the `num_top` likeliest tokens; None: nothing is wanted."""
+    if num_top is None:
+        return 0.0, ()
+    logprobs_V = logits_V.log_softmax(dim=-1)
+    best = logprobs_V.topk(min(num_top, len(logprobs_V)))
+    top = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True)) if num_top else ()
+    return float(logprobs_V[token]), top
