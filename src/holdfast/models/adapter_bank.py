@@ -113,6 +113,8 @@ class AdapterBank:
         self.model, self.device = model, model.device
         self.rows: _Mixed | int | None = None
         self._slots: dict[str, int] = {}
+        self._serials: dict[int, int] = {BASE: 0}
+        self._num_loaded = 0
         self._layers: dict[str, _Layer] = {}
 
     def __len__(self) -> int:
@@ -122,6 +124,10 @@ class AdapterBank:
     def slot(self, name: str) -> int | None:
         """Returns the slot of an adapter, or None if it is not here."""
         return self._slots.get(name)
+
+    def serial(self, slot: int) -> int:
+        """Returns the number of the adapter in a slot; no two that were ever loaded have the same."""
+        return self._serials[slot]
 
     def load(self, name: str, folder: Path) -> int:
         """Reads the adapter in `folder` and returns its slot; the same name again is the same adapter.
@@ -136,7 +142,8 @@ class AdapterBank:
         slot = next(number for number in range(1, len(self._slots) + 2) if number not in self._slots.values())
         for path, (a, b) in pairs.items():
             self._layer(path).put(slot, a, b)
-        self._slots[name] = slot
+        self._num_loaded += 1
+        self._slots[name], self._serials[slot] = slot, self._num_loaded
         return slot
 
     def unload(self, name: str) -> None:

@@ -113,6 +113,10 @@ class RowCache(Cache):
             for store in layer.stores:
                 store[target, :, :length] = store[source, :, :length]
 
+    def row(self, row: int, length: int) -> list[tuple[Tensor, Tensor]]:
+        """Returns the keys and values [heads, length, width] of a row's first tokens, layer by layer; not copied."""
+        return [(layer.stores[0][row, :, :length], layer.stores[1][row, :, :length]) for layer in self.rows]
+
     def at(self, positions: Tensor, longest: int) -> None:
         """Says where the next token of each of the first rows goes; `longest` is the largest place."""
         if longest >= self.capacity:

@@ -50,13 +50,13 @@ class Prompt:
 
 
 class PromptReader:
-    """Runs one model over prompts, about `PREFILL_TOKENS` at a time."""
+    """Runs one model over prompts, about `PREFILL_TOKENS` at a time, padded to multiples of `step` tokens."""
 
-    def __init__(self, model: PreTrainedModel, min_rows: int) -> None:
+    def __init__(self, model: PreTrainedModel, min_rows: int, *, step: int = STEP) -> None:
         self.decoder = model.get_decoder()
         self.head = cast("torch.nn.Linear", model.get_output_embeddings())
         self.device = model.device
-        self.min_rows = min_rows
+        self.min_rows, self.step = min_rows, step
         self.expected: Counter[tuple[int, ...]] = Counter()
         self.beginnings: dict[tuple[int, ...], State] = {}
 
@@ -65,6 +65,11 @@ class PromptReader:
         if prompt.shared:
             self.expected[prompt.beginning] += 1
 
+    def forget(self) -> None:
+        """Expects nothing any more, and keeps no beginning."""
+        self.expected.clear()
+        self.beginnings.clear()
+
     def read(self, prompts: Sequence[Prompt]) -> Iterator[Prompt]:
         """Sets state and logits of each prompt, longest first, and yields it as soon as it is read.
 
@@ -72,7 +77,7 @@ class PromptReader:
         would be alone: from there on the padding changes the rounding.
         """
         alone = [prompt for prompt in prompts if not prompt.shared]
-        for group, width in _groups(alone, [len(prompt.ids) for prompt in alone], 0):
+        for group, width in _groups(alone, [len(prompt.ids) for prompt in alone], 0, self.step):
             self._run(group, width, None)
             yield from group
         families: dict[tuple[int, ...], list[Prompt]] = {}
@@ -81,7 +86,8 @@ class PromptReader:
                 families.setdefault(prompt.beginning, []).append(prompt)
         for beginning, family in families.items():
             state = self._beginning(beginning)
-            for group, width in _groups(family, [len(each.ids) - len(beginning) for each in family], len(beginning)):
+            lengths = [len(each.ids) - len(beginning) for each in family]
+            for group, width in _groups(family, lengths, len(beginning), self.step):
                 self._run(group, width, state)
                 yield from group
             self.expected[beginning] -= len(family)
@@ -100,7 +106,7 @@ class PromptReader:
         found = self.beginnings.get(ids)
         if found is None:
             whole = Prompt(ids)
-            self._run([whole], round_up(len(ids), STEP), None)
+            self._run([whole], round_up(len(ids), self.step), None)
             found = [(keys[:, : len(ids)], values[:, : len(ids)]) for keys, values in cast("State", whole.state)]
             self.beginnings[ids] = found
         return found
@@ -123,13 +129,15 @@ class PromptReader:
             prompt.logits = logits[index]
 
 
-def _groups(prompts: Sequence[Prompt], lengths: Sequence[int], shared: int) -> Iterator[tuple[list[Prompt], int]]:
+def _groups(
+    prompts: Sequence[Prompt], lengths: Sequence[int], shared: int, step: int
+) -> Iterator[tuple[list[Prompt], int]]:
     """Yields prompts that are read at once and the width they are padded to; `lengths` are those still to be read."""
     unread = sorted(zip(prompts, lengths, strict=True), key=lambda pair: -pair[1])
     while unread:
-        width = round_up(unread[0][1], STEP)
+        width = round_up(unread[0][1], step)
         num = max(1, PREFILL_TOKENS // width)
         if shared + width > SAME_BITS:
-            num = min(num, sum(round_up(length, STEP) == width for _, length in unread))
+            num = min(num, sum(round_up(length, step) == width for _, length in unread))
         group, unread = unread[:num], unread[num:]
         yield [prompt for prompt, _ in group], width

@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import pad
 
 from holdfast.errors import ContextLengthError, ModelError
-from holdfast.models.attention_mask import mask_maker
+from holdfast.models.decode_step import decode_step
 from holdfast.models.kv_cache import STEP, RowCache, round_up
 from holdfast.models.load import context_length
 from holdfast.models.prefill import Prompt, PromptReader
@@ -55,10 +55,9 @@ class RunningBatch:
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, capacity: int) -> None:
         self.model, self.tokenizer = model, tokenizer
-        self.decoder = model.get_decoder()
+        self.decode_step = decode_step(model)
         self.head = cast("torch.nn.Linear", model.get_output_embeddings())
         self.device = model.device
-        self.mask = mask_maker(model)
         self.context = context_length(model.config)
         self.queue: deque[Prompt] = deque()
         self.queued: dict[tuple[int, ...], Prompt] = {}
@@ -198,14 +197,7 @@ class RunningBatch:
         positions.clamp_(min=0)
         cache = cast("RowCache", self.cache)
         cache.at(positions, self.longest_offset + self.step)
-        output = self.decoder(
-            input_ids=self.last[:num_rows, None],
-            attention_mask=self.mask(positions, cache.places.length),
-            position_ids=positions[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        )
-        logits = self.reader.logits(output.last_hidden_state[:, 0])
+        logits = self.reader.logits(self.decode_step(self.last[:num_rows], positions, cache))
         self.step += 1
         return self._advance(self.running, logits[self.running])
 

@@ -7,7 +7,9 @@ Choices made here:
 - A step continues every running row by one token, and then reads waiting prompts, about `PREFILL_TOKENS` tokens.
 - Rows are chosen for in groups of equal temperature, top_p and top_k; a row's tokens follow from its seed, its prompt
   and the sample's number, whoever is beside it.
-- Equal prompts that wait at the same time are read once.
+- Equal prompts that wait at the same time are read once, and so are beginnings that were read lately, or that several
+  of those that wait share (`prefixes`). From `MIN_TURNS` tokens on, what was written after a prompt counts as read,
+  too: the next turn begins with it.
 - A step computes as many rows as run, without padding; the last bits of a row's logits may differ with their number.
 - A log-probability is the model's own at temperature 1, before penalties, biases and rules, and is computed only for
   those who asked.
@@ -28,6 +30,7 @@ from holdfast.models.load import context_length
 from holdfast.models.prefill import PREFILL_TOKENS, Prompt, PromptReader
 from holdfast.models.running_batch import end_ids
 from holdfast.models.sampling import choose, uniforms
+from holdfast.serving.prefixes import Prefixes, common_beginnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +39,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from holdfast.models.adapter_bank import AdapterBank
+    from holdfast.models.prefill import State
     from holdfast.models.sampling import Sampling
+
+
+MIN_TURNS = 128
+"""Shorter conversations are read again sooner than copied."""
 
 
 class Rule(Protocol):
@@ -88,7 +96,8 @@ class LiveBatch:
         self.context = context_length(model.config)
         self.capacity = max(1, capacity)
         self._decode_step = decode_step(model)
-        self._reader = PromptReader(model, 1)
+        self._reader = PromptReader(model, 1, step=1)
+        self._prefixes = Prefixes()
         self._waiting: deque[Sequence_] = deque()
         self._rows: list[Sequence_ | None] = [None] * self.capacity
         self._cache: RowCache | None = None
@@ -152,17 +161,31 @@ class LiveBatch:
         tokens: list[Token] = []
         for slot in sorted({slot for slot, _ in taken}):
             self.bank.use(slot)
-            prompts = [Prompt(ids) for other, ids in taken if other == slot]
-            for prompt in self._reader.read(prompts):
+            for prompt in self._reader.read(self._prompts(slot, [ids for other, ids in taken if other == slot])):
                 rows = taken[slot, prompt.ids]
-                state = cast("list[tuple[Tensor, Tensor]]", prompt.state)
+                state = cast("State", prompt.state)
                 if self._cache is None:
                     self._cache = RowCache(len(self._rows), len(prompt.ids) + STEP, state)
                 self._cache.put(rows, state, len(prompt.ids))
+                self._prefixes.keep(self.bank.serial(slot), prompt.ids, state)
                 logits = cast("Tensor", prompt.logits).expand(len(rows), -1)
                 prompt.state = prompt.logits = None
                 tokens += self._advance(rows, logits)
         return tokens
+
+    def _prompts(self, slot: int, wanted: list[tuple[int, ...]]) -> list[Prompt]:
+        """Returns the prompts to read, each with as much of its beginning as need not be read for it alone."""
+        together = common_beginnings(wanted)
+        prompts: list[Prompt] = []
+        self._reader.forget()  # what another adapter read is no beginning of these
+        for ids in wanted:
+            length, state = self._prefixes.longest(self.bank.serial(slot), ids)
+            prompt = Prompt(ids, max(length, together.get(ids, 0)))
+            if state is not None and length == prompt.shared:
+                self._reader.beginnings[prompt.beginning] = state
+            self._reader.expect(prompt)
+            prompts.append(prompt)
+        return prompts
 
     def _decode(self, running: list[int]) -> list[Token]:
         """Runs the model over the newest token of every row and chooses the next ones."""
@@ -189,8 +212,16 @@ class LiveBatch:
             logprob, top = _likely(logits[place], token, one.top_logprobs)
             tokens.append(Token(one.key, token, logprob, top, finish))
             if finish is not None:
-                self._rows[row] = None
+                self._leave(row)
         return tokens
+
+    def _leave(self, row: int) -> None:
+        """Frees a row; what was read and written there may be the beginning of a later prompt."""
+        one = cast("Sequence_", self._rows[row])
+        self._rows[row] = None
+        ids = (*one.prompt, *one.tokens[:-1])
+        if len(ids) >= MIN_TURNS:
+            self._prefixes.keep(self.bank.serial(one.slot), ids, cast("RowCache", self._cache).row(row, len(ids)))
 
     def _ruled(self, sequences: Sequence[Sequence_], logits: Tensor) -> Tensor:
         """Returns the logits as the rules of each sequence want them."""
