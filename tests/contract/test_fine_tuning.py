@@ -56,11 +56,16 @@ def test_a_job_tells_its_whole_story_and_what_it_made_answers(make_server, given
     losses = [event.data["train_loss"] for event in events if event.type == "metrics"]
     assert len(losses) >= 2
     lines = client.files.content(job.result_files[0]).text.splitlines()
-    assert lines[0].startswith("step,train_loss,train_accuracy,valid_loss")
+    names = ["step", "train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy"]
+    assert lines[0].split(",") == [*names, "full_valid_loss", "full_valid_mean_token_accuracy"]
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3", "4"]
+    assert all(0 < float(cell) for cell in lines[4].split(","))
+    assert job.estimated_finish is None
     if job.status == "succeeded":
         assert job.fine_tuned_model.startswith("ft:holdfast:tiny:holdfast:my-orders:")
-        (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
+        checkpoint, *_ = client.fine_tuning.jobs.checkpoints.list(job.id)
+        assert checkpoint.step_number == checkpoint.metrics.step == 4
+        assert checkpoint.metrics.full_valid_loss > 0
         names = (job.fine_tuned_model, checkpoint.fine_tuned_model_checkpoint, "current")
         asked = [{"role": "user", "content": "Order 123: Ann wants a lamp."}]
         answers = [

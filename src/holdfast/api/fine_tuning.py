@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from holdfast.api.lists import has_wanted_metadata, listed, page, seconds
 from holdfast.api.state import Here, Reply
 from holdfast.errors import RequestError
-from holdfast.jobs.fine_tuning import FINAL, create_job, resume_job, stop_job
+from holdfast.jobs.fine_tuning import FINAL, create_job, estimated_finish, resume_job, stop_job
 from holdfast.jobs.workspace import current_version
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def job_object(workspace: Workspace, job: JobRecord) -> Reply:
         "created_at": seconds(job.created_at),
         "started_at": seconds(job.started_at),
         "finished_at": seconds(job.finished_at),
-        "estimated_finish": None,
+        "estimated_finish": seconds(estimated_finish(workspace, job)),
         "model": request.get("model"),
         "fine_tuned_model": job.fine_tuned_model,
         "organization_id": "holdfast",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import CollapseError, StoreError
 from holdfast.jobs.failures import FailureFile
+from holdfast.jobs.held_out import HeldOut
 from holdfast.jobs.progress import SilentBar, counting
 from holdfast.jobs.remedies import CHECKPOINT_SHARES
-from holdfast.jobs.train import drive, go_back, marks
+from holdfast.jobs.train import drive, epoch_ends, go_back, marks
 from holdfast.types import Version
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from holdfast.jobs.remedies import Attempt
     from holdfast.models.learner import Learner
     from holdfast.training.config import Recipe
-    from holdfast.training.loop import Step
+    from holdfast.training.loop import Run, Step
     from holdfast.training.rehearsal import Reminder
     from holdfast.types import Example, JSONValue
 
@@ -35,6 +36,7 @@ class Candidates:
     job: Job
     learner: Learner
     examples: Sequence[Example]
+    test: Sequence[Example]
     remind: Callable[[Recipe], Sequence[Reminder]]
     facts: Mapping[str, JSONValue]
     _holds: int | None = field(default=None, init=False)
@@ -117,6 +119,7 @@ class Candidates:
                 job.workspace.record_step(job.run_id, before + step.index, step.loss, metrics)
 
         mined = FailureFile(job, method, attempt.index)
+        held_out = HeldOut(self.learner, self.examples, self.test)
         keep = marks(CHECKPOINT_SHARES, run.num_steps)
         # A collapse shows only after a window: of steps, or of rounds of sampling.
         windows = {"sdft": recipe.guards.window, "reflect": SAME_WINDOW * method.steps_per_generation}
@@ -130,6 +133,8 @@ class Candidates:
                 back=back,
                 record=record,
                 after_step=mined.keep,
+                measure=lambda step: held_out.measure(last=step.index == step.of),
+                at_epoch=self._at_epoch(run, before),
                 progress=job.progress,
                 stop=job.stop,
                 title="training" if attempt.index == 0 else f"training again ({attempt.index})",
@@ -148,6 +153,21 @@ class Candidates:
         finally:
             # A step that was not finished may have mined too.
             mined.keep()
+
+    def _at_epoch(self, run: Run, before: int) -> tuple[set[int], Callable[[Step], None]] | None:
+        """Returns the last steps of the last epochs and what is done there, if somebody wants the weights."""
+        job = self.job
+        tell = job.checkpointed
+        if tell is None:
+            return None
+
+        def store(step: Step) -> None:
+            folder = job.folder.path / "epoch"
+            self.learner.save(folder)
+            metrics = {"train_loss": step.loss, **step.metrics}
+            tell(before + step.index, metrics, job.workspace.files.put_folder(folder))
+
+        return epoch_ends(len(run.examples), job.recipe.batch.examples, run.num_steps), store
 
     def _checkpoint(self, training: int, share: float) -> Mapping[str, Tensor]:
         """Returns the candidate's weights at a share of a training."""

@@ -7,6 +7,7 @@ of the current version, the gate decides, and `fine_tuned_model` names the versi
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 
@@ -194,6 +195,15 @@ def model_name(job: JobRecord, base: str) -> str:
     """Returns the name of the version that a job made: `ft:BASE:holdfast:SUFFIX:ID`."""
     suffix = str(job.request.get("suffix") or job.skill)
     return f"ft:{base}:holdfast:{_slug(suffix)}:{job.id[-8:]}"
+
+
+def estimated_finish(workspace: Workspace, job: JobRecord) -> str | None:
+    """Returns when the training that runs now will have made its last step, or None; tests and the gate follow it."""
+    newest = workspace.job_events(job.id, limit=1, type="metrics") if job.status == "running" else []
+    if not newest:
+        return None
+    left = timedelta(seconds=float(cast("float", newest[0].data["training_seconds_left"])))
+    return (datetime.fromisoformat(newest[0].at) + left).isoformat()
 
 
 def _slug(text: str) -> str:

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 from holdfast.jobs.stages import Stage, checked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
+
     from holdfast.jobs.folder import RunFolder
     from holdfast.jobs.interrupt import StopSwitch
     from holdfast.jobs.progress import Reporter
     from holdfast.store.workspace import Workspace
     from holdfast.training.config import Recipe
     from holdfast.types import Version
+
+    Checkpointed: TypeAlias = Callable[[int, Mapping[str, float], str], None]
+    """Takes a step's number, its metrics, and the hash of the stored weights."""
 
 WORDS: dict[Stage, str] = {
     "reminding": "The current version writes its reminders.",
@@ -36,6 +42,8 @@ class Job:
     progress: Reporter
     stop: StopSwitch
     stage: Stage = "validating_files"
+    checkpointed: Checkpointed | None = None
+    """Is told of the weights after each of the last epochs, if somebody wants them."""
 
     def enter(self, stage: Stage) -> None:
         """Goes on to `stage`: a safe point to stop; stored and said."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from holdfast.evaluation.verdict import Verdict
-    from holdfast.jobs.job import Job
+    from holdfast.jobs.job import Checkpointed, Job
     from holdfast.jobs.material import Raw
     from holdfast.jobs.progress import Reporter
     from holdfast.jobs.result import LearnResult
@@ -63,12 +63,14 @@ def learn(
     again: bool = False,
     stop: StopSwitch | None = None,
     started: Callable[[str], None] | None = None,
+    checkpointed: Checkpointed | None = None,
 ) -> LearnResult:
     """Teaches the current version a skill and promotes the result if the gate accepts it.
 
     An unfinished run of the same order is resumed (`resume`), a decided one is returned as it was
     decided (unless `again`). `columns` maps Holdfast's column names to those of the files
-    (`{"label": "sentiment"}`). `started` is told the run's id as soon as there is one. A refusal is a result, not an
+    (`{"label": "sentiment"}`). `started` is told the run's id as soon as there is one, `checkpointed` the
+    weights after each of the last epochs. A refusal is a result, not an
     error: its status says so.
 
     Raises:
@@ -90,6 +92,7 @@ def learn(
         if done is not None and workspace.unfinished_run(order.key) is None:
             return recorded(workspace, done)
         job = open_job(workspace, order, progress=progress, stop=stop or StopSwitch(), resume=resume)
+        job.checkpointed = checkpointed
         if started is not None:
             started(job.run_id)
         try:
@@ -129,13 +132,19 @@ def _carry_out(job: Job, raw: Raw) -> LearnResult:
         return finish(job, *learn_classifier(job, loaded, data, skill))
     skill = register(job, data, settled.grader, "chat")
     learner = open_learner(job, loaded)
-    return finish(
-        job, *_teach(job, learner, data.train, skill, alike=raw.test is None, was_auto=settled.method_was_auto)
-    )
+    alike, was_auto = raw.test is None, settled.method_was_auto
+    return finish(job, *_teach(job, learner, data.train, data.test, skill, alike=alike, was_auto=was_auto))
 
 
 def _teach(
-    job: Job, learner: Learner, examples: Sequence[Example], skill: Skill, *, alike: bool, was_auto: bool
+    job: Job,
+    learner: Learner,
+    examples: Sequence[Example],
+    test: Sequence[Example],
+    skill: Skill,
+    *,
+    alike: bool,
+    was_auto: bool,
 ) -> tuple[Skill, Version, Verdict, list[dict[str, JSONValue]]]:
     """Trains, judges, and tries remedies until the gate accepts or nothing is left to try."""
     job.enter("guarding")
@@ -155,7 +164,7 @@ def _teach(
         return reminders_for(job, learner, recipe.rehearsal).items
 
     facts: dict[str, JSONValue] = {"skill": skill.name, "seed": job.recipe.seed, **made_from(skill)}
-    candidates = Candidates(job, learner, examples, remind, facts)
+    candidates = Candidates(job, learner, examples, test, remind, facts)
     gate = job.recipe.gate
     tried: list[tuple[Attempt, Version, Verdict]] = []
     for attempt in attempts(gate.remedies, gate.remedy_budget, rehearsed=job.recipe.rehearsal.enabled):

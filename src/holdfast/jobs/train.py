@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from holdfast.jobs.interrupt import StopSwitch
@@ -36,6 +37,8 @@ def drive(
     title: str,
     back: int = 0,
     after_step: Callable[[], None] | None = None,
+    measure: Callable[[Step], Mapping[str, float]] | None = None,
+    at_epoch: tuple[set[int], Callable[[Step], None]] | None = None,
 ) -> None:
     """Runs `run` to its end from its newest checkpoint in `folder`.
 
@@ -43,7 +46,8 @@ def drive(
     is asked for; those that `go_back` may need after a collapse that shows `back` steps late stay. Steps are
     recorded together with the checkpoint that holds them: a step that a crash undid was never recorded, and the
     resumed run takes it again with the same numbers. `after_step` is called after every step, before its checkpoint:
-    a run that is resumed there never makes again what the step made known.
+    a run that is resumed there never makes again what the step made known. `measure` adds to the metrics of the steps
+    with a regular checkpoint, or that end an epoch; at these steps, `at_epoch` is called.
     """
     from holdfast.models.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 
@@ -61,12 +65,18 @@ def drive(
 
     with progress.bar(title, run.num_steps, unit="steps", done=run.done) as bar:
         for step in run:
+            ends = step.index == step.of or run.stopped is not None
+            regular = ends or _regular(step.index, every, keep)
+            ends_epoch = at_epoch is not None and step.index in at_epoch[0]
+            if measure is not None and (regular or ends_epoch):
+                step = replace(step, metrics={**step.metrics, **measure(step)})
             pending.append(step)
             bar.update(step.index, note=_note(step), metrics={"loss": step.loss, **step.metrics})
             if after_step is not None:
                 after_step()
-            ends = step.index == step.of or run.stopped is not None
-            if ends or step.index % every == 0 or step.index in keep or stop.turned:
+            if at_epoch is not None and ends_epoch:
+                at_epoch[1](step)
+            if regular or stop.turned:
                 save()
             stop.check()
         if pending:  # the method had nothing to make another step of
@@ -114,7 +124,22 @@ def _retire(path: Path) -> None:
     shutil.rmtree(gone)
 
 
+def epoch_ends(num_examples: int, per_step: int, num_steps: int, *, last: int = 3) -> set[int]:
+    """Returns the steps with which the `last` epochs of a training end; its last step ends one.
+
+    >>> sorted(epoch_ends(100, 8, 60))
+    [38, 50, 60]
+    """
+    per_epoch = num_examples / per_step
+    whole = {math.ceil(number * per_epoch) for number in range(1, math.floor(num_steps / per_epoch) + 1)}
+    return set(sorted({*whole, num_steps})[-last:])
+
+
 def _note(step: Step) -> str:
     parts = [f"loss {step.loss:.3f}"]
-    parts += [f"{name} {step.metrics[name]:.3f}" for name in ("kl", "reward", "reward_margin") if name in step.metrics]
+    parts += [
+        f"{name.replace('_', ' ')} {step.metrics[name]:.3f}"
+        for name in ("valid_loss", "kl", "reward", "reward_margin")
+        if name in step.metrics
+    ]
     return " ".join(parts)

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 20.0
 RENEW_SECONDS = 1.0
 IDLE_SECONDS = 0.5
+COLUMNS = ("train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy", "full_valid_loss",
+           "full_valid_mean_token_accuracy")  # fmt: skip
+"""What checkpoints and the result file tell of a step, in the hosted services' names."""
 EVENT_SECONDS = 1.0
 """At most one event of a step in so many seconds, besides the first and the last step."""
 
@@ -98,10 +101,18 @@ class Worker:
             test_source=str(workspace.upload_path(str(validation))) if validation else None,
             stop=stop,
             started=lambda run_id: self._started(job, run_id),
+            checkpointed=lambda step, metrics, weights: self._checkpointed(job, step, metrics, weights),
         )
 
     def _started(self, job: JobRecord, run_id: str) -> None:
         self.workspace.change_job(job.id, {"run_id": run_id})
+
+    def _checkpointed(self, job: JobRecord, step: int, metrics: Mapping[str, float], weights: str) -> None:
+        """Stores the weights after an epoch as the job's checkpoint, which can be asked by its own name."""
+        told: dict[str, JSONValue] = {"step": step}
+        told |= {name: metrics[name] for name in COLUMNS if name in metrics}
+        self.workspace.add_job_checkpoint(job.id, step, told, weights)
+        self.workspace.add_job_event(job.id, f"Checkpoint created at step {step}", data=told)
 
     @contextmanager
     def _holding(self, name: str, stop: StopSwitch) -> Iterator[None]:
@@ -176,13 +187,11 @@ class Worker:
         workspace.add_job_event(job.id, message, level="error", data=error)
 
     def _note_checkpoint(self, job: JobRecord, result: LearnResult) -> None:
-        """Stores the last step of the accepted training as the job's checkpoint."""
+        """Stores the accepted weights as the job's checkpoint where the training left none, as that of classes."""
         steps = self.workspace.steps(result.run_id)
-        if not steps:
+        if not steps or self.workspace.job_checkpoints(job.id):
             return
-        last = steps[-1]
-        self.workspace.add_job_checkpoint(job.id, last.step, {"step": last.step, "train_loss": last.loss})
-        self.workspace.add_job_event(job.id, f"Checkpoint created at step {last.step}")
+        self._checkpointed(job, steps[-1].step, {"train_loss": steps[-1].loss}, result.version.weights_hash)
 
     def _trained_tokens(self, run_id: str) -> int:
         return int(sum(step.metrics.get("tokens", 0) for step in self.workspace.steps(run_id)))
@@ -191,9 +200,10 @@ class Worker:
         """Returns the id of a CSV with what every step measured; numbers only, the step first."""
         text = io.StringIO()
         write = csv.writer(text, lineterminator="\n")
-        write.writerow(["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"])
+        write.writerow(["step", *COLUMNS])
         for step in self.workspace.steps(result.run_id):
-            write.writerow([step.step, step.loss, step.metrics.get("accuracy", ""), "", ""])
+            measured = {**step.metrics, "train_loss": step.loss}
+            write.writerow([step.step, *(measured.get(name, "") for name in COLUMNS)])
         with self.workspace.receiving(1 << 30) as given:
             given.write(text.getvalue().encode())
             name = f"{job.id}-results.csv"
@@ -234,26 +244,30 @@ class JobReporter:
     @contextmanager
     def bar(self, title: str, total: int, *, unit: str, done: int = 0) -> Iterator[Bar]:
         """Yields a bar of which the steps of a training become events."""
-        yield _StepEvents(self._workspace, self._name, total)
+        yield _StepEvents(self._workspace, self._name, total, done)
 
 
 class _StepEvents:
-    def __init__(self, workspace: Workspace, name: str, total: int) -> None:
-        self._workspace, self._name, self._total = workspace, name, total
-        self._last = 0.0
+    def __init__(self, workspace: Workspace, name: str, total: int, done: int) -> None:
+        self._workspace, self._name, self._total, self._before = workspace, name, total, done
+        self._last, self._begin = 0.0, time.monotonic()
 
     def update(
         self, done: int, total: int | None = None, note: str = "", metrics: Mapping[str, float] | None = None
     ) -> None:
-        """Stores a step with its metrics, not more often than `EVENT_SECONDS`."""
+        """Stores a step with its metrics, not more often than `EVENT_SECONDS` unless it tells more than its loss."""
         if metrics is None:
             return
         total = total if total is not None else self._total
         now = time.monotonic()
-        if 1 < done < total and now - self._last < EVENT_SECONDS:
+        if 1 < done < total and now - self._last < EVENT_SECONDS and "valid_loss" not in metrics:
             return
         self._last = now
         data: dict[str, JSONValue] = {"step": done, "total_steps": total, "train_loss": metrics["loss"]}
         data |= {name: value for name, value in metrics.items() if name != "loss"}
+        left = (total - done) * (now - self._begin) / max(1, done - self._before)
+        data["training_seconds_left"] = round(left, 1)
         text = f"Step {done}/{total}: training loss={metrics['loss']:.2f}"
+        if "valid_loss" in metrics:
+            text += f", validation loss={metrics['valid_loss']:.2f}"
         self._workspace.add_job_event(self._name, text, type="metrics", data=data)

@@ -182,12 +182,16 @@ class JobQueue(AuditLog):
                 )
             )
 
-    def job_events(self, name: str, *, before: int | None = None, limit: int = 20) -> list[JobEventRecord]:
+    def job_events(
+        self, name: str, *, before: int | None = None, limit: int = 20, type: Literal["message", "metrics"] | None = None
+    ) -> list[JobEventRecord]:
         """Returns up to `limit` events of the job, newest first, older than the one numbered `before`."""
         table = tables.job_events
         wanted = select(table).where(table.c.job_id == name).order_by(table.c.id.desc()).limit(limit)
         if before is not None:
             wanted = wanted.where(table.c.id < before)
+        if type is not None:
+            wanted = wanted.where(table.c.type == type)
         with self._database.read() as connection:
             rows = connection.execute(wanted).all()
         return [JobEventRecord(r.id, r.level, r.type, r.message, from_text(r.data), r.at) for r in rows]
