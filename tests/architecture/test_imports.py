@@ -51,6 +51,7 @@ DOORS = {
     "torch": {"jobs", "models", "serving", "training"},
     "trafilatura": {"data"},
     "transformers": {"models"},
+    "wandb": {"jobs"},
     "trl": set(),
     "typer": {"cli"},
     "xxhash": {"data"},

@@ -59,7 +59,7 @@ def test_a_job_tells_its_whole_story_and_what_it_made_answers(make_server, given
     names = ["step", "train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy"]
     assert lines[0].split(",") == [*names, "full_valid_loss", "full_valid_mean_token_accuracy"]
     assert [line.split(",")[0] for line in lines[1:]] == ["1", "2", "3", "4"]
-    assert all(0 < float(cell) for cell in lines[4].split(","))
+    assert all(float(cell) > 0 for cell in lines[4].split(","))
     assert job.estimated_finish is None
     if job.status == "succeeded":
         assert job.fine_tuned_model.startswith("ft:holdfast:tiny:holdfast:my-orders:")
@@ -75,6 +75,25 @@ def test_a_job_tells_its_whole_story_and_what_it_made_answers(make_server, given
         assert job.fine_tuned_model in {model.id for model in client.models.list()}
     else:
         assert job.error.code == "gate_refused"
+
+
+def test_figures_go_to_weights_and_biases_as_well(make_server, given, ordered, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    server = make_server()
+    client = server.client()
+    file = given(client)
+    wandb = {"type": "wandb", "wandb": {"project": "orders", "tags": ["small"]}}
+    job = ordered(client, file, integrations=[wandb])
+    assert job.integrations[0].wandb.project == "orders"
+    server.work()
+    (run,) = server.workspace.root.glob("wandb/wandb/offline-run-*/*.wandb")
+    kept = run.read_bytes()
+    assert all(name in kept for name in (b"orders", job.id.encode(), b"train_loss", b"valid_loss"))
+    told = [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=100)]
+    assert any("Weights & Biases" in text and "wandb sync" in text for text in told)
+    for wrong in ({"type": "mlflow"}, {"type": "wandb"}, {"type": "wandb", "wandb": {"project": "p", "x": 1}}):
+        with pytest.raises(BadRequestError, match="integrations"):
+            ordered(client, file, integrations=[wrong])
 
 
 def test_events_are_streamed_from_the_first_to_the_last(make_server, given, ordered):

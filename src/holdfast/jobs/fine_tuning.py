@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from holdfast.data.read import read
 from holdfast.errors import ConfigError, DataError, InvalidStateError, NotFoundError
+from holdfast.jobs.tracking import require_known
 from holdfast.jobs.workspace import current_version
 from holdfast.training.config import Recipe
 
@@ -80,6 +81,7 @@ def create_job(
     training = _file(workspace, request, "training_file")
     validation = _file(workspace, request, "validation_file") if request.get("validation_file") else None
     recipe = recipe_of(workspace, request, defaults)
+    require_known(request.get("integrations"))
     found = read(str(workspace.upload_path(training.id)), need_demonstration=False)
     if len(found.examples) < MIN_EXAMPLES:
         raise DataError(

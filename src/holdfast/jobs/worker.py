@@ -21,14 +21,16 @@ from holdfast.errors import HoldfastError, StoreError
 from holdfast.jobs.fine_tuning import model_name
 from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.learn import learn
+from holdfast.jobs.tracking import tracked
 from holdfast.store.part import to_text
 from holdfast.training.config import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from holdfast.jobs.progress import Bar
     from holdfast.jobs.result import LearnResult
+    from holdfast.jobs.tracking import Log
     from holdfast.store.job_queue import JobRecord
     from holdfast.store.workspace import Workspace
     from holdfast.types import JSONValue
@@ -77,8 +79,8 @@ class Worker:
         workspace.add_job_event(job.id, "Fine-tuning job is taken up again" if again else "Fine-tuning job started")
         stop = StopSwitch()
         try:
-            with self._holding(job.id, stop):
-                result = self._learn(job, stop)
+            with self._holding(job.id, stop), tracked(workspace, job) as logs:
+                result = self._learn(job, stop, logs)
         except StopRequested:
             self._stopped(job)
         except HoldfastError as error:
@@ -88,7 +90,7 @@ class Worker:
         else:
             self._decided(job, result)
 
-    def _learn(self, job: JobRecord, stop: StopSwitch) -> LearnResult:
+    def _learn(self, job: JobRecord, stop: StopSwitch, logs: Sequence[Log]) -> LearnResult:
         workspace = self.workspace
         recipe = Recipe.from_mapping(job.recipe, where=job.id)
         validation = job.request.get("validation_file")
@@ -97,7 +99,7 @@ class Worker:
             str(workspace.upload_path(str(job.request["training_file"]))),
             skill=job.skill,
             recipe=recipe,
-            progress=JobReporter(workspace, job.id),
+            progress=JobReporter(workspace, job.id, logs),
             test_source=str(workspace.upload_path(str(validation))) if validation else None,
             stop=stop,
             started=lambda run_id: self._started(job, run_id),
@@ -230,8 +232,8 @@ def _has_died(worker: str) -> bool:
 class JobReporter:
     """Tells a job's story in its events: every sentence, and the training's steps with their loss."""
 
-    def __init__(self, workspace: Workspace, name: str) -> None:
-        self._workspace, self._name = workspace, name
+    def __init__(self, workspace: Workspace, name: str, logs: Sequence[Log] = ()) -> None:
+        self._workspace, self._name, self._logs = workspace, name, logs
 
     def say(self, text: str) -> None:
         """Stores one sentence."""
@@ -244,12 +246,12 @@ class JobReporter:
     @contextmanager
     def bar(self, title: str, total: int, *, unit: str, done: int = 0) -> Iterator[Bar]:
         """Yields a bar of which the steps of a training become events."""
-        yield _StepEvents(self._workspace, self._name, total, done)
+        yield _StepEvents(self._workspace, self._name, self._logs, total, done)
 
 
 class _StepEvents:
-    def __init__(self, workspace: Workspace, name: str, total: int, done: int) -> None:
-        self._workspace, self._name, self._total, self._before = workspace, name, total, done
+    def __init__(self, workspace: Workspace, name: str, logs: Sequence[Log], total: int, done: int) -> None:
+        self._workspace, self._name, self._logs, self._total, self._before = workspace, name, logs, total, done
         self._last, self._begin = 0.0, time.monotonic()
 
     def update(
@@ -259,12 +261,14 @@ class _StepEvents:
         if metrics is None:
             return
         total = total if total is not None else self._total
+        data: dict[str, JSONValue] = {"step": done, "total_steps": total, "train_loss": metrics["loss"]}
+        data |= {name: value for name, value in metrics.items() if name != "loss"}
+        for log in self._logs:
+            log(done, data)
         now = time.monotonic()
         if 1 < done < total and now - self._last < EVENT_SECONDS and "valid_loss" not in metrics:
             return
         self._last = now
-        data: dict[str, JSONValue] = {"step": done, "total_steps": total, "train_loss": metrics["loss"]}
-        data |= {name: value for name, value in metrics.items() if name != "loss"}
         left = (total - done) * (now - self._begin) / max(1, done - self._before)
         data["training_seconds_left"] = round(left, 1)
         text = f"Step {done}/{total}: training loss={metrics['loss']:.2f}"

@@ -183,7 +183,12 @@ class JobQueue(AuditLog):
             )
 
     def job_events(
-        self, name: str, *, before: int | None = None, limit: int = 20, type: Literal["message", "metrics"] | None = None
+        self,
+        name: str,
+        *,
+        before: int | None = None,
+        limit: int = 20,
+        type: Literal["message", "metrics"] | None = None,
     ) -> list[JobEventRecord]:
         """Returns up to `limit` events of the job, newest first, older than the one numbered `before`."""
         table = tables.job_events
