@@ -16,6 +16,7 @@ from holdfast.errors import ConfigError, HoldfastError, TrainingError
 from holdfast.jobs.candidates import Candidates
 from holdfast.jobs.checks import run_checks
 from holdfast.jobs.finish import finish, recorded
+from holdfast.jobs.full_disk import is_full
 from holdfast.jobs.grading import announce
 from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.judge import judge, slips
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from holdfast.training.rehearsal import Reminder
     from holdfast.types import Example, JSONValue, Skill, Version
 
+_NO_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory")
 OUT_OF_MEMORY = (
     "The model and a micro-batch do not fit the memory. Lower batch.micro_batch_tokens (it changes no result), "
     "use an adapter, or precision = bfloat16. What was finished is kept."
@@ -100,10 +102,12 @@ def learn(
         except StopRequested:
             job.mark("cancelled")
             raise
-        except (HoldfastError, OSError, RuntimeError) as error:
+        except (HoldfastError, OSError, MemoryError, RuntimeError) as error:
+            if is_full(error):
+                raise  # nothing more can be written
             job.mark("failed")
             workspace.add_event(job.run_id, str(error), level="error")
-            if "out of memory" in str(error):
+            if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
                 raise TrainingError(OUT_OF_MEMORY, param="batch.micro_batch_tokens") from error
             raise
 

@@ -106,7 +106,7 @@ class _Run:
     def close(self) -> None:
         """Ends the run."""
         try:
-            self._run.finish(quiet=True)
+            self._run.finish()
         except Exception as error:  # noqa: BLE001 - whatever another service does, the job goes on
             _warn(self._workspace, self._job, error)
 

@@ -18,7 +18,9 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError, StoreError
+from holdfast.jobs import full_disk
 from holdfast.jobs.fine_tuning import model_name
+from holdfast.jobs.full_disk import Reserve, is_full
 from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.learn import learn
 from holdfast.jobs.tracking import tracked
@@ -41,6 +43,8 @@ IDLE_SECONDS = 0.5
 COLUMNS = ("train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy", "full_valid_loss",
            "full_valid_mean_token_accuracy")  # fmt: skip
 """What checkpoints and the result file tell of a step, in the hosted services' names."""
+MOST_DEATHS = 3
+"""A job whose worker died so often at the same place is not taken up again."""
 EVENT_SECONDS = 1.0
 """At most one event of a step in so many seconds, besides the first and the last step."""
 
@@ -51,12 +55,14 @@ class Worker:
     def __init__(self, workspace: Workspace, stop: StopSwitch) -> None:
         self.workspace, self.stop = workspace, stop
         self.name = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(3)}"
+        self._reserve = Reserve(workspace.root)
 
     def run(self, *, once: bool = False) -> list[str]:
         """Carries out jobs as they come, with `once` those that are there, and returns which."""
         done: list[str] = []
         while not self.stop.turned:
             self._release_the_dead()
+            self._reserve.fill()
             job = self.workspace.take_job(self.name, seconds=LEASE_SECONDS)
             if job is not None:
                 self._carry_out(job)
@@ -69,9 +75,26 @@ class Worker:
 
     def _release_the_dead(self) -> None:
         """Frees the jobs of workers of this machine that are no more, so that nobody waits for their lease to end."""
-        for job in self.workspace.jobs():
-            if job.status == "running" and job.leased_by is not None and _has_died(job.leased_by):
-                self.workspace.change_job(job.id, {"leased_by": None, "leased_until": None})
+        for job in self.workspace.held_jobs():
+            if job.leased_by is not None and _has_died(job.leased_by):
+                self._died(job)
+
+    def _died(self, job: JobRecord) -> None:
+        """Lets a job go on whose worker died, unless it dies at the same place again and again."""
+        run = None if job.run_id is None else self.workspace.run(job.run_id)
+        place: JSONValue = None if run is None else [run.state, len(self.workspace.steps(run.id))]
+        before = self.workspace.job_events(job.id, limit=1000)
+        deaths = 1 + sum(event.data == {"died_at": place} for event in before)
+        told = "The worker died: it was killed, or the machine had no memory left"
+        self.workspace.add_job_event(job.id, told, level="warn", data={"died_at": place})
+        if deaths < MOST_DEATHS:
+            self.workspace.change_job(job.id, {"leased_by": None, "leased_until": None})
+            return
+        message = (
+            f"The worker died {deaths} times at the same place. If the machine ran out of memory, lower "
+            "batch.micro_batch_tokens (it changes no result) or use an adapter. What was finished is kept."
+        )
+        self._failed(job, "worker_died", message, None)
 
     def _carry_out(self, job: JobRecord) -> None:
         workspace = self.workspace
@@ -81,14 +104,17 @@ class Worker:
         try:
             with self._holding(job.id, stop), tracked(workspace, job) as logs:
                 result = self._learn(job, stop, logs)
+            self._decided(job, result)
         except StopRequested:
             self._stopped(job)
-        except HoldfastError as error:
-            self._failed(job, error.code, error.message, error.param)
-        except (OSError, MemoryError, RuntimeError) as error:
-            self._failed(job, "server_error", f"{type(error).__name__}: {error}", None)
-        else:
-            self._decided(job, result)
+        except (HoldfastError, OSError, RuntimeError) as error:
+            if is_full(error):
+                self._reserve.give_up()
+                self._failed(job, "disk_full", full_disk.MESSAGE, None)
+            elif isinstance(error, HoldfastError):
+                self._failed(job, error.code, error.message, error.param)
+            else:
+                self._failed(job, "server_error", f"{type(error).__name__}: {error}", None)
 
     def _learn(self, job: JobRecord, stop: StopSwitch, logs: Sequence[Log]) -> LearnResult:
         workspace = self.workspace

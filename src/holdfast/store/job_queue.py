@@ -108,6 +108,13 @@ class JobQueue(AuditLog):
             rows = connection.execute(select(tables.jobs).order_by(tables.jobs.c.position.desc())).all()
             return [_job(row) for row in rows]
 
+    def held_jobs(self) -> list[JobRecord]:
+        """Returns the jobs that a worker holds, or held when it died."""
+        table = tables.jobs
+        held = (table.c.status == "running") & table.c.leased_by.is_not(None)
+        with self._database.read() as connection:
+            return [_job(row) for row in connection.execute(select(table).where(held)).all()]
+
     def job_of_model(self, model: str) -> JobRecord | None:
         """Returns the job that made the model of this name, or None."""
         with self._database.read() as connection:

@@ -1,0 +1,120 @@
+"""What a job says when the machine fails it: no disk, no memory, a worker that dies again and again."""
+
+import errno
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from holdfast.jobs import candidates
+from holdfast.jobs.full_disk import RESERVE_BYTES, is_full
+from holdfast.jobs.interrupt import StopSwitch
+from holdfast.jobs.worker import MOST_DEATHS, Worker
+from holdfast.jobs.workspace import create
+from holdfast.models import checkpoint
+
+LONGER = {"steps": 12, "checkpoint_every": 4, "rehearsal": {"num_reminders": 8}, "gate": {"remedies": []}}
+
+
+@pytest.fixture
+def order(training_file):
+    def make(client, **recipe):
+        file = client.files.create(file=("orders.jsonl", training_file()), purpose="fine-tune")
+        return client.fine_tuning.jobs.create(
+            model="holdfast:tiny", training_file=file.id, suffix="orders", extra_body={"recipe": {**LONGER, **recipe}}
+        )
+
+    return make
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 28 MiB, which holds one checkpoint of the embedded base and not two."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=28m", "tmpfs", str(place)], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("no small file system can be mounted here: it takes the rights of root")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def messages(client, job):
+    return [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=100)]
+
+
+def test_a_full_disk_fails_the_job_and_the_same_order_goes_on_from_its_checkpoint(make_server, order, monkeypatch):
+    server = make_server()
+    client = server.client()
+    save = checkpoint.save_checkpoint
+
+    def full(folder, state):
+        if checkpoint.latest_checkpoint(folder) is not None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(folder, state)
+
+    monkeypatch.setattr(checkpoint, "save_checkpoint", full)
+    job = order(client)
+    server.work()
+    job = client.fine_tuning.jobs.retrieve(job.id)
+    assert (job.status, job.error.code) == ("failed", "disk_full")
+    assert "Free some space" in job.error.message
+    monkeypatch.undo()
+    again = order(client)
+    server.work()
+    assert "Resuming at step 4 of 12 from the last checkpoint." in messages(client, again)
+    assert client.fine_tuning.jobs.retrieve(again.id).trained_tokens > 0
+
+
+def test_a_disk_that_is_really_full_leaves_room_for_saying_so(small_disk, make_server, order):
+    server = make_server(create(small_disk / "w", base="holdfast:tiny").path)
+    client = server.client()
+    job = order(client)
+    server.work()
+    job = client.fine_tuning.jobs.retrieve(job.id)
+    assert (job.status, job.error.code) == ("failed", "disk_full")
+    assert checkpoint.latest_checkpoint(server.workspace.run_folder("run-1") / "training-0") is not None
+    assert shutil.disk_usage(small_disk).free > RESERVE_BYTES // 2
+
+
+def test_a_full_disk_is_known_by_what_caused_the_error():
+    error = RuntimeError("a file could not be written")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert is_full(error)
+    assert not is_full(OSError(errno.EACCES, "Permission denied"))
+
+
+def test_no_memory_fails_the_job_and_says_what_helps(make_server, order, monkeypatch):
+    server = make_server()
+    client = server.client()
+    monkeypatch.setattr(candidates, "drive", lambda *_args, **_more: torch.empty(1 << 50))
+    job = order(client)
+    server.work()
+    job = client.fine_tuning.jobs.retrieve(job.id)
+    assert (job.status, job.error.code, job.error.param) == ("failed", "training_error", "batch.micro_batch_tokens")
+    assert "do not fit the memory" in job.error.message
+
+
+def test_a_job_whose_worker_dies_at_the_same_place_again_and_again_is_given_up(make_server, order):
+    server = make_server()
+    client = server.client()
+    job = order(client)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert gone.pid != os.getpid()
+    worker = Worker(server.workspace, StopSwitch())
+    for number in range(MOST_DEATHS):
+        assert client.fine_tuning.jobs.retrieve(job.id).status == ("running" if number else "queued")
+        assert server.workspace.take_job(f"{socket.gethostname()} {gone.pid} x", seconds=100) is not None
+        worker._release_the_dead()
+    job = client.fine_tuning.jobs.retrieve(job.id)
+    assert (job.status, job.error.code) == ("failed", "worker_died")
+    assert messages(client, job).count("The worker died: it was killed, or the machine had no memory left") == 3
