@@ -1,25 +1,30 @@
 """Keys and values of what was read lately, so that a prompt which begins as another did is read from there on.
 
-Found block by block by a chain of hashes, as in vLLM's automatic prefix caching (Kwon et al. 2023, arXiv:2309.06180).
+Kept and found block by block, by a chain of hashes, as in vLLM's paged attention and automatic prefix caching (Kwon et
+al. 2023, arXiv:2309.06180).
 
 Choices made here:
 - A block is `BLOCK` tokens; the last token of a prompt is always read, as its logits are wanted.
+- All blocks lie in one store that is made once, so that memory is bounded and never falls to pieces.
 - What is found is compared token by token, so that no collision ever shows one client another's text.
 - Every adapter has its own prefixes: keys and values depend on the weights.
-- What was used longest ago goes first, once more than `max_bytes` are kept.
+- What was used longest ago makes room, and of one sequence its end before its beginning.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import OrderedDict
-from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import Tensor
 
     from holdfast.models.prefill import State
 
@@ -29,59 +34,84 @@ MIN_TOGETHER = 64
 """Prompts that wait at the same time and begin with so many equal tokens have these read once."""
 
 
-@dataclass(slots=True)
-class _Entry:
-    """One sequence that was read: its tokens, their keys and values [heads, tokens, width], and how large these are."""
-
-    ids: tuple[int, ...]
-    state: State
-    names: list[bytes]
-    num_bytes: int
-
-
 class Prefixes:
-    """Sequences that were read, by their beginnings. `owner` is a number for each adapter that ever was."""
+    """Blocks of tokens that were read, with their keys and values. `owner` is a number for each adapter that ever was.
+
+    A state is keys and values [heads, tokens, width] of each layer.
+    """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self.num_bytes = 0
         self._max_bytes = max_bytes
-        self._entries: OrderedDict[int, _Entry] = OrderedDict()
-        self._by_name: dict[bytes, int] = {}
-        self._num_kept = 0
+        self._stores: list[tuple[Tensor, Tensor]] = []  # of each layer [blocks, heads, BLOCK, width]
+        self._places: OrderedDict[bytes, int] = OrderedDict()  # where a block lies; oldest use first
+        self._ids: list[tuple[int, ...]] = []
+        self._num_blocks = 0
 
     def longest(self, owner: int, ids: tuple[int, ...]) -> tuple[int, State | None]:
         """Returns how many first tokens of `ids` were read before, in whole blocks, and their keys and values."""
+        found: list[int] = []
         names = _names(owner, ids[:-1])
-        for number in range(len(names), 0, -1):
-            key = self._by_name.get(names[number - 1])
-            if key is None:
-                continue
-            entry, length = self._entries[key], number * BLOCK
-            if entry.ids[:length] == ids[:length]:
-                self._entries.move_to_end(key)
-                return length, [(keys[:, :length], values[:, :length]) for keys, values in entry.state]
-        return 0, None
+        for number, name in enumerate(names):
+            place = self._places.get(name)
+            if place is None or self._ids[place] != ids[number * BLOCK : (number + 1) * BLOCK]:
+                break
+            found.append(place)
+        if not found:
+            return 0, None
+        self._use(names[: len(found)])
+        index = torch.tensor(found, device=self._stores[0][0].device)
+        state = [(_joined(keys[index]), _joined(values[index])) for keys, values in self._stores]
+        return len(found) * BLOCK, state
 
     def keep(self, owner: int, ids: tuple[int, ...], state: State) -> None:
-        """Keeps a copy of what was read of `ids`, unless all its blocks are known."""
+        """Keeps a copy of what was read of `ids`, in whole blocks; of more than there is room for, nothing."""
         names = _names(owner, ids)
-        if not names or names[-1] in self._by_name:
+        if not self._stores:
+            self._make(state)
+        if not names or len(names) > self._num_blocks:
             return
-        length = len(names) * BLOCK
-        copied = [(keys[:, :length].clone(), values[:, :length].clone()) for keys, values in state]
-        size = sum(one.numel() * one.element_size() for pair in copied for one in pair)
-        if size > self._max_bytes:
+        self._use([name for name in names if name in self._places])
+        new = [number for number, name in enumerate(names) if name not in self._places]
+        if not new:
             return
-        self._num_kept += 1
-        new = [name for name in names if name not in self._by_name]
-        self._entries[self._num_kept] = _Entry(ids[:length], copied, new, size)
-        self._by_name.update(dict.fromkeys(new, self._num_kept))
-        self.num_bytes += size
-        while self.num_bytes > self._max_bytes:
-            _, oldest = self._entries.popitem(last=False)
-            self.num_bytes -= oldest.num_bytes
-            for name in oldest.names:
-                del self._by_name[name]
+        places = [self._room() for _ in new]
+        for number, place in zip(new, places, strict=True):
+            self._places[names[number]] = place
+            self._ids[place] = ids[number * BLOCK : (number + 1) * BLOCK]
+        self._use(names)
+        index, which = torch.tensor([places, new], device=state[0][0].device)
+        for stores, states in zip(self._stores, state, strict=True):
+            for store, one in zip(stores, states, strict=True):
+                heads, width = one.shape[0], one.shape[-1]
+                blocks = one[:, : len(names) * BLOCK].reshape(heads, -1, BLOCK, width)
+                store[index] = blocks[:, which].transpose(0, 1)
+
+    def _use(self, names: Sequence[bytes]) -> None:
+        """Notes that a sequence's blocks are used, its first one last."""
+        for name in reversed(names):
+            self._places.move_to_end(name)
+
+    def _room(self) -> int:
+        """Returns a place for a block."""
+        if len(self._ids) < self._num_blocks:
+            self._ids.append(())
+            return len(self._ids) - 1
+        return self._places.popitem(last=False)[1]
+
+    def _make(self, state: State) -> None:
+        """Makes the store, as many blocks as fit the bytes."""
+        size = sum(one.shape[0] * BLOCK * one.shape[-1] * one.element_size() for pair in state for one in pair)
+        self._num_blocks = self._max_bytes // size
+
+        def store(like: Tensor) -> Tensor:
+            return like.new_empty(self._num_blocks, like.shape[0], BLOCK, like.shape[-1])
+
+        self._stores = [(store(keys), store(values)) for keys, values in state]
+
+
+def _joined(blocks: Tensor) -> Tensor:
+    """Returns blocks [n, heads, BLOCK, width] as one sequence [heads, n · BLOCK, width]."""
+    return blocks.transpose(0, 1).flatten(1, 2)
 
 
 def _names(owner: int, ids: Sequence[int]) -> list[bytes]:

@@ -17,17 +17,18 @@ def state_of(num_tokens, mark=0.0):
     return [(keys, -keys), (keys * 2, -keys * 2)]
 
 
-SIZE = 2 * 2 * 2 * 4 * 4  # bytes of one token: layers, keys and values, heads, width, float32
+SIZE = 2 * 2 * 2 * 4 * 4 * BLOCK  # bytes of one block: layers, keys and values, heads, width, float32
 
 
 def test_what_begins_alike_is_found_in_whole_blocks():
     known = Prefixes()
     ids = tuple(range(3 * BLOCK + 5))
     known.keep(0, ids, state_of(len(ids)))
-    assert known.num_bytes == 3 * BLOCK * SIZE
     length, state = known.longest(0, (*ids[: 2 * BLOCK + 7], 999, *ids))
     assert length == 2 * BLOCK
-    assert torch.equal(state[1][0], state_of(2 * BLOCK)[1][0])
+    for found, wanted in zip(state, state_of(2 * BLOCK), strict=True):
+        assert torch.equal(found[0], wanted[0])
+        assert torch.equal(found[1], wanted[1])
     assert known.longest(0, (7, *ids)) == (0, None)
     assert known.longest(1, ids) == (0, None)
 
@@ -48,8 +49,18 @@ def test_a_copy_is_kept():
     assert torch.equal(known.longest(0, tuple(range(BLOCK + 1)))[1][0][0], state_of(BLOCK)[0][0])
 
 
-def test_what_was_used_longest_ago_goes_first():
-    known = Prefixes(max_bytes=3 * BLOCK * SIZE)
+def test_sequences_share_the_blocks_of_their_common_beginning():
+    known = Prefixes(max_bytes=4 * SIZE)
+    head = tuple(range(2 * BLOCK))
+    for number in range(2):
+        ids = (*head, *range(100 * (number + 1), 100 * (number + 1) + BLOCK))
+        known.keep(0, ids, state_of(len(ids), mark=number))
+    for number in range(2):
+        assert known.longest(0, (*head, *range(100 * (number + 1), 100 * (number + 1) + BLOCK), 1))[0] == 3 * BLOCK
+
+
+def test_what_was_used_longest_ago_makes_room_and_ends_before_beginnings():
+    known = Prefixes(max_bytes=3 * SIZE)
     several = [tuple(range(start, start + BLOCK)) for start in (0, 100, 200, 300)]
     for number, ids in enumerate(several[:3]):
         known.keep(0, ids, state_of(BLOCK, number))
@@ -58,11 +69,17 @@ def test_what_was_used_longest_ago_goes_first():
     assert [known.longest(0, (*ids, 1))[0] for ids in several] == [BLOCK, 0, BLOCK, BLOCK]
     known.keep(0, tuple(range(1000, 1000 + 4 * BLOCK)), state_of(4 * BLOCK))  # larger than all there is
     assert [known.longest(0, (*ids, 1))[0] for ids in several] == [BLOCK, 0, BLOCK, BLOCK]
-    assert known.num_bytes == 3 * BLOCK * SIZE
+    long = tuple(range(2000, 2000 + 3 * BLOCK))
+    known.keep(0, long, state_of(3 * BLOCK))
+    known.keep(0, several[1], state_of(BLOCK, 9))
+    length, state = known.longest(0, (*long, 1))
+    assert length == 2 * BLOCK
+    assert torch.equal(state[0][0], state_of(2 * BLOCK)[0][0])
+    assert torch.equal(known.longest(0, (*several[1], 1))[1][0][0], state_of(BLOCK, 9)[0][0])
 
 
 def test_a_name_that_two_beginnings_have_in_common_shows_nobody_the_other(monkeypatch):
-    monkeypatch.setattr(module, "_names", lambda _owner, ids: [b"one"] * (len(ids) // BLOCK))
+    monkeypatch.setattr(module, "_names", lambda _owner, ids: [b"%d" % at for at in range(len(ids) // BLOCK)])
     known = Prefixes()
     known.keep(0, tuple(range(BLOCK)), state_of(BLOCK))
     assert known.longest(0, tuple(range(500, 500 + 2 * BLOCK))) == (0, None)
