@@ -65,22 +65,15 @@ def _asks(here: State, opened: Opened, body: ChatRequest, turns: tuple[Message, 
     """Returns what the engine is asked: one completion for each choice."""
     from holdfast.models.render import render_prompt
     from holdfast.serving.engine import Ask
-    from holdfast.serving.rules import Grammar
 
     tokenizer = opened.tokenizer
     require_plain(tokenizer, turns)
     prompt = tuple(render_prompt(tokenizer, turns, body.described_tools()))
-    grammar = body.grammar(tokenizer)
+    rules = body.rules(tokenizer)
     sampling = body.sampling(opened.engine.context - len(prompt), body.most)
     deadline = time.monotonic() + here.limits.seconds
-    asks: list[Ask] = []
-    for sample in range(body.n or 1):
-        rules = body.rules(len(tokenizer))
-        if grammar is not None:
-            rules.append(Grammar(tokenizer, grammar))
-        top = (body.top_logprobs or 0) if body.logprobs else None
-        asks.append(Ask(prompt, sampling, opened.adapter, sample, tuple(rules), top, deadline))
-    return asks
+    top = (body.top_logprobs or 0) if body.logprobs else None
+    return [Ask(prompt, sampling, opened.adapter, sample, rules, top, deadline) for sample in range(body.n or 1)]
 
 
 async def _whole(request: Request, writing: Writing, body: ChatRequest, num_prompt: int) -> Reply:

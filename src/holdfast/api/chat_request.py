@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -14,12 +15,12 @@ from holdfast.errors import RequestError
 from holdfast.types import Example
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
     from holdfast.models.sampling import Sampling
-    from holdfast.serving.live_batch import Rule
+    from holdfast.serving.engine import Rules
     from holdfast.types import JSONValue, Message
 
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -78,16 +79,12 @@ class Sampled(BaseModel):
             seed=seed,
         )
 
-    def rules(self, vocab_size: int) -> list[Rule]:
-        """Returns the penalties and biases that are asked for; new for every completion, because they count."""
-        from holdfast.serving.rules import Biases, Penalties
+    def rules(self, tokenizer: PreTrainedTokenizerBase) -> Rules:
+        """Returns the penalties and biases that are asked for."""
+        from holdfast.serving.engine import Rules
 
-        found: list[Rule] = []
-        if self.presence_penalty or self.frequency_penalty:
-            found.append(Penalties(self.presence_penalty or 0.0, self.frequency_penalty or 0.0))
-        if self.logit_bias:
-            found.append(Biases(self._biases(vocab_size)))
-        return found
+        biases = self._biases(len(tokenizer))
+        return Rules(self.presence_penalty or 0.0, self.frequency_penalty or 0.0, biases)
 
     def _biases(self, vocab_size: int) -> dict[int, float]:
         biases: dict[int, float] = {}
@@ -143,19 +140,30 @@ class ChatRequest(Sampled):
         except RowError as error:
             raise RequestError(f"tools: {error.reason}.", param="tools") from None
 
-    def grammar(self, tokenizer: PreTrainedTokenizerBase) -> str | None:
-        """Returns the grammar that the answer must follow, if one is asked for."""
-        from holdfast.serving.rules import ANY_OBJECT, json_grammar
+    def rules(self, tokenizer: PreTrainedTokenizerBase) -> Rules:
+        """Returns the penalties, biases and schema that are asked for.
 
-        forced = self._forced_call()
-        if forced is not None:
-            return json_grammar(tokenizer, forced, param="tool_choice")
+        Raises:
+            ConfigError: the schema cannot be followed.
+        """
+        from holdfast.serving.rules import json_grammar
+
+        rules, forced = super().rules(tokenizer), self._forced_call()
+        schema = self._schema() if forced is None else forced
+        if schema is not None:
+            json_grammar(tokenizer, schema, param="response_format" if forced is None else "tool_choice")
+        return replace(rules, schema=schema)
+
+    def _schema(self) -> Mapping[str, JSONValue] | None:
+        """Returns the schema that the answer's form asks for, if any."""
+        from holdfast.serving.rules import ANY_OBJECT
+
         given = self.response_format or {"type": "text"}
         kind = given.get("type")
         if kind == "text":
             return None
         if kind == "json_object":
-            return json_grammar(tokenizer, ANY_OBJECT, param="response_format")
+            return ANY_OBJECT
         told = given.get("json_schema")
         if kind != "json_schema" or not isinstance(told, dict) or not isinstance(told.get("schema"), dict):
             raise RequestError(
@@ -163,8 +171,7 @@ class ChatRequest(Sampled):
                 "'json_schema': {'name': …, 'schema': {…}}}.",
                 param="response_format",
             )
-        schema = cast("dict[str, JSONValue]", cast("dict[str, object]", told)["schema"])
-        return json_grammar(tokenizer, schema, param="response_format")
+        return cast("dict[str, JSONValue]", cast("dict[str, object]", told)["schema"])
 
     def _forced_call(self) -> dict[str, JSONValue] | None:
         """Returns the schema of a call that must be made, if one must."""

@@ -71,17 +71,17 @@ def _head(body: CompletionRequest) -> Reply:
 def _asks(here: State, opened: Opened, body: CompletionRequest) -> list[Ask]:
     from holdfast.serving.engine import Ask
 
-    tokenizer, prompts, num = opened.tokenizer, body.prompts(), body.n or 1
+    prompts, num = body.prompts(), body.n or 1
     if not prompts or len(prompts) * num > here.limits.max_choices:
         raise RequestError(f"prompt: 1 to {here.limits.max_choices} completions are written at once.", param="prompt")
     deadline = time.monotonic() + here.limits.seconds
+    rules = body.rules(opened.tokenizer)
     asks: list[Ask] = []
     for prompt in prompts:
         ids = _ids(opened, prompt)
         sampling = body.sampling(opened.engine.context - len(ids), body.max_tokens)
         top = body.logprobs
         for sample in range(num):
-            rules = tuple(body.rules(len(tokenizer)))
             asks.append(Ask(ids, sampling, opened.adapter, sample, rules, top, deadline))
     return asks
 

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from transformers import PreTrainedTokenizerBase
+
     from holdfast.models.sampling import Sampling
-    from holdfast.serving.live_batch import Rule
+    from holdfast.types import JSONValue
 
 End: TypeAlias = Literal["stop", "length", "cancelled", "deadline", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What changes the choice of tokens, in words: every engine carries it out in its own way.
+
+    Penalties and biases (by token id) are OpenAI's; `schema` is a JSON schema that the text must follow.
+    """
+
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict[int, float])
+    schema: Mapping[str, JSONValue] | None = None
+
+
+NO_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +46,7 @@ class Ask:
     sampling: Sampling
     adapter: str | None = None
     sample: int = 0
-    rules: tuple[Rule, ...] = ()
+    rules: Rules = NO_RULES
     top_logprobs: int | None = None
     deadline: float | None = None
 
@@ -61,6 +80,16 @@ class Load:
 
 class Engine(Protocol):
     """Writes completions with one base and any number of adapters on it."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The base's tokenizer, with the workspace's chat template."""
+        ...
+
+    @property
+    def context(self) -> int:
+        """How many tokens a prompt and its completion may have."""
+        ...
 
     def submit(self, ask: Ask, sink: Sink) -> int:
         """Takes a request in and returns its number.

@@ -19,6 +19,7 @@ from holdfast.errors import BusyError, InvalidStateError, NotFoundError
 from holdfast.models.adapter_bank import BASE, AdapterBank
 from holdfast.serving.engine import Load, Piece
 from holdfast.serving.live_batch import LiveBatch, Sequence_
+from holdfast.serving.rules import rules_of
 from holdfast.serving.text_stream import TextStream
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from holdfast.serving.engine import Ask, End, Sink
-    from holdfast.serving.live_batch import Token
+    from holdfast.serving.live_batch import Rule, Token
 
     Order: TypeAlias = Callable[[], None]
 
@@ -82,6 +83,7 @@ class InProcessEngine:
         self._batch.check(ask.prompt)
         if ask.adapter is not None and self._bank.slot(ask.adapter) is None:
             raise NotFoundError(f"The model {ask.adapter!r} is not loaded.", param="model")
+        rules = rules_of(ask.rules, self.tokenizer)
         with self._lock:
             if self._is_closing:
                 raise BusyError("The server is shutting down and takes no more requests.", retry_after=10.0)
@@ -90,7 +92,7 @@ class InProcessEngine:
             self._num_open += 1
             self._num_asked += 1
             number = self._num_asked
-        self._orders.put(lambda: self._start(number, ask, sink))
+        self._orders.put(lambda: self._start(number, ask, sink, rules))
         return number
 
     def cancel(self, number: int) -> None:
@@ -171,18 +173,12 @@ class InProcessEngine:
         talk = self._talks.get(token.key)
         if talk is None:
             return
-        is_text = token.finish != "stop"
-        text = talk.stream.push(token.id) if is_text else ""
-        end: End | None = "stop" if talk.stream.is_stopped else token.finish
-        if end is not None:
-            text += talk.stream.end()
-            end = "stop" if talk.stream.is_stopped else end
-        piece = Piece(text, token.id, token.logprob, token.top, end)
-        if end is not None:
+        piece = talk.stream.piece(token.id, token.logprob, token.top, token.finish)
+        if piece.end is not None:
             self._forget(token.key)
         self._give(talk, piece)
 
-    def _start(self, number: int, ask: Ask, sink: Sink) -> None:
+    def _start(self, number: int, ask: Ask, sink: Sink, rules: tuple[Rule, ...]) -> None:
         slot = BASE if ask.adapter is None else self._bank.slot(ask.adapter)
         talk = _Talk(ask, sink, TextStream(self.tokenizer, ask.sampling.stop))
         self._talks[number] = talk
@@ -198,7 +194,7 @@ class InProcessEngine:
                 ask.sampling,
                 slot=slot,
                 sample=ask.sample,
-                rules=ask.rules,
+                rules=rules,
                 top_logprobs=ask.top_logprobs,
             )
         )

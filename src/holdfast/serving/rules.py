@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
+    from holdfast.serving.engine import Rules
+    from holdfast.serving.live_batch import Rule
     from holdfast.types import JSONValue
 
 ANY_OBJECT: Mapping[str, JSONValue] = {"type": "object"}
@@ -90,14 +92,36 @@ class Grammar:
         return allowed[0].to(logits_V.device, logits_V.dtype)
 
 
+def rules_of(wanted: Rules, tokenizer: PreTrainedTokenizerBase) -> tuple[Rule, ...]:
+    """Returns what carries out `wanted` on the logits of one sequence; new for every sequence, because they count."""
+    found: list[Rule] = []
+    if wanted.presence_penalty or wanted.frequency_penalty:
+        found.append(Penalties(wanted.presence_penalty, wanted.frequency_penalty))
+    if wanted.logit_bias:
+        found.append(Biases(wanted.logit_bias))
+    if wanted.schema is not None:
+        found.append(Grammar(tokenizer, json_grammar(tokenizer, wanted.schema, param="response_format")))
+    return tuple(found)
+
+
 def json_grammar(tokenizer: PreTrainedTokenizerBase, schema: Mapping[str, JSONValue], *, param: str) -> str:
     """Returns the grammar of a JSON schema; raises ConfigError where it cannot be followed."""
-    text = json.dumps({**schema, "x-guidance": {"whitespace_flexible": False}})
-    grammar = llguidance.LLMatcher.grammar_from_json_schema(text)
-    problem = llguidance.LLMatcher.validate_grammar(grammar, _known(tokenizer))
+    grammar, problem = _grammar(tokenizer, json.dumps(compact(schema)))
     if problem:
         raise ConfigError(f"{param}: this JSON schema cannot be followed: {problem}", param=param)
     return grammar
+
+
+def compact(schema: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+    """Returns the schema with what llguidance reads besides: the spaces of compact JSON, and no others."""
+    return {**schema, "x-guidance": {"whitespace_flexible": False}}
+
+
+@lru_cache(maxsize=64)
+def _grammar(tokenizer: PreTrainedTokenizerBase, schema: str) -> tuple[str, str]:
+    """Returns the grammar of a schema, and what is wrong with it."""
+    grammar = llguidance.LLMatcher.grammar_from_json_schema(schema)
+    return grammar, llguidance.LLMatcher.validate_grammar(grammar, _known(tokenizer))
 
 
 @lru_cache(maxsize=16)

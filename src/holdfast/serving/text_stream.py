@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from tokenizers.decoders import DecodeStream
+
+from holdfast.serving.engine import Piece
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
+
+    from holdfast.serving.engine import End
 
 
 class TextStream:
@@ -52,6 +56,17 @@ class TextStream:
             self._decoded = whole
             self._cut()
         return self._given(len(self._decoded))
+
+    def piece(
+        self, token: int, logprob: float, top: tuple[tuple[int, float], ...], finish: Literal["stop", "length"] | None
+    ) -> Piece:
+        """Takes in one token and returns its piece; the token that ends a turn (`finish` is stop) has no text."""
+        text = self.push(token) if finish != "stop" else ""
+        end: End | None = "stop" if self.is_stopped else finish
+        if end is not None:
+            text += self.end()
+            end = "stop" if self.is_stopped else end
+        return Piece(text, token, logprob, top, end)
 
     def _sure(self) -> int:
         """Returns up to where the text cannot be changed by what comes."""
