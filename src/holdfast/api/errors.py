@@ -32,6 +32,7 @@ STATUS: Mapping[type[HoldfastError], int] = {
     errors.ContextLengthError: 400,
     errors.ModelError: 400,
     errors.GraderError: 400,
+    errors.EngineError: 500,
     errors.StoreError: 503,
     errors.TrainingError: 500,
     errors.HoldfastError: 500,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from holdfast.jobs.engines import Vllm
     from holdfast.types import JSONValue
 
 _LOG = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Settings:
     max_waiting: int
     requests_per_minute: int = 0
     recipe: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
+    vllm: Vllm | None = None
 
 
 class Supervisor:
@@ -110,18 +112,21 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
     `ready` is told the address once connections are taken.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     with find(place) as workspace:
         served = Served(
             workspace,
             aliases=settings.aliases,
             max_running=settings.max_running,
             max_waiting=settings.max_waiting,
+            vllm=settings.vllm,
         )
         _require_key(settings.host, has_keys=workspace.has_keys())
         limits = Limits(requests_per_minute=settings.requests_per_minute)
         for alias in settings.aliases:
             served.version(alias)  # a name for nothing is better refused now
+        served.warm()
         command = [sys.executable, "-m", "holdfast", "worker", "--parent", str(os.getpid())]
         command += ["--workspace", str(workspace.root)]
         supervisor = Supervisor(command) if settings.worker else None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from holdfast.cli import door
 from holdfast.cli.options import ConfigOption, JsonOption, WorkspaceOption
 from holdfast.errors import ConfigError
+
+if TYPE_CHECKING:
+    from holdfast.jobs.engines import Vllm
 
 
 def serve(
@@ -20,6 +25,17 @@ def serve(
         typer.Option("--alias", metavar="NAME=MODEL", help="Let MODEL answer under another name, too; repeatable."),
     ] = None,
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Start the process that learns.")] = True,
+    engine: Annotated[
+        str, typer.Option("--engine", help="What writes: in-process, or vllm as a process of its own.")
+    ] = "in-process",
+    vllm_python: Annotated[
+        Path | None,
+        typer.Option("--vllm-python", metavar="PATH", help="The interpreter that has vLLM; default: this one."),
+    ] = None,
+    vllm_option: Annotated[
+        list[str] | None,
+        typer.Option("--vllm-option", metavar="KEY=VALUE", help="An option of vLLM's own server; repeatable."),
+    ] = None,
     max_running: Annotated[int, typer.Option("--max-running", min=1, help="Completions written at once.")] = 32,
     max_waiting: Annotated[int, typer.Option("--max-waiting", min=0, help="Completions that may wait.")] = 256,
     config: ConfigOption = None,
@@ -39,9 +55,10 @@ def serve(
     from holdfast.api.server import Settings, run
     from holdfast.jobs.workspace import read_recipe
 
-    names = dict(_alias(one) for one in alias or [])
+    names = dict(_pair("alias", one, "NAME=MODEL, such as gpt-4o-mini=current") for one in alias or [])
     recipe = {} if config is None else read_recipe(config, []).model_dump(mode="json", exclude_unset=True)
-    settings = Settings(host, port, names, worker, max_running, max_waiting, requests_per_minute, recipe)
+    vllm = _vllm(engine, vllm_python, vllm_option or [])
+    settings = Settings(host, port, names, worker, max_running, max_waiting, requests_per_minute, recipe, vllm)
     run(settings, workspace, door.put_json if as_json else None)
 
 
@@ -70,8 +87,24 @@ def worker(
         door.put_json({"jobs": done})
 
 
-def _alias(text: str) -> tuple[str, str]:
-    name, sign, model = text.partition("=")
-    if not (name and sign and model):
-        raise ConfigError(f"--alias {text}: give NAME=MODEL, such as gpt-4o-mini=current.", param="alias")
-    return name, model
+def _vllm(engine: str, python: Path | None, options: list[str]) -> Vllm | None:
+    """Returns how vLLM is started, or None where another engine writes."""
+    from holdfast.jobs.engines import Vllm
+
+    if engine == "vllm":
+        example = "KEY=VALUE, such as gpu-memory-utilization=0.5"
+        given = dict(_pair("vllm-option", one, example) for one in options)
+        return Vllm(python or Path(sys.executable), {key.lstrip("-").replace("_", "-"): given[key] for key in given})
+    if engine != "in-process":
+        raise ConfigError(f"--engine {engine}: choose in-process or vllm.", param="engine")
+    for name, value in (("vllm-python", python), ("vllm-option", options)):
+        if value:
+            raise ConfigError(f"--{name} has no effect without --engine vllm.", param=name)
+    return None
+
+
+def _pair(option: str, text: str, example: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not (key and sign and value):
+        raise ConfigError(f"--{option} {text}: give {example}.", param=option)
+    return key, value

@@ -6,14 +6,17 @@ name of a hosted model in a script that is not to be changed). A refused version
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
+from concurrent.futures import Future
 from dataclasses import dataclass
-from threading import RLock
+from threading import RLock, Thread
 from typing import TYPE_CHECKING
 
-from holdfast.errors import NotFoundError
+from holdfast.errors import HoldfastError, InvalidStateError, NotFoundError
 from holdfast.jobs.classify import is_classifier, stored_classifier
-from holdfast.jobs.model import adapter_of, open_base, weights_of
+from holdfast.jobs.engines import Engines
+from holdfast.jobs.model import adapter_of, weights_of
 from holdfast.jobs.workspace import current_version
 
 if TYPE_CHECKING:
@@ -22,13 +25,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from holdfast.jobs.classify import Predict
-    from holdfast.serving.in_process import InProcessEngine
+    from holdfast.jobs.engines import Vllm
+    from holdfast.serving.engine import Engine
     from holdfast.store.workspace import Workspace
     from holdfast.types import Version
 
+_LOG = logging.getLogger(__name__)
 CURRENT = "current"
 MAX_FULL = 3
 """So many versions with weights of their own are kept loaded, those that were asked last."""
+_BASE = ""
+"""The key of the engine that has the base's weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Opened:
     """A version that can be asked: its engine, and its adapter there (None: the engine's own weights)."""
 
     version: Version
-    engine: InProcessEngine
+    engine: Engine
     adapter: str | None
 
     @property
@@ -66,12 +73,14 @@ class Served:
         aliases: Mapping[str, str] | None = None,
         max_running: int = 32,
         max_waiting: int = 256,
+        vllm: Vllm | None = None,
     ) -> None:
         self.workspace = workspace
         self.aliases = dict(aliases or {})
-        self._sizes = {"max_running": max_running, "max_waiting": max_waiting}
-        self._base: InProcessEngine | None = None
-        self._full: OrderedDict[str, InProcessEngine] = OrderedDict()
+        self._kind = Engines(vllm, max_running, max_waiting)
+        self._engines: OrderedDict[str, Future[Engine]] = OrderedDict()
+        self._answering: Version | None = None
+        self._starting: set[str] = set()
         self._classifiers: dict[str, Predict] = {}
         self._lock = RLock()
         self._is_closed = False
@@ -85,7 +94,7 @@ class Served:
         name = self.aliases.get(name, name)
         current = current_version(self.workspace)
         if name == CURRENT:
-            return current
+            return self._ready(current)
         versions = {version.id: version for version in self.workspace.versions()}
         found = versions.get(name)
         if found is None and name == current.base:
@@ -129,48 +138,103 @@ class Served:
 
     def open(self, version: Version) -> Opened:
         """Returns a version ready to be asked; the first time this loads what it needs."""
-        with self._lock:
-            if version.weights_hash and adapter_of(version) is None:
-                return Opened(version, self._full_engine(version), None)
-            if self._base is None:
-                self._base = self._engine(version)
-            if not version.weights_hash:
-                return Opened(version, self._base, None)
-            folder = weights_of(self.workspace, version)
-            assert folder is not None
-            self._base.load(version.id, folder)
-            return Opened(version, self._base, version.id)
+        if version.weights_hash and adapter_of(version) is None:
+            return Opened(version, self._engine(version, full=True), None)
+        base = self._engine(version, full=False)
+        if not version.weights_hash:
+            return Opened(version, base, None)
+        folder = weights_of(self.workspace, version)
+        assert folder is not None
+        base.load(version.id, folder)
+        return Opened(version, base, version.id)
 
-    def engines(self) -> list[InProcessEngine]:
+    def warm(self) -> None:
+        """Opens the current version now, where the first request would wait long for it, or an error come late."""
+        current = current_version(self.workspace)
+        if self._kind.are_slow and not is_classifier(self.workspace, current):
+            self.open(current)
+            self._answering = current
+
+    def engines(self) -> list[Engine]:
         """Returns the engines that run now."""
         with self._lock:
-            return [*([self._base] if self._base is not None else []), *self._full.values()]
+            futures = list(self._engines.values())
+        return [future.result() for future in futures if future.done() and future.exception() is None]
 
     def close(self, *, timeout: float | None = None) -> None:
-        """Finishes what is being written and stops every engine."""
+        """Finishes what is being written and stops every engine; one that is being made stops when it is."""
+        with self._lock:
+            self._is_closed = True
         for engine in self.engines():
             engine.close(timeout=timeout)
 
-    def _full_engine(self, version: Version) -> InProcessEngine:
-        """Returns the engine of a version that has all weights of its own; the one asked longest ago makes room."""
-        engine = self._full.pop(version.weights_hash, None)
-        if engine is None:
-            engine = self._engine(version, full=True)
-        self._full[version.weights_hash] = engine
-        while len(self._full) > MAX_FULL:
-            idle = next((key for key, one in self._full.items() if not one.status().num_running), None)
-            if idle is None or idle == version.weights_hash:
-                break
-            self._full.pop(idle).close(timeout=0)
-        return engine
+    def _engine(self, version: Version, *, full: bool) -> Engine:
+        """Returns the engine of a version's own weights, or of the base; whoever asks first makes it.
 
-    def _engine(self, version: Version, *, full: bool = False) -> InProcessEngine:
-        from holdfast.models import weights_io
-        from holdfast.serving.in_process import InProcessEngine
+        Meanwhile the others answer. Of versions with weights of their own, the one asked longest ago makes room.
+        """
+        key = version.weights_hash if full else _BASE
+        with self._lock:
+            if self._is_closed:
+                raise InvalidStateError("The server is shutting down.")
+            future = self._engines.get(key)
+            is_mine = future is None
+            if future is None:
+                future = self._engines[key] = Future()
+            self._engines.move_to_end(key)
+        if is_mine:
+            try:
+                future.set_result(self._kind.make(self.workspace, version, full=full))
+            except BaseException as error:
+                with self._lock:
+                    del self._engines[key]
+                future.set_exception(error)
+                raise
+            if self._is_closed:
+                future.result().close(timeout=0)
+            self._make_room(key)
+        return future.result()
 
-        loaded = open_base(self.workspace, version.base)
-        loaded.model.requires_grad_(requires_grad=False).eval()
-        folder = weights_of(self.workspace, version)
-        if full and folder is not None:
-            weights_io.read_full(loaded.model, folder)
-        return InProcessEngine(loaded.model, loaded.tokenizer, **self._sizes)
+    def _make_room(self, asked: str) -> None:
+        """Closes engines that are idle, beyond those that may stay."""
+        leaving: list[Engine] = []
+        with self._lock:
+            idle = [
+                key
+                for key, future in self._engines.items()
+                if key not in (_BASE, asked) and future.done() and not future.result().status().num_running
+            ]
+            num_full = len(self._engines) - (_BASE in self._engines)
+            for key in idle[: max(0, num_full - MAX_FULL)]:
+                leaving.append(self._engines.pop(key).result())
+        for engine in leaving:
+            engine.close(timeout=0)
+
+    def _ready(self, current: Version) -> Version:
+        """Returns what answers as the current version: while an engine starts for it, the one before goes on."""
+        with self._lock:
+            before = self._answering
+            if before is None or before.id == current.id or not self._must_start(current):
+                self._answering = current
+                return current
+            if current.id not in self._starting:
+                self._starting.add(current.id)
+                Thread(target=self._start, args=(current,), name=f"start-{current.id}", daemon=True).start()
+            return before
+
+    def _must_start(self, version: Version) -> bool:
+        """Whether a version needs an engine that is not there and takes long to make."""
+        if not self._kind.are_slow or is_classifier(self.workspace, version):
+            return False
+        future = self._engines.get(version.weights_hash if adapter_of(version) is None else _BASE)
+        return future is None or not future.done()
+
+    def _start(self, version: Version) -> None:
+        """Opens a version; from then on it answers, or tells everybody why it cannot."""
+        try:
+            self.open(version)
+        except HoldfastError:
+            _LOG.exception("version %s is the current one and cannot be opened", version.id)
+        with self._lock:
+            self._answering = version
+            self._starting.discard(version.id)

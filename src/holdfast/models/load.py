@@ -52,7 +52,7 @@ def load(
     Raises:
         ModelError: the model is missing, has no safetensors, or needs remote code.
     """
-    where = _resolve(name)
+    where = resolve(name)
     device_name, device_reason = choose_device(device)
     torch_dtype, dtype_reason = choose_dtype(dtype, device_name)
     reasons = [device_reason, dtype_reason]
@@ -68,7 +68,7 @@ def load(
 
 def load_config(name: str) -> PretrainedConfig:
     """Returns the config of `name`, without loading any weights."""
-    return _load_config(name, _resolve(name))
+    return _load_config(name, resolve(name))
 
 
 def context_length(config: PretrainedConfig) -> int:
@@ -81,7 +81,7 @@ def load_tokenizer(name: str, *, chat_template: str | Path | None = None) -> Pre
 
     One without a chat template will do for classification; rendering a conversation with it is an error.
     """
-    where = _resolve(name)
+    where = resolve(name)
     try:
         tokenizer = cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(where, trust_remote_code=False))
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -117,7 +117,8 @@ def choose_dtype(dtype: Dtype, device: str) -> tuple[torch.dtype, str]:
     return torch.float32, f"dtype float32: exact and, on this {device}, bit for bit repeatable"
 
 
-def _resolve(name: str) -> str:
+def resolve(name: str) -> str:
+    """Returns the folder or the hub's name where `name` is found; raises ModelError where it cannot be loaded."""
     if name == TINY:
         if not (TINY_FOLDER / "model.safetensors").is_file():
             raise ModelError(
