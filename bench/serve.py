@@ -2,12 +2,16 @@
 
     python bench/serve.py                                    # 1, 8 and 32 streams, every arm in turn, three turns
     python bench/serve.py --streams 8 --repeats 1
+    python bench/serve.py --vllm-python vllm-env/bin/python  # and vLLM, from an environment of its own
     python bench/serve.py --table --write docs/how-to/serve.md
 
 Every arm is a server process over the same model on one thread, asked by the same stock client: `--requests` streamed
 chat completions of up to 64 tokens at temperature 0, so many at a time, after two that warm it up. `holdfast` serves
 the bare base, `holdfast, 8 adapters` eight LoRA adapters (rank 16, random) in turn, which `transformers serve` cannot.
 `transformers` is `transformers serve`, `transformers, batching` the same with `--continuous-batching` and 256 blocks.
+`vllm` and `vllm, 8 adapters` are vLLM's own server, as its CPU build is started, with one thread for the model and
+float32 as the others; `holdfast, vllm` is `holdfast serve --engine vllm` over the same. vLLM's server, engine and model
+are processes of their own, so that on a machine of several cores it has more than one of them at work.
 Tokens are those of the answers' text, counted by the model's tokenizer. Results are kept in `serve.jsonl`. Linux only.
 """
 
@@ -17,6 +21,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -24,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 from openai import AsyncOpenAI, OpenAI
@@ -34,7 +40,10 @@ from holdfast.models.load import TINY_FOLDER
 RESULTS = Path(__file__).with_suffix(".jsonl")
 MARKER = "serve"
 NUM_ADAPTERS = 8
-ARMS = ("holdfast", "holdfast, 8 adapters", "transformers", "transformers, batching")
+ARMS = (
+    "holdfast", "holdfast, 8 adapters", "transformers", "transformers, batching", "vllm", "vllm, 8 adapters",
+    "holdfast, vllm",
+)  # fmt: skip
 BASE = "holdfast"
 
 
@@ -44,6 +53,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=64)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--vllm-python", type=Path, help="an interpreter that has vLLM; without it those arms are left out"
+    )
     parser.add_argument("--table", action="store_true", help="measure nothing, print what is there")
     parser.add_argument("--write", type=Path, help="page whose measured block is replaced")
     given = parser.parse_args()
@@ -51,9 +63,13 @@ def main() -> None:
         parser.error(f"{given.write} has no block to replace: {' … '.join(markers(MARKER))}")
     if not given.table:
         turn = 1 + max((one["turn"] for one in kept()), default=0)
+        arms = [arm for arm in given.arms if given.vllm_python is not None or "vllm" not in arm]
+        for arm in given.arms:
+            if arm not in arms:
+                print(f"{arm}: left out, since --vllm-python names no environment with vLLM", flush=True)
         for number in range(turn, turn + given.repeats):
-            for arm in given.arms:
-                for result in measured(arm, given.streams, given.requests):
+            for arm in arms:
+                for result in measured(arm, given.streams, given.requests, given.vllm_python):
                     with RESULTS.open("a") as out:
                         out.write(json.dumps({"arm": arm, "turn": number, **result}) + "\n")
                     print(arm, json.dumps(result), flush=True)
@@ -63,24 +79,17 @@ def main() -> None:
         write_between_markers(given.write, MARKER, text)
 
 
-def measured(arm: str, streams: list[int], num_requests: int) -> list[dict]:
+def measured(arm: str, streams: list[int], num_requests: int, vllm: Path | None) -> list[dict]:
     """Starts the arm's server and asks it with every number of streams."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory() as scratch, (Path(scratch) / "log").open("w") as log:
         environment["HF_HOME"] = scratch
         (Path(scratch) / "hub").mkdir()
         port = free_port()
-        models = [str(TINY_FOLDER)]
-        if arm.startswith("holdfast"):
-            models = workspace(Path(scratch), adapters=NUM_ADAPTERS if "adapters" in arm else 0)
-            command = [sys.executable, "-m", "holdfast", "serve", "--no-worker", "--port", str(port)]
-            command += ["--workspace", scratch]
-        else:
-            command = [str(Path(sys.executable).with_name("transformers")), "serve", str(TINY_FOLDER)]
-            command += ["--port", str(port), "--device", "cpu"]
-            if "batching" in arm:
-                command += ["--continuous-batching", "--cb-num-blocks", "256", "--cb-max-batch-tokens", "1024"]
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        if "vllm" in arm:
+            environment |= vllm_environment()
+        command, models = started_with(arm, Path(scratch), port, vllm)
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
             url = f"http://127.0.0.1:{port}/v1"
             wait_for(url, models, server, Path(scratch) / "log")
@@ -89,8 +98,42 @@ def measured(arm: str, streams: list[int], num_requests: int) -> list[dict]:
             server.terminate()
             try:
                 server.wait(40)
-            except subprocess.TimeoutExpired:
-                server.kill()
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(server.pid, signal.SIGKILL)
+
+
+def started_with(arm: str, scratch: Path, port: int, vllm: Path | None) -> tuple[list[str], list[str]]:
+    """Returns the command of the arm's server, and the models to ask it for."""
+    adapters = NUM_ADAPTERS if "adapters" in arm else 0
+    if arm.startswith("holdfast"):
+        models = workspace(scratch, adapters=adapters)
+        command = [sys.executable, "-m", "holdfast", "serve", "--no-worker", "--port", str(port)]
+        command += ["--workspace", str(scratch)]
+        return command + (["--engine", "vllm", "--vllm-python", str(vllm)] if "vllm" in arm else []), models
+    if arm.startswith("vllm"):
+        workspace(scratch, adapters=adapters)
+        command = [str(vllm), "-m", "vllm.entrypoints.openai.api_server", "--model", str(TINY_FOLDER)]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--max-num-seqs", "32"]
+        if not adapters:
+            return command, [str(TINY_FOLDER)]
+        names = [f"adapter-{seed}" for seed in range(adapters)]
+        command += ["--enable-lora", "--max-lora-rank", "16", "--max-loras", str(adapters), "--lora-modules"]
+        return [*command, *(f"{name}={scratch / name}" for name in names)], names
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", str(TINY_FOLDER)]
+    command += ["--port", str(port), "--device", "cpu"]
+    if "batching" in arm:
+        command += ["--continuous-batching", "--cb-num-blocks", "256", "--cb-max-batch-tokens", "1024"]
+    return command, [str(TINY_FOLDER)]
+
+
+def vllm_environment() -> dict[str, str]:
+    """Returns what lets vLLM's CPU build compute with one thread, on one core of those that there are."""
+    core = max(os.sched_getaffinity(0))
+    return {
+        "VLLM_CPU_OMP_THREADS_BIND": str(core), "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_DO_NOT_TRACK": "1",
+    }  # fmt: skip
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -23,8 +24,9 @@ from holdfast.jobs.served import Served
 from holdfast.jobs.workspace import find
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from types import FrameType
 
     from holdfast.jobs.engines import Vllm
     from holdfast.types import JSONValue
@@ -106,6 +108,23 @@ def _require_key(host: str, *, has_keys: bool) -> None:
         )
 
 
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    """Lets SIGTERM leave by way of every `finally`: uvicorn sends it on when its requests are answered.
+
+    The system's own answer would end this process before the engines that it started.
+    """
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONValue]], None] | None = None) -> None:
     """Serves until SIGTERM or SIGINT; streams are finished and the worker keeps what it has done.
 
@@ -114,7 +133,7 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     for name in ("httpx", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    with find(place) as workspace:
+    with _unwinding(), find(place) as workspace:
         served = Served(
             workspace,
             aliases=settings.aliases,

@@ -120,14 +120,17 @@ class VllmProcess:
     def _run(self, log: BinaryIO) -> str:
         """Runs one server to its end, and returns why it ended."""
         port = _free_port()
+        command = self._command(port)
         environment = {key: value for key, value in os.environ.items() if key not in _OTHER_PYTHON}
         environment |= {
+            # As in an environment that was activated: what it compiles as it runs, it compiles with its own tools.
+            "PATH": f"{Path(command[0]).absolute().parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "VLLM_API_KEY": self._key,
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "VLLM_DO_NOT_TRACK": "1",
         }
-        guarded = [sys.executable, "-I", "-S", str(_GUARD), *self._command(port)]
+        guarded = [sys.executable, "-I", "-S", str(_GUARD), *command]
         process = subprocess.Popen(  # noqa: S603 - vLLM, as the operator names it
             guarded, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
         )
@@ -142,7 +145,7 @@ class VllmProcess:
     def _come_up(self, process: subprocess.Popen[bytes], client: httpx2.Client) -> str:
         """Waits until the server answers; returns why it does not, or nothing."""
         end = time.monotonic() + self._start_seconds
-        while not self._stopping.wait(0.2):
+        while not self._stopping.wait(0.1):
             if process.poll() is not None:
                 return "the process ended"
             if time.monotonic() > end:

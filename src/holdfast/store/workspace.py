@@ -6,6 +6,7 @@
 ├── runs/         checkpoints of runs that are under way
 ├── uploads/      files that were given over HTTP
 ├── keys/         what the chain of changes is signed with
+├── logs/         of servers that write the answers
 └── locks/        held by a process while it works, and released by the system when it dies
 """
 
