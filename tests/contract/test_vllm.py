@@ -141,6 +141,21 @@ def test_a_current_that_cannot_be_started_says_why_and_the_others_answer(server,
     assert ask(client, model="v1").system_fingerprint == "v1"
 
 
+def test_no_more_than_two_processes_are_kept_and_one_that_left_comes_back(server, stand_in):
+    client = server.client()
+    server.served.warm()
+    names = [accepted(server, stand_in.adapter(f"whole-{number}"), {"adapter": "none"}) for number in range(3)]
+    for name in names:
+        assert ask(client, model=name).system_fingerprint == name
+        assert len(server.served.engines()) <= 2
+    assert ask(client, model=names[0]).system_fingerprint == names[0]
+    assert ask(client, model="v1").system_fingerprint == "v1"
+    first = str(server.workspace.files.path_of(server.served.version(names[0]).weights_hash))
+    started = [one["model"] for one in stand_in.asked("start")]
+    assert started.count(first) == 2
+    assert sum(model.endswith("weights") for model in started) == 1  # what answers as current makes room for none
+
+
 def test_room_is_made_for_the_greatest_rank_that_was_accepted(server, stand_in):
     wide = {"adapter": {"type": "lora", "rank": 20, "alpha": 8.0}}
     made = accepted(server, stand_in.adapter("wide", rank=20), wide)

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 CURRENT = "current"
 MAX_FULL = 3
-"""So many versions with weights of their own are kept loaded, those that were asked last."""
+"""So many versions with weights of their own are kept loaded in this process, those that were asked last."""
+MAX_PROCESSES = 2
+"""So many engines are kept that are processes of their own, the base's counted: what answers, and what comes next."""
 _BASE = ""
 """The key of the engine that has the base's weights."""
 
@@ -138,9 +140,9 @@ class Served:
 
     def open(self, version: Version) -> Opened:
         """Returns a version ready to be asked; the first time this loads what it needs."""
-        if version.weights_hash and adapter_of(version) is None:
-            return Opened(version, self._engine(version, full=True), None)
-        base = self._engine(version, full=False)
+        if _key(version) != _BASE:
+            return Opened(version, self._engine(version), None)
+        base = self._engine(version)
         if not version.weights_hash:
             return Opened(version, base, None)
         folder = weights_of(self.workspace, version)
@@ -168,12 +170,12 @@ class Served:
         for engine in self.engines():
             engine.close(timeout=timeout)
 
-    def _engine(self, version: Version, *, full: bool) -> Engine:
+    def _engine(self, version: Version) -> Engine:
         """Returns the engine of a version's own weights, or of the base; whoever asks first makes it.
 
-        Meanwhile the others answer. Of versions with weights of their own, the one asked longest ago makes room.
+        Meanwhile the others answer, but for the one that was asked longest ago, which makes room.
         """
-        key = version.weights_hash if full else _BASE
+        key = _key(version)
         with self._lock:
             if self._is_closed:
                 raise InvalidStateError("The server is shutting down.")
@@ -183,8 +185,9 @@ class Served:
                 future = self._engines[key] = Future()
             self._engines.move_to_end(key)
         if is_mine:
+            self._make_room(key)
             try:
-                future.set_result(self._kind.make(self.workspace, version, full=full))
+                future.set_result(self._kind.make(self.workspace, version, full=key != _BASE))
             except BaseException as error:
                 with self._lock:
                     del self._engines[key]
@@ -192,21 +195,16 @@ class Served:
                 raise
             if self._is_closed:
                 future.result().close(timeout=0)
-            self._make_room(key)
         return future.result()
 
-    def _make_room(self, asked: str) -> None:
-        """Closes engines that are idle, beyond those that may stay."""
-        leaving: list[Engine] = []
+    def _make_room(self, coming: str) -> None:
+        """Closes engines that are idle, so that no more are kept than may be; never what answers as current."""
+        most = MAX_PROCESSES if self._kind.are_slow else MAX_FULL
         with self._lock:
-            idle = [
-                key
-                for key, future in self._engines.items()
-                if key not in (_BASE, asked) and future.done() and not future.result().status().num_running
-            ]
-            num_full = len(self._engines) - (_BASE in self._engines)
-            for key in idle[: max(0, num_full - MAX_FULL)]:
-                leaving.append(self._engines.pop(key).result())
+            stay = {coming, *([] if self._answering is None else [_key(self._answering)])}
+            counted = [key for key in self._engines if key != _BASE or self._kind.are_slow]
+            idle = [key for key in counted if key not in stay and _is_idle(self._engines[key])]
+            leaving = [self._engines.pop(key).result() for key in idle[: max(0, len(counted) - most)]]
         for engine in leaving:
             engine.close(timeout=0)
 
@@ -226,7 +224,7 @@ class Served:
         """Whether a version needs an engine that is not there and takes long to make."""
         if not self._kind.are_slow or is_classifier(self.workspace, version):
             return False
-        future = self._engines.get(version.weights_hash if adapter_of(version) is None else _BASE)
+        future = self._engines.get(_key(version))
         return future is None or not future.done()
 
     def _start(self, version: Version) -> None:
@@ -238,3 +236,15 @@ class Served:
         with self._lock:
             self._answering = version
             self._starting.discard(version.id)
+
+
+def _key(version: Version) -> str:
+    """Returns the key of a version's engine: its own weights', or the base's."""
+    return version.weights_hash if adapter_of(version) is None else _BASE
+
+
+def _is_idle(future: Future[Engine]) -> bool:
+    if not future.done():
+        return False
+    load = future.result().status()
+    return not load.num_running + load.num_waiting

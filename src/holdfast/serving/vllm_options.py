@@ -19,7 +19,7 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks that vLLM makes room for."""
 _OURS = (
     "model", "served-model-name", "host", "port", "uds", "api-key", "root-path", "generation-config", "max-num-seqs",
-    "structured-outputs-config", "logprobs-mode", "lora-modules",
+    "structured-outputs-config", "logprobs-mode", "lora-modules", "api-server-count", "headless",
 )  # fmt: skip
 _HOW_TO = (
     "Make an environment for it alone: `python3 -m venv vllm-env`, then `vllm-env/bin/pip install vllm` on a machine "

@@ -226,7 +226,7 @@ def test_a_server_that_dies_is_started_again_with_its_adapters(make_engine, stan
 
 
 def test_a_server_that_hangs_is_killed_and_started_again(make_engine, stand_in):
-    engine = make_engine(hang_seconds=0.5)
+    engine = make_engine(hang_seconds=1.5)
     assert written(engine, HANGS).wait()[1] == "error"
     waited(lambda: len(stand_in.asked("start")) == 2)
     assert not is_alive(stand_in.asked("start")[0]["pid"])
