@@ -20,6 +20,7 @@ import pytest
 import torch
 from openai import OpenAI, OpenAIError
 
+from holdfast.errors import BusyError
 from holdfast.jobs.workspace import create
 from holdfast.models.adapter_config import AdapterConfig
 from holdfast.models.learner import Learner
@@ -171,6 +172,43 @@ def test_a_cancelled_request_frees_its_place(engines, prompt):
     assert engines[0].status().num_running == 0
 
 
+def started_by(pid):
+    """The processes that a process started, and those that they started."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    found = {pid}
+    for _ in range(8):
+        found |= {child for child, parent in parents.items() if parent in found}
+    return sorted(found - {pid})
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_vllm_whose_engine_is_killed_comes_back_with_its_adapters(engines, prompt):
+    ask = Ask(prompt(QUESTIONS[1]), greedy(), "one")
+    long = Answer(engines[0], Ask(prompt(QUESTIONS[0]), greedy(3000), rules=Rules(logit_bias={2: -100.0})))
+    before = started_by(os.getpid())
+    (core,) = [pid for pid in before if "EngineCore" in Path(f"/proc/{pid}/cmdline").read_text()]
+    os.kill(core, signal.SIGKILL)
+    assert long.wait()[2] == "error"
+    end = time.monotonic() + 300
+    answer = None
+    while answer is None and time.monotonic() < end:
+        with suppress(BusyError):
+            answer = Answer(engines[0], ask)
+            answer = answer if answer.wait()[2] != "error" else None
+        time.sleep(0.5)
+    assert answer.wait() == Answer(engines[1], ask).wait()
+    assert not [pid for pid in before if is_alive(pid)]
+
+
 def promoted(root, folder, recipe):
     """A new current version, as another process makes one."""
     with Workspace.open(root) as workspace:
@@ -220,25 +258,6 @@ class Asking:
         self._stop.set()
         for thread in self._threads:
             thread.join(120)
-
-
-def started_by(pid):
-    """The processes that a process started, and those that they started."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    found = {pid}
-    for _ in range(8):
-        found |= {child for child, parent in parents.items() if parent in found}
-    return sorted(found - {pid})
-
-
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_new_current_version_of_either_kind_is_served_and_no_request_is_dropped(tmp_path):
