@@ -26,13 +26,14 @@ def note(**told):
 
 
 def line_of(ids, top, finish=None):
-    logprobs = {
+    logprobs = top is not None and {
         "token_logprobs": [-id / 1000 for id in ids],
         "top_logprobs": [
-            {f"token_id:{id}": -id / 1000, **{f"token_id:{n}": -n / 2000 for n in range(1, top + 1)}} for id in ids
+            {f"token_id:{id}": -id / 1000, **{f"token_id:{n}": -n / 2000 for n in range(1, (top or 0) + 1)}}
+            for id in ids
         ],
     }
-    choice = {"index": 0, "text": "x", "token_ids": ids, "finish_reason": finish, "logprobs": logprobs}
+    choice = {"index": 0, "text": "x", "token_ids": ids, "finish_reason": finish, "logprobs": logprobs or None}
     return "data: " + json.dumps({"choices": [choice]})
 
 

@@ -44,7 +44,7 @@ def small_disk(tmp_path):
     ):
         pytest.skip("no small file system can be mounted here: it takes the rights of root")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def messages(client, job):

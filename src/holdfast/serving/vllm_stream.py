@@ -65,8 +65,8 @@ def body_of(ask: Ask, tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
     return body
 
 
-def tokens_of(line: str, num_top: int) -> Iterator[Told]:
-    """Yields the tokens in one line of a stream.
+def tokens_of(line: str, num_top: int | None) -> Iterator[Told]:
+    """Yields the tokens in one line of a stream; `num_top` as in `Ask.top_logprobs`.
 
     Raises:
         EngineError: the line tells of an error, or is no part of a completion.
@@ -92,7 +92,7 @@ def message_of(told: object) -> str:
     return str(told)[:500]
 
 
-def _tokens(choice: dict[str, object], num_top: int) -> Iterator[Told]:
+def _tokens(choice: dict[str, object], num_top: int | None) -> Iterator[Told]:
     reason = choice.get("finish_reason")
     if reason not in (None, "stop", "length"):
         raise EngineError(f"vLLM ended the completion with {reason!r}.")
@@ -101,6 +101,10 @@ def _tokens(choice: dict[str, object], num_top: int) -> Iterator[Told]:
     if not ids:
         if finish is not None:
             yield Told(None, 0.0, (), finish)
+        return
+    if num_top is None:
+        for number, token in enumerate(ids, 1):
+            yield Told(int(token), 0.0, (), finish if number == len(ids) else None)
         return
     logprobs = cast("dict[str, list[float]]", choice["logprobs"])
     tops = cast("list[dict[str, float]]", logprobs["top_logprobs"] if num_top else [{}] * len(ids))
