@@ -89,12 +89,16 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model wrote: text, token ids, the natural-log probability of each, why it ended."""
+    """What a model wrote: text, token ids, the natural-log probability of each, why it ended.
+
+    `fields` are what else is known of an answer that was given from outside, for a grader that reads them.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     finish_reason: FinishReason
+    fields: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
 
 
 @dataclass(frozen=True, slots=True)

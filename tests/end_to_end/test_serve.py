@@ -115,3 +115,39 @@ def test_a_server_that_is_asked_to_end_keeps_its_job_and_goes_on_when_it_is_back
     )
     assert done.status == "succeeded" or done.error.code == "gate_refused"
     assert "The worker stops; the job goes on when it is back" in told(client, job)
+
+
+def test_a_server_that_is_killed_goes_on_with_the_items_of_an_eval_that_are_missing(serve):
+    process, client = serve()
+    same = {"type": "string_check", "name": "same", "operation": "eq", "input": "{{ sample.output_text }}",
+            "reference": "{{ item.text }}"}  # fmt: skip
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    record = client.evals.create(
+        data_source_config={"type": "custom", "item_schema": schema, "include_sample_schema": True},
+        testing_criteria=[same],
+    )
+    content = [{"item": {"text": f"blue river {number}"}} for number in range(40)]
+    run = client.evals.runs.create(
+        record.id,
+        data_source={
+            "type": "completions", "model": "current", "source": {"type": "file_content", "content": content},
+            "input_messages": {"type": "template", "template": [{"role": "user", "content": "{{ item.text }}"}]},
+            "sampling_params": {"max_completion_tokens": 200, "temperature": 1.5, "seed": 3},
+        },
+    )  # fmt: skip
+
+    def looked():
+        return client.evals.runs.retrieve(run.id, eval_id=record.id)
+
+    waited(lambda: looked().result_counts.total > 2)
+    before = {item.id: item for item in client.evals.runs.output_items.list(run.id, eval_id=record.id)}
+    assert len(before) < 40
+    process.kill()
+    process.wait()
+    _, client = serve()
+    done = waited(lambda: (found := looked()).status not in ("queued", "in_progress") and found)
+    assert (done.status, done.result_counts.total, done.result_counts.errored) == ("completed", 40, 0)
+    after = {item.id: item for item in client.evals.runs.output_items.list(run.id, eval_id=record.id)}
+    assert [item.datasource_item["text"] for item in after.values()] == [row["item"]["text"] for row in content]
+    assert all(after[name].created_at == item.created_at for name, item in before.items())
+    assert done.per_model_usage[0].invocation_count == 40

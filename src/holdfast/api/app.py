@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from holdfast.api import (
     chat,
     completions,
     embeddings,
     errors,
+    eval_runs,
+    evals,
     files,
     fine_tuning,
     graders,
@@ -23,17 +27,42 @@ from holdfast.api import (
 from holdfast.api.access import Access
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from holdfast.api.state import State
 
-_PARTS = (files, uploads, graders, fine_tuning, models, chat, stored, completions, embeddings, metrics)
+_PARTS = (
+    files,
+    uploads,
+    graders,
+    fine_tuning,
+    models,
+    chat,
+    stored,
+    completions,
+    embeddings,
+    evals,
+    eval_runs,
+    metrics,
+)
 
 
 def create_app(state: State) -> FastAPI:
     """Returns the application over one workspace."""
-    app = FastAPI(title="Holdfast", version=metadata.version("holdfast"), docs_url=None, redoc_url=None)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        state.evals.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(state.evals.stop)
+
+    version = metadata.version("holdfast")
+    app = FastAPI(title="Holdfast", version=version, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.holdfast = state
     errors.add_handlers(app)
-    for part in (*(files, uploads, graders, fine_tuning, models, chat, stored, completions, embeddings, metrics),):
+    for part in _PARTS:
         app.include_router(part.router)
 
     @app.get("/healthz", tags=["Health"])

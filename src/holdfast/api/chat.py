@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, cast
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
-from holdfast.api.chat_request import ChatRequest, as_text, require_plain
+from holdfast.api.chat_request import ChatRequest, as_text
 from holdfast.api.state import Here, Reply
 from holdfast.api.writing import DONE, Stream, Writing, failure, finish_of, read_whole, usage_of
 from holdfast.errors import HoldfastError, RequestError
 from holdfast.graders.calls import calls_in
+from holdfast.jobs.asking import require_plain
 from holdfast.types import Example, Message
 
 if TYPE_CHECKING:

@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from holdfast.data.chat import check_order, parse_tools, parse_turns
-from holdfast.data.rejected import RowError
 from holdfast.errors import RequestError
-from holdfast.types import Example
+from holdfast.jobs.asking import conversation, sampling_of, schema_of_format, tools_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from transformers import PreTrainedTokenizerBase
 
     from holdfast.models.sampling import Sampling
@@ -66,18 +62,8 @@ class Sampled(BaseModel):
 
     def sampling(self, room: int, most: int | None) -> Sampling:
         """Returns how tokens are drawn, `room` or `most` of them at most."""
-        from holdfast.models.sampling import Sampling
-
-        temperature = 1.0 if self.temperature is None else self.temperature
-        top_p = 1.0 if self.top_p is None or temperature == 0 else self.top_p
         seed = secrets.randbits(31) if self.seed is None else self.seed % 2**63
-        return Sampling(
-            max_new_tokens=max(1, min(room, most if most is not None else room)),
-            temperature=temperature,
-            top_p=top_p,
-            stop=self.stops,
-            seed=seed,
-        )
+        return sampling_of(room, most, temperature=self.temperature, top_p=self.top_p, seed=seed, stop=self.stops)
 
     def rules(self, tokenizer: PreTrainedTokenizerBase) -> Rules:
         """Returns the penalties and biases that are asked for."""
@@ -122,23 +108,11 @@ class ChatRequest(Sampled):
         Raises:
             RequestError: a turn cannot be read, or cannot follow the one before it.
         """
-        try:
-            turns = parse_turns(cast("JSONValue", self.messages), "messages")
-            check_order(turns)
-        except RowError as error:
-            raise RequestError(f"messages: {error.reason}.", param="messages") from None
-        if turns[-1].role == "assistant":
-            raise RequestError("messages: the last turn is the assistant's; nothing is asked.", param="messages")
-        return turns
+        return conversation(self.messages)
 
     def described_tools(self) -> tuple[dict[str, JSONValue], ...]:
         """Returns the tools that the model may call."""
-        if self.tool_choice == "none":
-            return ()
-        try:
-            return parse_tools(cast("JSONValue", self.tools or []))
-        except RowError as error:
-            raise RequestError(f"tools: {error.reason}.", param="tools") from None
+        return () if self.tool_choice == "none" else tools_of(self.tools)
 
     def rules(self, tokenizer: PreTrainedTokenizerBase) -> Rules:
         """Returns the penalties, biases and schema that are asked for.
@@ -149,29 +123,10 @@ class ChatRequest(Sampled):
         from holdfast.serving.rules import json_grammar
 
         rules, forced = super().rules(tokenizer), self._forced_call()
-        schema = self._schema() if forced is None else forced
+        schema = schema_of_format(self.response_format) if forced is None else forced
         if schema is not None:
             json_grammar(tokenizer, schema, param="response_format" if forced is None else "tool_choice")
         return replace(rules, schema=schema)
-
-    def _schema(self) -> Mapping[str, JSONValue] | None:
-        """Returns the schema that the answer's form asks for, if any."""
-        from holdfast.serving.rules import ANY_OBJECT
-
-        given = self.response_format or {"type": "text"}
-        kind = given.get("type")
-        if kind == "text":
-            return None
-        if kind == "json_object":
-            return ANY_OBJECT
-        told = given.get("json_schema")
-        if kind != "json_schema" or not isinstance(told, dict) or not isinstance(told.get("schema"), dict):
-            raise RequestError(
-                "response_format: give {'type': 'text'}, {'type': 'json_object'}, or {'type': 'json_schema', "
-                "'json_schema': {'name': …, 'schema': {…}}}.",
-                param="response_format",
-            )
-        return cast("dict[str, JSONValue]", cast("dict[str, object]", told)["schema"])
 
     def _forced_call(self) -> dict[str, JSONValue] | None:
         """Returns the schema of a call that must be made, if one must."""
@@ -196,15 +151,6 @@ class ChatRequest(Sampled):
             for tool in tools
         ]
         return {"anyOf": calls}
-
-
-def require_plain(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Message]) -> None:
-    """Raises RequestError where a turn holds one of the model's control tokens, which would be read as a turn's end."""
-    from holdfast.models.render import control_token_problem
-
-    problem = control_token_problem(tokenizer, Example("", tuple(turns)))
-    if problem is not None:
-        raise RequestError(f"messages: {problem}.", param="messages")
 
 
 def as_text(value: object) -> str:

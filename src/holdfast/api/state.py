@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 from fastapi import Depends, Request
 
 from holdfast.api.counts import Counts
+from holdfast.jobs.evals import EvalRunner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,12 @@ class State:
     recipe: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
     """What a job learns by where it says nothing."""
     counts: Counts = field(default_factory=Counts)
+    evals: EvalRunner = field(init=False)
+    """What carries out runs of evaluations while the application is up."""
+
+    def __post_init__(self) -> None:
+        """Makes the runner, which waits to be started."""
+        self.evals = EvalRunner(self.workspace, self.served)
 
 
 def state_of(request: Request) -> State:

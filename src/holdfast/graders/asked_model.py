@@ -105,14 +105,16 @@ class AskedModel(BatchGrader, frozen=True):
 
     def ready(self) -> list[str]:
         """Returns where answers are sent; raises where the client or its key is missing."""
-        if self.model == OWN:
+        if self.model == OWN or self._ask is not None:
             return []
         return ready(self.model, self.base_url, self.api_key_env, self.seconds)
 
     def with_model(self, ask: Ask) -> Self:
         """Returns the grader with the model at hand, where that is the one to be asked."""
-        if self.model != OWN:
-            return self
+        return self.answered_by(ask) if self.model == OWN else self
+
+    def answered_by(self, ask: Ask) -> Self:
+        """Returns the grader with `ask` in the place of a server, whatever its model is called."""
         copy = self.model_copy()
         copy._ask = ask  # pyright: ignore[reportAttributeAccessIssue] - pydantic lets private ones be set
         return copy
@@ -144,10 +146,10 @@ class AskedModel(BatchGrader, frozen=True):
     def _answers(self, talks: Sequence[list[dict[str, str]]]) -> list[str | GraderError]:
         if not talks:
             return []
-        if self.model == OWN:
-            if self._ask is None:
-                raise ConfigError(f"The grader asks {OWN}, and there is no model at hand here.", param="grader.model")
+        if self._ask is not None:
             return list(self._ask(talks, self.sampling_params.max_completions_tokens))
+        if self.model == OWN:
+            raise ConfigError(f"The grader asks {OWN}, and there is no model at hand here.", param="grader.model")
         asked = client(self.model, self.base_url, self.api_key_env, self.seconds)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(lambda talk: self._asked(asked, talk), talks))

@@ -18,6 +18,8 @@ from holdfast.graders.reference import judged, shown
 from holdfast.graders.template import is_null, json_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.graders.template import View
     from holdfast.types import Completion, Example, Score
 
@@ -52,13 +54,30 @@ class JsonSchema(Grader, frozen=True):
         found = json_in(text)
         if found is None and not is_null(text):
             return judged(right=False, explanation=f"no JSON in {shown(text)}")
-        try:
-            validator.validate(found)
-        except library("jsonschema", "jsonschema").ValidationError as error:
-            return judged(right=False, explanation=f"at {error.json_path}: {error.message[:200]}")
-        except library("referencing.exceptions", "jsonschema").Unresolvable as error:
-            raise _unresolved(error) from None
-        return judged(right=True, explanation="valid")
+        problem = _problem(validator, found)
+        return judged(right=problem is None, explanation=problem or "valid")
+
+
+def item_check(schema: dict[str, JsonValue]) -> Callable[[JsonValue], str | None]:
+    """Returns a function that tells what is wrong with a value by `schema`; None where nothing is.
+
+    Raises:
+        GraderError: the schema is not valid, or refers to what is not there.
+        ConfigError: the library that validates is not installed.
+    """
+    validator = _validator(schema)
+    _resolve_all(schema)
+    return lambda value: _problem(validator, value)
+
+
+def _problem(validator: Any, value: JsonValue) -> str | None:  # noqa: ANN401 - a class of jsonschema
+    try:
+        validator.validate(value)
+    except library("jsonschema", "jsonschema").ValidationError as error:
+        return f"at {error.json_path}: {error.message[:200]}"
+    except library("referencing.exceptions", "jsonschema").Unresolvable as error:
+        raise _unresolved(error) from None
+    return None
 
 
 def _validator(schema: dict[str, JsonValue]) -> Any:  # noqa: ANN401 - a class of jsonschema

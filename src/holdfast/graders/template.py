@@ -77,13 +77,13 @@ class View:
         return sample_of(self._completion)
 
 
-def columns_in(template: str) -> set[str]:
-    """Returns the columns of the item that `template` reads; raises `GraderError` for what is no path."""
+def columns_in(template: str, root: str = "item") -> set[str]:
+    """Returns the columns of the item, or of the sample, that `template` reads; raises `GraderError` for no path."""
     columns = set[str]()
     for path in _EXPRESSION.findall(template):
         match = _path(path)
         step = _STEP.match(match[2])
-        if match[1] == "item" and step is not None:
+        if match[1] == root and step is not None:
             columns.add(step[1])
     return columns
 
@@ -112,7 +112,7 @@ def sample_of(completion: Completion) -> dict[str, JSONValue]:
         "choices": [{"index": 0, "message": message, "finish_reason": completion.finish_reason}],
     }
     found = json_in(completion.text)
-    return sample if found is None else {**sample, "output_json": found}
+    return {**sample, **({} if found is None else {"output_json": found}), **completion.fields}
 
 
 def json_in(text: str) -> JSONValue:

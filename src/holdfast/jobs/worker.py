@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import secrets
-import socket
 import time
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -21,6 +18,7 @@ from holdfast.errors import HoldfastError, StoreError
 from holdfast.jobs import full_disk
 from holdfast.jobs.fine_tuning import model_name
 from holdfast.jobs.full_disk import Reserve, is_full
+from holdfast.jobs.holder import has_died, holder_name
 from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.learn import learn
 from holdfast.jobs.tracking import tracked
@@ -54,7 +52,7 @@ class Worker:
 
     def __init__(self, workspace: Workspace, stop: StopSwitch) -> None:
         self.workspace, self.stop = workspace, stop
-        self.name = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(3)}"
+        self.name = holder_name()
         self._reserve = Reserve(workspace.root)
 
     def run(self, *, once: bool = False) -> list[str]:
@@ -76,7 +74,7 @@ class Worker:
     def _release_the_dead(self) -> None:
         """Frees the jobs of workers of this machine that are no more, so that nobody waits for their lease to end."""
         for job in self.workspace.held_jobs():
-            if job.leased_by is not None and _has_died(job.leased_by):
+            if job.leased_by is not None and has_died(job.leased_by):
                 self._died(job)
 
     def _died(self, job: JobRecord) -> None:
@@ -238,21 +236,6 @@ class Worker:
             record = self.workspace.keep_upload(given, filename=name, purpose="fine-tune-results", expires_at=None)
         self.workspace.judge_upload(record.id, "processed")
         return record.id
-
-
-def _has_died(worker: str) -> bool:
-    """Tells whether a worker was a process of this machine that does not run any more."""
-    host, _, rest = worker.partition(" ")
-    number = rest.partition(" ")[0]
-    if host != socket.gethostname() or not number.isdecimal():
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 class JobReporter:

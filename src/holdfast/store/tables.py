@@ -82,3 +82,19 @@ job_checkpoints = _table(
     *("id", "job_id", "step", "metrics", "weights_hash", "created_at"),
     integers=("id", "step"),
 )
+evals = _table(
+    "evals",
+    *("position", "id", "name", "config", "criteria", "metadata", "created_at", "updated_at"),
+    integers=("position",),
+)
+eval_runs = _table(
+    "eval_runs",
+    *("position", "id", "eval_id", "name", "source", "metadata", "versions", "seed", "num_items", "status", "figures"),
+    *("error", "leased_by", "leased_until", "created_at", "started_at", "finished_at"),
+    integers=("position", "seed", "num_items"),
+)
+eval_items = _table(
+    "eval_items",
+    *("position", "id", "run_id", "number", "item", "given", "problem", "status", "sample", "results", "done_at"),
+    integers=("position", "number"),
+)

@@ -27,6 +27,8 @@ from holdfast.errors import NotFoundError, StoreError
 from holdfast.store import tables
 from holdfast.store.answers import AnswerShelf
 from holdfast.store.database import Database
+from holdfast.store.eval_runs import EvalRuns
+from holdfast.store.evals import EvalBook
 from holdfast.store.files import FileStore
 from holdfast.store.job_queue import JobQueue
 from holdfast.store.key_ring import KeyRing
@@ -41,7 +43,18 @@ FOLDER_NAME: Final = ".holdfast"
 _DATABASE: Final = "holdfast.db"
 
 
-class Workspace(SkillBook, VersionTree, RunLog, ScoreBook, PendingUploads, JobQueue, KeyRing, AnswerShelf):
+class Workspace(
+    SkillBook,
+    VersionTree,
+    RunLog,
+    ScoreBook,
+    PendingUploads,
+    JobQueue,
+    KeyRing,
+    AnswerShelf,
+    EvalBook,
+    EvalRuns,
+):
     """Everything that is remembered. Make with `create`, find with `open`, close when done."""
 
     def __init__(self, root: Path, database: Database, clock: Clock) -> None:

@@ -1,0 +1,27 @@
+"""Who holds a lease: a name that tells the machine and the process, so that a dead holder is known to be one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+
+
+def holder_name() -> str:
+    """Returns a name for this process that nobody else has."""
+    return f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(3)}"
+
+
+def has_died(holder: str) -> bool:
+    """Tells whether a holder was a process of this machine that does not run any more."""
+    host, _, rest = holder.partition(" ")
+    number = rest.partition(" ")[0]
+    if host != socket.gethostname() or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
