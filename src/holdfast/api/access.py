@@ -14,6 +14,7 @@ from holdfast.api.entry import Pace, admitted, scope_of
 from holdfast.api.errors import response_of
 from holdfast.errors import RequestError, TooLargeError
 from holdfast.store.audit import ACTOR
+from holdfast.store.key_ring import PROJECT
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -67,7 +68,7 @@ class Access:
             self._state.counts.answered(scope["method"], route, status, took / 1000)
 
     async def _admit(self, scope: Scope, headers: dict[str, str]) -> None:
-        """Raises RequestError for a request that is not taken; sets who is acting."""
+        """Raises RequestError for a request that is not taken; sets who is acting, and for which project."""
         limits, path = self._state.limits, scope["path"]
         most = limits.file_bytes + (1 << 20) if path.startswith(_FILES) else limits.body_bytes
         length = headers.get("content-length", "0")
@@ -80,6 +81,7 @@ class Access:
         record = await run_in_threadpool(admitted, headers, wanted, workspace.known_key, workspace.has_keys)
         address = scope["client"][0] if scope.get("client") else "unknown"
         self._pace.count(record.id if record is not None else address)
+        PROJECT.set(record.project if record is not None else None)
         ACTOR.set(f"key:{record.id}" if record is not None else f"address:{address}")
 
 

@@ -21,6 +21,7 @@ from holdfast.api import (
     graders,
     metrics,
     models,
+    permissions,
     stored,
     uploads,
 )
@@ -36,6 +37,7 @@ _PARTS = (
     uploads,
     graders,
     fine_tuning,
+    permissions,
     models,
     chat,
     stored,

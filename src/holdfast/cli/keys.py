@@ -38,18 +38,27 @@ def create(
     days: Annotated[
         int | None, typer.Option("--days", min=1, help="It ends after so many.", show_default="never")
     ] = None,
+    project: Annotated[
+        str | None,
+        typer.Option(
+            "--project", help="Whose fine-tuned models it may ask, of those with a project.", show_default="all"
+        ),
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key and show it: this once, since only its hash is kept.
 
-    Example: holdfast keys create alice --scope serve --scope train
+    Jobs that are ordered with a key of a project belong to it: keys of another project may ask what they made only if
+    that is permitted (client.fine_tuning.checkpoints.permissions).
+
+    Example: holdfast keys create alice --scope serve --scope train --project support
     """
     from holdfast.jobs.workspace import find
 
     ends = None if days is None else (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="microseconds")
     with find(workspace) as found:
-        key, record = found.add_key(name, tuple(scope or ["serve"]), expires_at=ends)
+        key, record = found.add_key(name, tuple(scope or ["serve"]), expires_at=ends, project=project)
     if as_json:
         door.put_json({"key": key, **_shown(record)})
     else:
@@ -72,7 +81,8 @@ def list_keys(*, workspace: WorkspaceOption = None, as_json: JsonOption = False)
     for record in records:
         ended = f"revoked {record.revoked_at[:16]}" if record.revoked_at else ""
         until = f"until {record.expires_at[:16]}" if record.expires_at else ""
-        typer.echo(f"{record.id}  {record.name:<20} {','.join(record.scopes):<18} {ended or until}".rstrip())
+        scopes, whose = ",".join(record.scopes), record.project or "-"
+        typer.echo(f"{record.id}  {record.name:<20} {scopes:<18} {whose:<16} {ended or until}".rstrip())
     if not records:
         typer.echo("There is no key. Make one: holdfast keys create NAME")
 
@@ -162,4 +172,5 @@ def _shown(record: KeyRecord) -> dict[str, object]:
         "created_at": record.created_at,
         "expires_at": record.expires_at,
         "revoked_at": record.revoked_at,
+        "project": record.project,
     }

@@ -15,6 +15,7 @@ from holdfast.data.read import read
 from holdfast.errors import ConfigError, DataError, InvalidStateError, NotFoundError
 from holdfast.jobs.tracking import require_known
 from holdfast.jobs.workspace import current_version
+from holdfast.store.key_ring import PROJECT
 from holdfast.training.config import Recipe
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def create_job(
         recipe=recipe.model_dump(mode="json", exclude_unset=True),
         skill=_skill(request, metadata, training),
         priority=int(cast("int", request.get("priority") or 0)),
+        project=PROJECT.get(),
     )
     workspace.add_job_event(job.id, f"Created fine-tuning job: {job.id}")
     workspace.add_job_event(job.id, f"Validating training file: {training.id}")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from holdfast.errors import HoldfastError, InvalidStateError, NotFoundError
 from holdfast.jobs.classify import is_classifier, stored_classifier
 from holdfast.jobs.engines import Engines
+from holdfast.jobs.fine_tuned import job_of, who_may_ask
 from holdfast.jobs.model import adapter_of, weights_of
 from holdfast.jobs.workspace import current_version
 
@@ -88,22 +89,20 @@ class Served:
         self._is_closed = False
 
     def version(self, name: str) -> Version:
-        """Returns the version that answers under a name.
+        """Returns the version that answers under a name, without its scores.
 
         Raises:
-            NotFoundError: none does.
+            NotFoundError: none does, or whoever is acting may not ask it.
         """
-        name = self.aliases.get(name, name)
-        current = current_version(self.workspace)
-        if name == CURRENT:
-            return self._ready(current)
-        versions = {version.id: version for version in self.workspace.versions()}
-        found = versions.get(name)
-        if found is None and name == current.base:
-            found = next(version for version in versions.values() if not version.weights_hash)
+        target = self.aliases.get(name, name)
+        found = self.workspace.serving(target)
+        if target == CURRENT:
+            return self._ready(found or current_version(self.workspace))
         if found is None:
-            job = self.workspace.job_of_model(name.partition(":ckpt-step-")[0])
-            found = versions.get(job.version or "") if job is not None else None
+            job = job_of(self.workspace, target)
+            # What the operator lets answer under another name is for everybody who knows that name.
+            if job is not None and (name in self.aliases or who_may_ask(self.workspace)(job, target)):
+                found = self.workspace.serving(job.version or "")
         if found is None or found.status != "accepted":
             raise NotFoundError(
                 f"The model {name!r} does not exist. GET /v1/models lists those that do; `holdfast serve --alias "
@@ -113,15 +112,16 @@ class Served:
         return found
 
     def names(self) -> list[Named]:
-        """Returns every name, the base first."""
+        """Returns every name that whoever is acting may ask, the base first."""
         current, versions = current_version(self.workspace), self.workspace.versions()
+        may_ask = who_may_ask(self.workspace)
         times = {version.id: self.workspace.made_at(version.id) for version in versions}
         found = [Named(current.base, versions[0].id, times[versions[0].id], "base")]
         found += [Named(one.id, one.id, times[one.id], "version") for one in versions if one.status == "accepted"]
         found += [
             Named(job.fine_tuned_model, job.version, times[job.version], "fine-tuned")
             for job in reversed(self.workspace.jobs())
-            if job.fine_tuned_model is not None and job.version in times
+            if job.fine_tuned_model is not None and job.version in times and may_ask(job, job.fine_tuned_model)
         ]
         named = {CURRENT: CURRENT, **self.aliases}
         for alias in named:

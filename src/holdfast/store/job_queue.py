@@ -50,6 +50,7 @@ class JobRecord:
     created_at: str
     started_at: str | None
     finished_at: str | None
+    project: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,9 @@ class JobQueue(AuditLog):
         recipe: Mapping[str, JSONValue],
         skill: str,
         priority: int = 0,
+        project: str | None = None,
     ) -> JobRecord:
-        """Stores a new job in state `validating_files` and returns it."""
+        """Stores a new job in state `validating_files` and returns it; `project` is that of whoever ordered it."""
         name = f"ftjob-{secrets.token_hex(12)}"
         with self._database.write() as connection:
             connection.execute(
@@ -92,6 +94,7 @@ class JobQueue(AuditLog):
                     result="{}",
                     attempts=0,
                     created_at=self._now(),
+                    project=project,
                 )
             )
             self._note(connection, "job.create", name, skill=skill)

@@ -44,7 +44,7 @@ artifacts = _table("artifacts", "key", "hash", "kind", "created_at")
 
 api_keys = _table(
     "api_keys",
-    *("position", "id", "name", "digest", "scopes", "created_at", "expires_at", "revoked_at"),
+    *("position", "id", "name", "digest", "scopes", "created_at", "expires_at", "revoked_at", "project"),
     integers=("position",),
 )
 audit = _table(
@@ -73,7 +73,7 @@ jobs = _table(
     "jobs",
     *("position", "id", "status", "wanted", "priority", "request", "metadata", "recipe", "skill", "run_id", "version"),
     *("fine_tuned_model", "result", "error", "trained_tokens", "attempts", "leased_by", "leased_until"),
-    *("created_at", "started_at", "finished_at"),
+    *("created_at", "started_at", "finished_at", "project"),
     integers=("position", "priority", "trained_tokens", "attempts"),
 )
 job_events = _table("job_events", "id", "job_id", "level", "type", "message", "data", "at", integers=("id",))
@@ -81,6 +81,9 @@ job_checkpoints = _table(
     "job_checkpoints",
     *("id", "job_id", "step", "metrics", "weights_hash", "created_at"),
     integers=("id", "step"),
+)
+checkpoint_permissions = _table(
+    "checkpoint_permissions", "position", "id", "checkpoint", "project", "created_at", integers=("position",)
 )
 evals = _table(
     "evals",

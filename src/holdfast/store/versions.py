@@ -56,6 +56,19 @@ class VersionTree(AuditLog):
         with self._database.read() as connection:
             return _version(_existing(connection, version_id), mean_scores(connection).get(version_id, {}))
 
+    def serving(self, name: str) -> Version | None:
+        """Returns the version that a name stands for, without its scores: cheap enough for every request.
+
+        A name is a version's id, `current`, or the base's, which stands for the version that has no weights of its own.
+        """
+        table = tables.versions
+        with self._database.read() as connection:
+            row = _row(connection, (_current_id(connection) or "") if name == _CURRENT else name)
+            if row is None:
+                bare = select(table).where(table.c.base == name, table.c.weights_hash == "")
+                row = connection.execute(bare.order_by(table.c.position).limit(1)).one_or_none()
+            return None if row is None else _version(row, {})
+
     def made_at(self, version_id: str) -> str:
         """Returns when the version was stored, as ISO 8601."""
         with self._database.read() as connection:

@@ -34,6 +34,7 @@ from holdfast.store.job_queue import JobQueue
 from holdfast.store.key_ring import KeyRing
 from holdfast.store.part import Clock, utc_now
 from holdfast.store.pending import PendingUploads
+from holdfast.store.permissions import PermissionBook
 from holdfast.store.runs import RunLog
 from holdfast.store.scores import ScoreBook
 from holdfast.store.skills import SkillBook
@@ -54,6 +55,7 @@ class Workspace(
     AnswerShelf,
     EvalBook,
     EvalRuns,
+    PermissionBook,
 ):
     """Everything that is remembered. Make with `create`, find with `open`, close when done."""
 
