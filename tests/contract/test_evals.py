@@ -222,6 +222,17 @@ def test_code_grades_in_the_sandbox(make_server):
         made(client, {"type": "python", "name": "code", "source": "def grade("})
 
 
+def test_a_grader_without_settings_compares_with_the_items_reference(make_server):
+    client = make_server().client()
+    config = {"type": "custom", "item_schema": {"type": "object"}, "include_sample_schema": True}
+    record = made(client, {"type": "exact", "name": "same"}, {"type": "contains", "name": "in it"}, config=config)
+    lines = [{"item": item, "sample": {"output_text": "a blue river"}} for item in ({"reference": "blue"}, {})]
+    source = {"type": "jsonl", "source": {"type": "file_content", "content": lines}}
+    first, second = items_of(client, ended(client, client.evals.runs.create(record.id, data_source=source)))
+    assert [(one.name, one.passed) for one in first.results] == [("same", False), ("in it", True)]
+    assert (second.status, second.results[0].error["code"]) == ("error", "no_reference")
+
+
 @pytest.mark.parametrize("kind", ["logs", "stored_completions"])
 def test_answers_that_were_kept_are_judged_or_asked_anew(make_server, kind):
     client = make_server().client()
@@ -279,6 +290,13 @@ def test_answers_that_were_kept_are_judged_or_asked_anew(make_server, kind):
              "input": [{"role": "user", "content": {"type": "input_image", "image_url": "x"}}]},
             CUSTOM,
             "testing_criteria.0.input.0.content",
+        ),
+        ({**SAME, "name": 5}, CUSTOM, "testing_criteria.0.name"),
+        ({**SAME, "input": "{{ foo }}"}, CUSTOM, "testing_criteria.0: {{ foo }} is no path"),
+        (
+            {"type": "multi", "name": "m", "graders": {"a": SAME}, "calculate_output": "a +"},
+            CUSTOM,
+            "testing_criteria.0: .* is no formula",
         ),
         ({**SAME, "operation": "about"}, CUSTOM, "testing_criteria.0.operation"),
         (SAME, {"type": "files"}, "data_source_config"),

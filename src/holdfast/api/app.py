@@ -22,6 +22,7 @@ from holdfast.api import (
     metrics,
     models,
     permissions,
+    responses,
     stored,
     uploads,
 )
@@ -43,6 +44,7 @@ _PARTS = (
     stored,
     completions,
     embeddings,
+    responses,
     evals,
     eval_runs,
     metrics,

@@ -41,7 +41,7 @@ async def create(here: Here, request: Request, body: ChatRequest) -> Reply | Str
     if predict is not None:
         return await _classified(body, version, turns, predict)
     opened = await run_in_threadpool(here.served.open, version)
-    asks = await run_in_threadpool(_asks, here, opened, body, turns)
+    asks = await run_in_threadpool(asks_of, here, opened, body, turns)
     writing = Writing(opened, asks)
     writing.start()
     if body.stream:
@@ -62,7 +62,7 @@ def _keep(here: State, version: Version, body: ChatRequest, answer: Reply) -> No
     )
 
 
-def _asks(here: State, opened: Opened, body: ChatRequest, turns: tuple[Message, ...]) -> list[Ask]:
+def asks_of(here: State, opened: Opened, body: ChatRequest, turns: tuple[Message, ...]) -> list[Ask]:
     """Returns what the engine is asked: one completion for each choice."""
     from holdfast.models.render import render_prompt
     from holdfast.serving.engine import Ask
@@ -102,19 +102,19 @@ def _completion(body: ChatRequest, version: Version, choices: list[Reply], num_p
 
 
 def _choice(writing: Writing, choice: Choice, body: ChatRequest) -> Reply:
-    calls = _calls(choice, body)
+    calls = calls_made(choice, body)
     message: Reply = {"role": "assistant", "content": None if calls else choice.text, "refusal": None}
     if calls:
         message["tool_calls"] = calls
     return {
         "index": choice.index,
         "message": message,
-        "logprobs": _logprobs(writing, choice.pieces) if body.logprobs else None,
+        "logprobs": logprobs_of(writing, choice.pieces) if body.logprobs else None,
         "finish_reason": "tool_calls" if calls else finish_of(choice),
     }
 
 
-def _calls(choice: Choice, body: ChatRequest) -> list[Reply]:
+def calls_made(choice: Choice, body: ChatRequest) -> list[Reply]:
     """Returns the calls of tools that the answer makes."""
     names = {_name(tool) for tool in body.described_tools()}
     found = [call for call in calls_in(choice.text) if call.name in names] if names else []
@@ -135,7 +135,8 @@ def _name(tool: object) -> str:
     return str(cast("dict[str, object]", described.get("function", described)).get("name"))
 
 
-def _logprobs(writing: Writing, pieces: list[Piece]) -> Reply:
+def logprobs_of(writing: Writing, pieces: list[Piece]) -> Reply:
+    """Returns the tokens of pieces with their log-probabilities, as `logprobs` of a choice."""
     tokenizer = writing.opened.tokenizer
 
     def shown(token: int, logprob: float) -> Reply:
@@ -188,7 +189,7 @@ async def _parts(writing: Writing, body: ChatRequest) -> AsyncIterator[Reply]:
     for choice in writing.choices:
         yield _delta(choice.index, {"role": "assistant", "content": "", "refusal": None})
     async for choice, piece in writing.pieces(joined=not body.logprobs):
-        logprobs = _logprobs(writing, [piece]) if body.logprobs and piece.id is not None else None
+        logprobs = logprobs_of(writing, [piece]) if body.logprobs and piece.id is not None else None
         if not holds and (piece.text or logprobs):
             yield _delta(choice.index, {"content": piece.text}, logprobs=logprobs)
         if piece.end is not None:
@@ -198,7 +199,7 @@ async def _parts(writing: Writing, body: ChatRequest) -> AsyncIterator[Reply]:
 
 def _ending(choice: Choice, body: ChatRequest, *, holds: bool) -> list[Reply]:
     """Returns the last parts of an answer: what was held back, and why it ended."""
-    calls = _calls(choice, body) if holds else []
+    calls = calls_made(choice, body) if holds else []
     parts: list[Reply] = []
     if calls:
         told = [{"index": index, **call} for index, call in enumerate(calls)]
@@ -214,10 +215,15 @@ def _delta(index: int, delta: Reply, *, finish: str | None = None, logprobs: Rep
 
 async def _classified(body: ChatRequest, version: Version, turns: tuple[Message, ...], predict: Predict) -> Reply:
     """Returns the class of the last turn's text as an answer."""
-    if body.stream:
-        raise RequestError("stream: a classifier answers with one word; ask it without.", param="stream")
-    item = Example("", (Message("user", turns[-1].content),))
-    label = (await run_in_threadpool(predict, [item], None))[0]
+    label = await class_of(body, turns, predict)
     message: Reply = {"role": "assistant", "content": label, "refusal": None}
     choices: list[Reply] = [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}]
     return _completion(body, version, choices, 0, 0)
+
+
+async def class_of(body: ChatRequest, turns: tuple[Message, ...], predict: Predict) -> str:
+    """Returns the class of the last turn's text."""
+    if body.stream:
+        raise RequestError("stream: a classifier answers with one word; ask it without.", param="stream")
+    item = Example("", (Message("user", turns[-1].content),))
+    return (await run_in_threadpool(predict, [item], None))[0]

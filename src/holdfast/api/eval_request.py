@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from holdfast.errors import RequestError
+from holdfast.api.body import Body, Metadata
 
-if TYPE_CHECKING:
-    from holdfast.types import JSONValue
-
-Metadata: TypeAlias = Annotated[dict[str, Annotated[str, Field(max_length=512)]], Field(max_length=16)]
 Name: TypeAlias = Annotated[str, Field(max_length=256, pattern=r"^[^\x00]*$")]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    def as_json(self) -> dict[str, JSONValue]:
-        """Returns what was given; raises RequestError for what is no JSON, though Python reads it."""
-        found = self.model_dump(exclude_none=True)
-        try:
-            json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
-        except ValueError as error:
-            raise RequestError(f"The body holds what JSON cannot: {str(error)[:200]}.") from None
-        return cast("dict[str, JSONValue]", found)
-
-
-class CustomConfig(_Body):
+class CustomConfig(Body):
     """Items of a schema of one's own."""
 
     type: Literal["custom"]
@@ -37,14 +19,14 @@ class CustomConfig(_Body):
     include_sample_schema: bool = False
 
 
-class LogsConfig(_Body):
+class LogsConfig(Body):
     """Items are answers that were kept, with these metadata."""
 
     type: Literal["logs", "stored_completions"]
     metadata: Metadata | None = None
 
 
-class CreateEval(_Body):
+class CreateEval(Body):
     """An evaluation: where items come from, and by which criteria answers are judged."""
 
     data_source_config: Annotated[CustomConfig | LogsConfig, Field(discriminator="type")]
@@ -53,35 +35,35 @@ class CreateEval(_Body):
     metadata: Metadata | None = None
 
 
-class UpdateEval(_Body):
+class UpdateEval(Body):
     """Another name, or other metadata."""
 
     name: Name | None = None
     metadata: Metadata | None = None
 
 
-class Row(_Body):
+class Row(Body):
     """One item, and the answer that comes with it."""
 
     item: dict[str, object]
     sample: dict[str, object] | None = None
 
 
-class FileContent(_Body):
+class FileContent(Body):
     """Items in the request itself."""
 
     type: Literal["file_content"]
     content: list[Row]
 
 
-class FileId(_Body):
+class FileId(Body):
     """Items in a file of purpose `evals`, one a line."""
 
     type: Literal["file_id"]
     id: str
 
 
-class StoredCompletions(_Body):
+class StoredCompletions(Body):
     """Answers that were kept, the newest `limit` of those that fit."""
 
     type: Literal["stored_completions"]
@@ -92,7 +74,7 @@ class StoredCompletions(_Body):
     model: str | None = None
 
 
-class TemplateTurn(_Body):
+class TemplateTurn(Body):
     """A turn that is asked; its content may hold `{{ item.x }}`."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -100,14 +82,14 @@ class TemplateTurn(_Body):
     type: Literal["message"] | None = None
 
 
-class Template(_Body):
+class Template(Body):
     """What is asked, with places for the item's columns."""
 
     type: Literal["template"]
     template: Annotated[list[TemplateTurn], Field(min_length=1)]
 
 
-class ItemReference(_Body):
+class ItemReference(Body):
     """What is asked stands in the item."""
 
     type: Literal["item_reference"]
@@ -117,7 +99,7 @@ class ItemReference(_Body):
 InputMessages: TypeAlias = Annotated[Template | ItemReference, Field(discriminator="type")]
 
 
-class SamplingParams(_Body):
+class SamplingParams(Body):
     """How the model answers."""
 
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -128,14 +110,46 @@ class SamplingParams(_Body):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
 
 
-class JsonlSource(_Body):
+class ResponseText(Body):
+    """The form of an answer, as a response names it."""
+
+    format: dict[str, object] | None = None
+
+
+class ResponseParams(Body):
+    """How the model answers, in a response's words."""
+
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
+    text: ResponseText | None = None
+    tools: list[dict[str, object]] | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+
+
+class StoredResponses(Body):
+    """Responses that were kept, those that fit."""
+
+    type: Literal["responses"]
+    created_after: int | None = None
+    created_before: int | None = None
+    instructions_search: str | None = None
+    metadata: Metadata | None = None
+    model: str | None = None
+    temperature: float | None = None
+    tools: list[str] | None = None
+    top_p: float | None = None
+    users: list[str] | None = None
+
+
+class JsonlSource(Body):
     """Items with their answers."""
 
     type: Literal["jsonl"]
     source: Annotated[FileContent | FileId, Field(discriminator="type")]
 
 
-class CompletionsSource(_Body):
+class CompletionsSource(Body):
     """Items that a model is asked about, or answers that were kept."""
 
     type: Literal["completions"]
@@ -145,9 +159,19 @@ class CompletionsSource(_Body):
     sampling_params: SamplingParams | None = None
 
 
-class CreateRun(_Body):
+class ResponsesSource(Body):
+    """As `completions`, in the words of responses."""
+
+    type: Literal["responses"]
+    source: Annotated[FileContent | FileId | StoredResponses, Field(discriminator="type")]
+    input_messages: InputMessages | None = None
+    model: str | None = None
+    sampling_params: ResponseParams | None = None
+
+
+class CreateRun(Body):
     """A run of an evaluation."""
 
-    data_source: Annotated[JsonlSource | CompletionsSource, Field(discriminator="type")]
+    data_source: Annotated[JsonlSource | CompletionsSource | ResponsesSource, Field(discriminator="type")]
     name: Name | None = None
     metadata: Metadata | None = None

@@ -18,7 +18,7 @@ from holdfast.graders.reference import outcome_of, ungradable
 from holdfast.graders.score_model import ScoreModel
 from holdfast.graders.template import View
 from holdfast.jobs.asking import Question, conversation, plain_parts, tools_of, written
-from holdfast.jobs.eval_orders import is_asked_here, parts_of, reads_sample, served_name, template_of
+from holdfast.jobs.eval_orders import is_asked_here, parts_of, reads_sample, sampling_in, served_name, template_of
 from holdfast.seeds import derive_seed
 from holdfast.store.eval_runs import Outcome
 from holdfast.types import Completion, Example, Message
@@ -70,13 +70,13 @@ class ItemWork:
 
     def __init__(self, served: Served, record: EvalRecord, run: EvalRunRecord, stopped: Callable[[], bool]) -> None:
         self._served, self._run, self._stopped = served, run, stopped
-        self._graders = [grader(criterion) for criterion in record.criteria]
+        self._graders = [(str(criterion["name"]), grader(criterion)) for criterion in record.criteria]
         schema = cast("dict[str, dict[str, dict[str, JSONValue]]]", record.config["schema"])
         self._problem_of = item_check(schema["properties"]["item"])
         self._needs_sample = reads_sample(record.config)
         model = run.source.get("model")
         self._model = None if model is None else str(model)
-        self._sampling = cast("dict[str, JSONValue]", run.source.get("sampling_params") or {})
+        self._sampling = sampling_in(run.source)
 
     def ready(self) -> None:
         """Opens the models and starts what the graders need; raises HoldfastError where that cannot be."""
@@ -84,7 +84,7 @@ class ItemWork:
             version = self._served.workspace.version(self._run.versions[name])
             if self._served.classifier(version) is None:
                 self._served.open(version)
-        for made in self._graders:
+        for _, made in self._graders:
             for part in parts_of(made):
                 if not is_asked_here(part):
                     part.ready()
@@ -101,7 +101,7 @@ class ItemWork:
         except _BREAKS as error:
             _LOG.exception("an item of %s failed", self._run.id)
             return self._errored("server_error", f"{type(error).__name__}: {error}", meter)
-        results = [self._result(made, answer, item, meter) for made in self._graders]
+        results = [self._result(name, made, answer, item, meter) for name, made in self._graders]
         failed = next((one for one in results if one.get("error")), None)
         status = "error" if failed is not None else "pass" if all(one["passed"] for one in results) else "fail"
         return Outcome(status, answer.sample, results, meter.models)
@@ -168,11 +168,13 @@ class ItemWork:
         ]
         return conversation(plain, "input_messages")
 
-    def _result(self, made: Grader, answer: _Answer, item: EvalItemRecord, meter: _Meter) -> dict[str, JSONValue]:
+    def _result(
+        self, name: str, made: Grader, answer: _Answer, item: EvalItemRecord, meter: _Meter
+    ) -> dict[str, JSONValue]:
         told = _scale(made)
         score = self._score(made, answer, item.item, meter)
         return {
-            "name": made.name,
+            "name": name,
             "type": made.type,
             "score": told[0] + score.value * (told[1] - told[0]),
             "passed": score.passed,

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, cast
 from holdfast.data.rejected import RowError
 from holdfast.data.strict_json import dump, parse
 from holdfast.errors import ConfigError, NotFoundError, RequestError
+from holdfast.jobs.response_items import items_before, messages_of
 from holdfast.store.eval_runs import GivenItem
+from holdfast.store.responses import StoredResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from holdfast.jobs.response_items import Item
     from holdfast.store.answers import StoredAnswer
     from holdfast.store.workspace import Workspace
     from holdfast.types import JSONValue
@@ -103,17 +106,57 @@ def _of_answers(
     workspace: Workspace, source: Mapping[str, JSONValue], metadata: Mapping[str, JSONValue]
 ) -> list[GivenItem]:
     wanted = {**metadata, **cast("dict[str, JSONValue]", source.get("metadata") or {})}
-    if source["type"] not in STORED:
-        raise RequestError(f"{_PARAM}.type: {source['type']!r} is not known here.", param=f"{_PARAM}.type")
-    answers = [
+    is_response = source["type"] == "responses"
+    kept = workspace.responses() if is_response else workspace.stored_answers()
+    fitting = [
         one
-        for one in workspace.stored_answers()
+        for one in kept
         if all(one.metadata.get(key) == value for key, value in wanted.items())
         and source.get("model") in (None, one.model)
         and _is_between(one.created_at, source)
+        and (not isinstance(one, StoredResponse) or _is_wanted(one, source))
     ]
-    newest = answers[: cast("int", source.get("limit") or MAX_ITEMS + 1)]
-    return [_of_answer(one) for one in reversed(newest)]
+    newest = fitting[: cast("int", source.get("limit") or MAX_ITEMS + 1)]
+    return [
+        _of_response(workspace, one) if isinstance(one, StoredResponse) else _of_answer(one) for one in reversed(newest)
+    ]
+
+
+def _is_wanted(stored: StoredResponse, source: Mapping[str, JSONValue]) -> bool:
+    """Tells whether a response has what is asked for of its own fields."""
+    told = stored.response
+    searched, tools, users = (source.get(name) for name in ("instructions_search", "tools", "users"))
+    names = {str(tool["name"]) for tool in cast("list[dict[str, JSONValue]]", told["tools"])}
+    return (
+        all(source.get(name) in (None, told[name]) for name in ("temperature", "top_p"))
+        and (searched is None or str(searched) in str(told["instructions"] or ""))
+        and (tools is None or set(cast("list[str]", tools)) <= names)
+        and (users is None or told["user"] in cast("list[JSONValue]", users))
+    )
+
+
+def _of_response(workspace: Workspace, stored: StoredResponse) -> GivenItem:
+    told = stored.response
+    output = cast("list[Item]", told["output"])
+    (turn,) = messages_of(output, None)
+    item: dict[str, JSONValue] = {
+        "id": stored.id,
+        "model": stored.model,
+        "metadata": dict(stored.metadata),
+        "instructions": told["instructions"],
+    }
+    given: dict[str, JSONValue] = {
+        "model": stored.model,
+        "output_text": turn["content"],
+        "output_tools": turn.get("tool_calls") or [],
+    }
+    try:
+        items = [*items_before(workspace, stored.previous), *stored.input]
+    except RequestError as error:
+        return GivenItem(item, given, problem=error.message)
+    instructions = told["instructions"]
+    chat = messages_of(items, None if instructions is None else str(instructions))
+    return GivenItem({**item, "input": cast("JSONValue", chat)}, given)
 
 
 def _is_between(created_at: str, source: Mapping[str, JSONValue]) -> bool:

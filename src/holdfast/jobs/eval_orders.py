@@ -17,6 +17,7 @@ from holdfast.graders.template import columns_in
 from holdfast.graders.text_similarity import TextSimilarity
 from holdfast.jobs.asking import schema_of_format, tools_of
 from holdfast.jobs.eval_items import STORED, items_of
+from holdfast.jobs.response_items import chat_format, chat_tools
 from holdfast.jobs.served import CURRENT
 
 if TYPE_CHECKING:
@@ -55,14 +56,15 @@ def create_eval(workspace: Workspace, served: Served, request: Mapping[str, JSON
         place = f"testing_criteria.{number}"
         try:
             made = grader(criterion)
-            _require_name(made.name, names)
+            _require_name(criterion.get("name"), names)
             _check(made, config)
             _versions(served, made)
             for part in parts_of(made):
                 if not is_asked_here(part):
                     part.ready()
         except (ConfigError, GraderError, NotFoundError) as error:
-            where = f"{place}.{error.param.removeprefix('grader.')}" if error.param not in (None, "grader") else place
+            field = (error.param or "").removeprefix("grader").removeprefix(".").removeprefix("grader")
+            where = f"{place}.{field}" if field else place
             raise ConfigError(f"{where}: {error.message}", param=where) from None
     return workspace.add_eval(
         name=str(request.get("name") or "eval"),
@@ -147,8 +149,8 @@ def _schema(item: JSONValue, *, has_sample: bool) -> JSONValue:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _require_name(name: str, names: set[str]) -> None:
-    if not name:
+def _require_name(name: JSONValue, names: set[str]) -> None:
+    if not isinstance(name, str) or not name:
         raise ConfigError("it has no name, by which its results are told apart. Give it one.", param="grader.name")
     if name in names:
         raise ConfigError(f"another criterion is called {name!r} too. Give each its own name.", param="grader.name")
@@ -231,11 +233,26 @@ def _check_order(
             param="data_source.input_messages",
         )
     _check_messages(cast("dict[str, JSONValue]", order.get("input_messages") or {}))
-    sampling = cast("dict[str, JSONValue]", order.get("sampling_params") or {})
+    sampling = sampling_in(order)
     tools_of(sampling.get("tools"))
-    schema_of_format(
-        cast("dict[str, object] | None", sampling.get("response_format")), "data_source.sampling_params.response_format"
-    )
+    place = "response_format" if order["type"] == "completions" else "text.format"
+    given = cast("dict[str, object] | None", sampling.get("response_format"))
+    schema_of_format(given, f"data_source.sampling_params.{place}")
+
+
+def sampling_in(order: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+    """Returns how a run's model answers, in chat's words."""
+    given = cast("dict[str, JSONValue]", order.get("sampling_params") or {})
+    if order["type"] != "responses":
+        return given
+    kept = {key: value for key, value in given.items() if key not in ("text", "tools")}
+    text = cast("dict[str, dict[str, object]]", given.get("text") or {})
+    tools = chat_tools(cast("list[dict[str, object]] | None", given.get("tools")))
+    return {
+        **kept,
+        "tools": cast("JSONValue", tools),
+        "response_format": cast("JSONValue", chat_format(text.get("format"))),
+    }
 
 
 def template_of(asked: Mapping[str, JSONValue]) -> list[Turn]:

@@ -56,6 +56,11 @@ stored_completions = _table(
     *("position", "id", "model", "version", "metadata", "messages", "answer", "created_at"),
     integers=("position",),
 )
+responses = _table(
+    "responses",
+    *("position", "id", "model", "previous", "metadata", "input", "response", "created_at"),
+    integers=("position",),
+)
 pending_uploads = _table(
     "pending_uploads",
     *("position", "id", "filename", "purpose", "mime_type", "num_bytes", "status", "file_id"),

@@ -35,6 +35,7 @@ from holdfast.store.key_ring import KeyRing
 from holdfast.store.part import Clock, utc_now
 from holdfast.store.pending import PendingUploads
 from holdfast.store.permissions import PermissionBook
+from holdfast.store.responses import ResponseShelf
 from holdfast.store.runs import RunLog
 from holdfast.store.scores import ScoreBook
 from holdfast.store.skills import SkillBook
@@ -56,6 +57,7 @@ class Workspace(
     EvalBook,
     EvalRuns,
     PermissionBook,
+    ResponseShelf,
 ):
     """Everything that is remembered. Make with `create`, find with `open`, close when done."""
 
