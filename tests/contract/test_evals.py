@@ -435,6 +435,18 @@ def test_a_run_that_cannot_start_has_failed_with_the_reason(make_server, monkeyp
     assert (run.status, run.error.code, run.error.message) == ("failed", "model_error", "the weights are gone")
 
 
+def test_a_defect_ends_its_run_and_not_the_next(make_server, monkeypatch):
+    server = make_server()
+    client = server.client()
+    record = made(client)
+    with monkeypatch.context() as patched:
+        patched.setattr(server.served, "open", lambda version: {}["weights"])
+        run = ended(client, client.evals.runs.create(record.id, data_source=asked(rows(1))))
+    assert (run.status, run.error.code, run.error.message) == ("failed", "server_error", "KeyError: 'weights'")
+    short = asked(rows(1), sampling_params={"max_completion_tokens": 2})
+    assert ended(client, client.evals.runs.create(record.id, data_source=short)).status == "completed"
+
+
 def test_a_model_that_breaks_on_an_item_is_that_items_error(make_server):
     client = make_server().client()
     record = made(client)

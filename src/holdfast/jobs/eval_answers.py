@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from holdfast.types import JSONValue, Score
 
 _LOG = logging.getLogger(__name__)
-_BREAKS = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+BREAKS = (ArithmeticError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
 """What code may raise for one item without the others being touched."""
 _NO_TOKENS = {"invocation_count": 0, "prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "cached_tokens": 0}
 
@@ -98,7 +98,7 @@ class ItemWork:
             return self._errored(error.kind, error.message, meter)
         except HoldfastError as error:
             return self._errored(error.code, error.message, meter)
-        except _BREAKS as error:
+        except BREAKS as error:
             _LOG.exception("an item of %s failed", self._run.id)
             return self._errored("server_error", f"{type(error).__name__}: {error}", meter)
         results = [self._result(name, made, answer, item, meter) for name, made in self._graders]
@@ -200,7 +200,7 @@ class ItemWork:
             return outcome_of(error)
         except HoldfastError as error:
             return ungradable(error.code, error.message)
-        except _BREAKS as error:
+        except BREAKS as error:
             _LOG.exception("a grader of %s failed", self._run.id)
             return ungradable("grader_failed", f"{made.type} failed: {type(error).__name__}: {error}")
 

@@ -13,9 +13,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, NotFoundError, StoreError
 from holdfast.jobs.asking import AskingStopped
-from holdfast.jobs.eval_answers import ItemWork
+from holdfast.jobs.eval_answers import BREAKS, ItemWork
 from holdfast.jobs.holder import has_died, holder_name
 
 if TYPE_CHECKING:
@@ -91,15 +91,21 @@ class EvalRunner:
         try:
             work = ItemWork(self._served, self._workspace.eval(run.eval_id), run, stopped)
             work.ready()
-        except HoldfastError as error:
-            told = {"code": error.code, "message": error.message}
-            self._workspace.end_eval_run(run.id, "failed", worker=self.name, error=told)
-            return
-        try:
             _Round(self._workspace, self.name, run, work, lost, self._stopping).go()
+        except HoldfastError as error:
+            if isinstance(error, StoreError) and not isinstance(error, NotFoundError):
+                raise  # the workspace did not answer: the run goes on when it does
+            self._failed(run, error.code, error.message)
+        except BREAKS as error:
+            _LOG.exception("%s failed", run.id)
+            self._failed(run, "server_error", f"{type(error).__name__}: {error}")
         finally:
             lost.set()
             self._workspace.release_eval_run(run.id, self.name)
+
+    def _failed(self, run: EvalRunRecord, code: str, message: str) -> None:
+        told = {"code": code, "message": message}
+        self._workspace.end_eval_run(run.id, "failed", worker=self.name, error=told)
 
 
 class _Round:
