@@ -233,6 +233,20 @@ def test_a_grader_without_settings_compares_with_the_items_reference(make_server
     assert (second.status, second.results[0].error["code"]) == ("error", "no_reference")
 
 
+def test_a_call_is_compared_with_the_reference(make_server):
+    client = make_server().client()
+    schema = {"type": "object", "properties": {"reference": {"type": "string"}}}
+    config = {"type": "custom", "item_schema": schema, "include_sample_schema": True}
+    record = made(client, {"type": "tool_call_match", "name": "call"}, config=config)
+    call = '{"name": "find", "arguments": {"city": "Rome"}}'
+    lines = [{"item": {"reference": call}, "sample": {"output_text": text}} for text in (call, "no call")]
+    lines.append({"item": {}, "sample": {"output_text": call}})
+    source = {"type": "jsonl", "source": {"type": "file_content", "content": lines}}
+    items = items_of(client, ended(client, client.evals.runs.create(record.id, data_source=source)))
+    assert [item.status for item in items] == ["pass", "fail", "error"]
+    assert "has no answer to compare with" in items[2].results[0].explanation
+
+
 @pytest.mark.parametrize("kind", ["logs", "stored_completions"])
 def test_answers_that_were_kept_are_judged_or_asked_anew(make_server, kind):
     client = make_server().client()
@@ -298,6 +312,8 @@ def test_answers_that_were_kept_are_judged_or_asked_anew(make_server, kind):
             CUSTOM,
             "testing_criteria.0: .* is no formula",
         ),
+        ({"type": "preferred", "name": "p"}, CUSTOM, "testing_criteria.0: preferred judges which of two answers"),
+        ({"type": "tool_call_match", "name": "t"}, CUSTOM, "item.ground_truth, which the item_schema does not name"),
         ({**SAME, "operation": "about"}, CUSTOM, "testing_criteria.0.operation"),
         (SAME, {"type": "files"}, "data_source_config"),
     ],

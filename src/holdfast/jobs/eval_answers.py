@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import GraderError, HoldfastError
-from holdfast.graders import ALL_COLUMNS, grader
+from holdfast.graders import grader
 from holdfast.graders.asked_model import AskedModel
 from holdfast.graders.json_schema import item_check
 from holdfast.graders.multi import Multi
@@ -186,14 +186,10 @@ class ItemWork:
     def _score(self, made: Grader, answer: _Answer, item: Mapping[str, JSONValue], meter: _Meter) -> Score:
         reference = item.get("reference", item.get("label"))
         example = Example("item", answer.turns, label=None if reference is None else _text(reference), columns=item)
-        there = {
-            *item,
-            *(("messages", "prompt") if answer.turns else ()),
-            *(("reference", "label") if reference else ()),
-        }
-        missing = sorted(made.columns() - {ALL_COLUMNS} - there)
-        if missing:
-            return ungradable("invalid_item", f"the item lacks what the grader reads: {', '.join(missing)}")
+        unasked = () if answer.turns else sorted(made.columns() & {"messages", "prompt"} - set(item))
+        lack = f"lacks what the grader reads: {unasked[0]}" if unasked else made.lacking(example)
+        if lack is not None:
+            return ungradable("no_reference", f"the item {lack}")
         try:
             return self._with_models(made, meter).many([(answer.completion, example)])[0]
         except GraderError as error:

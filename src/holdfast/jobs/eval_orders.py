@@ -15,7 +15,9 @@ from holdfast.graders.regex import Regex
 from holdfast.graders.string_check import StringCheck
 from holdfast.graders.template import columns_in
 from holdfast.graders.text_similarity import TextSimilarity
+from holdfast.graders.tool_call_match import GROUND_TRUTH
 from holdfast.jobs.asking import schema_of_format, tools_of
+from holdfast.jobs.choices import GRADER as PREFERRED
 from holdfast.jobs.eval_items import STORED, items_of
 from holdfast.jobs.response_items import chat_format, chat_tools
 from holdfast.jobs.served import CURRENT
@@ -39,6 +41,8 @@ _LOGGED: JSONValue = {
                    "metadata": {"type": "object"}},
     "required": ["input"],
 }  # fmt: skip
+_TURNS, _ANSWERS = ("messages", "prompt"), ("reference", "label")
+"""What graders may read of an item under these names: what was asked, and what it is compared with."""
 _BY_TEMPLATE = (StringCheck, TextSimilarity, JsonSchema, Regex)
 """Graders that read of the answer what their texts name; of the rest all but `python` read the answer itself."""
 
@@ -57,6 +61,8 @@ def create_eval(workspace: Workspace, served: Served, request: Mapping[str, JSON
         try:
             made = grader(criterion)
             _require_name(criterion.get("name"), names)
+            if made.type == PREFERRED:
+                raise ConfigError(f"{PREFERRED} judges which of two answers is likelier, and there is one here.")
             _check(made, config)
             _versions(served, made)
             for part in parts_of(made):
@@ -166,7 +172,10 @@ def _check(made: Grader, config: Mapping[str, JSONValue]) -> None:
         )
     schema = cast("dict[str, dict[str, dict[str, JSONValue]]]", config["schema"])["properties"]["item"]
     columns = cast("dict[str, JSONValue]", schema.get("properties") or {})
-    unknown = sorted(made.columns() - {ALL_COLUMNS} - set(columns))
+    known = {*columns, *_TURNS}
+    if known & set(_ANSWERS):
+        known |= {*_ANSWERS, GROUND_TRUTH}
+    unknown = sorted(made.columns() - {ALL_COLUMNS} - known)
     if columns and unknown and schema.get("additionalProperties") is not True and "patternProperties" not in schema:
         raise ConfigError(
             f"it reads item.{unknown[0]}, which the item_schema does not name. It has: {', '.join(columns)}."
