@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 
 from holdfast.errors import StoreError
 from holdfast.store import tables
+from holdfast.store.dialect import upsert
 from holdfast.store.part import Part, from_text, to_text
 
 if TYPE_CHECKING:
@@ -99,17 +99,12 @@ class AuditLog(Part):
             )
         )  # fmt: skip
         head = {"id": number, "hash": digest, "signature": signing.sign(_head(number, digest)).hex()}
-        row = insert(tables.audit_head).values(one=1, **head)
-        connection.execute(row.on_conflict_do_update(index_elements=["one"], set_=head))
+        upsert(connection, tables.audit_head, {"one": 1}, head)
 
     def audit_entries(self) -> list[Entry]:
         """Returns all entries, oldest first."""
         with self._database.read() as connection:
-            rows = connection.execute(select(tables.audit).order_by(tables.audit.c.id)).all()
-        return [
-            Entry(r.id, r.at, r.actor, r.action, r.subject, from_text(r.details), r.before, r.hash, r.signature)
-            for r in rows
-        ]
+            return _entries(connection)
 
     def verify_audit(self, public_key: Path | None = None) -> Verified:
         """Goes through the whole chain and returns what is wrong with it, if anything.
@@ -117,8 +112,8 @@ class AuditLog(Part):
         Raises:
             StoreError: there is no public key to verify with.
         """
-        entries = self.audit_entries()
-        with self._database.read() as connection:
+        with self._database.read() as connection:  # one: between two, another process might add an entry
+            entries = _entries(connection)
             head = connection.execute(select(tables.audit_head)).one_or_none()
         if head is None:
             return Verified(len(entries), START, "there are entries and no head" if entries else None)
@@ -135,6 +130,14 @@ class AuditLog(Part):
             missing = f"entry {len(entries) + 1} is missing at the end: the head names entry {head.id}"
             return Verified(len(entries), str(head.hash), missing)
         return Verified(len(entries), before, None)
+
+
+def _entries(connection: Connection) -> list[Entry]:
+    rows = connection.execute(select(tables.audit).order_by(tables.audit.c.id)).all()
+    return [
+        Entry(r.id, r.at, r.actor, r.action, r.subject, from_text(r.details), r.before, r.hash, r.signature)
+        for r in rows
+    ]
 
 
 def _problem(entry: Entry, number: int, before: str, key: Ed25519PublicKey) -> str | None:

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias, cast
 
 from sqlalchemy import Connection, Row, or_, select
-from sqlalchemy.dialects.sqlite import insert
 
 from holdfast.errors import NotFoundError
 from holdfast.store import tables
 from holdfast.store.audit import AuditLog
+from holdfast.store.dialect import upsert
 from holdfast.store.part import from_text, to_text
 from holdfast.types import JSONValue
 
@@ -217,8 +217,7 @@ class JobQueue(AuditLog):
         """Stores that the job has a checkpoint after `step`; the same step again replaces it."""
         values = {"metrics": to_text(metrics), "weights_hash": weights_hash, "created_at": self._now()}
         with self._database.write() as connection:
-            row = insert(tables.job_checkpoints).values(job_id=name, step=step, **values)
-            connection.execute(row.on_conflict_do_update(index_elements=["job_id", "step"], set_=values))
+            upsert(connection, tables.job_checkpoints, {"job_id": name, "step": step}, values)
 
     def job_checkpoints(self, name: str) -> list[tuple[int, int, Mapping[str, JSONValue], str]]:
         """Returns number, step, metrics and time of the job's checkpoints, newest first."""

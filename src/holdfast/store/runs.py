@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 from sqlalchemy import Connection, Row, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from holdfast.errors import NotFoundError, StoreError
 from holdfast.store import tables
+from holdfast.store.dialect import upsert
 from holdfast.store.part import Part, from_text, to_text
 from holdfast.store.records import EventRecord, RunRecord, StepRecord
 from holdfast.types import JSONValue
@@ -22,9 +22,9 @@ class RunLog(Part):
     def start_run(self, *, kind: str, skill: str, recipe: Mapping[str, JSONValue], key: str = "") -> RunRecord:
         """Stores a new run in state "started". `key` names the work, so that `unfinished_run` finds it again."""
         with self._database.write() as connection:
-            number = connection.scalar(select(func.max(tables.runs.c.position))) or 0
-            run_id, now = f"run-{int(number) + 1}", self._now()
-            values = {"id": run_id, "key": key, "kind": kind, "skill": skill, "state": "started"}
+            number = (connection.scalar(select(func.max(tables.runs.c.position))) or 0) + 1
+            run_id, now = f"run-{number}", self._now()
+            values = {"position": number, "id": run_id, "key": key, "kind": kind, "skill": skill, "state": "started"}
             connection.execute(
                 tables.runs.insert().values(
                     **values, recipe=to_text(recipe), details="{}", created_at=now, updated_at=now
@@ -74,8 +74,7 @@ class RunLog(Part):
             raise StoreError(f"{run_id}, step {step}: the loss is {loss}, which is no number to store.")
         values = {"loss": loss, "metrics": to_text(metrics or {}), "recorded_at": self._now()}
         with self._database.write() as connection:
-            row = insert(tables.steps).values(run_id=run_id, step=step, **values)
-            connection.execute(row.on_conflict_do_update(index_elements=["run_id", "step"], set_=values))
+            upsert(connection, tables.steps, {"run_id": run_id, "step": step}, values)
 
     def steps(self, run_id: str) -> list[StepRecord]:
         """Returns the run's steps in order."""

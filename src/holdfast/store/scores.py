@@ -118,8 +118,8 @@ def _cells(connection: Connection) -> dict[tuple[str, str], tuple[float | None, 
             func.sum(case((graded, 1), else_=0)).label("items"),
         )
         .join(tables.versions, tables.versions.c.id == table.c.version)
-        .group_by(table.c.version, table.c.skill, table.c.test_hash)
-        .order_by(tables.versions.c.position)
+        .group_by(table.c.version, table.c.skill, table.c.test_hash, tables.versions.c.position)
+        .order_by(tables.versions.c.position, table.c.skill, table.c.test_hash)
     )
     rows = connection.execute(wanted).all()
     tests = {row.skill: row.test_hash for row in rows}

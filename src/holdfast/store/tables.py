@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Float, MetaData, Table
+
+from holdfast.store.dialect import Text
 
 metadata = MetaData()
 
 
 def _table(name: str, *columns: str, integers: tuple[str, ...] = (), floats: tuple[str, ...] = ()) -> Table:
-    def kind(column: str) -> type[Integer] | type[Float] | type[String]:
-        return Integer if column in integers else Float if column in floats else String
+    def kind(column: str) -> type[BigInteger] | type[Float] | type[Text]:
+        return BigInteger if column in integers else Float if column in floats else Text
 
     return Table(name, metadata, *(Column(column, kind(column)) for column in columns))
 

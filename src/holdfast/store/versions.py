@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Final, Literal, cast
 
 from sqlalchemy import Connection, Row, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from holdfast.errors import NotFoundError, StoreError
 from holdfast.store import tables
 from holdfast.store.audit import AuditLog
+from holdfast.store.dialect import upsert
 from holdfast.store.part import from_text, to_text
 from holdfast.store.records import AliasMove
 from holdfast.store.scores import mean_scores
@@ -31,12 +31,13 @@ class VersionTree(AuditLog):
         with self._database.write() as connection:
             if version.parent is not None:
                 _existing(connection, version.parent)
-            number = connection.scalar(select(func.max(tables.versions.c.position))) or 0
-            name = version.id or f"v{int(number) + 1}"
+            number = (connection.scalar(select(func.max(tables.versions.c.position))) or 0) + 1
+            name = version.id or f"v{number}"
             if _row(connection, name) is not None:
                 raise StoreError(f"Version {name!r} is stored already; versions are never overwritten.")
             connection.execute(
                 tables.versions.insert().values(
+                    position=number,
                     id=name,
                     parent=version.parent,
                     base=version.base,
@@ -156,10 +157,7 @@ class VersionTree(AuditLog):
         if before == target:
             return
         now = self._now()
-        alias = insert(tables.aliases).values(name=_CURRENT, version=target, moved_at=now)
-        connection.execute(
-            alias.on_conflict_do_update(index_elements=["name"], set_={"version": target, "moved_at": now})
-        )
+        upsert(connection, tables.aliases, {"name": _CURRENT}, {"version": target, "moved_at": now})
         connection.execute(
             tables.alias_moves.insert().values(
                 alias=_CURRENT, from_version=before, to_version=target, kind=kind, moved_at=now
