@@ -38,6 +38,7 @@ DOORS = {
     "pandas": {"data"},
     "peft": {"models"},
     "presidio_analyzer": {"data"},
+    "psycopg": set(),  # SQLAlchemy loads it where a URL asks for it
     "pyarrow": {"data"},
     "pypdfium2": {"data"},
     "ray": {"data"},

@@ -57,6 +57,15 @@ def init(
     *,
     model: ModelOption = None,
     chat_template: TemplateOption = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            metavar="URL",
+            help="An empty PostgreSQL database: postgresql://USER@HOST/NAME, the password in PGPASSWORD or ~/.pgpass.",
+            show_default="a SQLite file in the workspace",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a workspace: the folder .holdfast, which remembers skills, versions, runs and scores.
@@ -65,11 +74,14 @@ def init(
     """
     from holdfast.jobs.workspace import create
 
-    made = create(folder, base=model or "holdfast:tiny", chat_template=chat_template)
+    made = create(folder, base=model or "holdfast:tiny", chat_template=chat_template, database=database)
     if as_json:
-        door.put_json({"workspace": str(made.path), "base": made.base, "version": made.version})
+        told = {"workspace": str(made.path), "base": made.base, "version": made.version, "database": made.database}
+        door.put_json(told)
         return
     typer.echo(f"Made a workspace in {made.path}; it starts from {made.base} (version {made.version}).")
+    if database is not None:
+        typer.echo(f"Its tables are in {made.database}.")
     typer.echo("Teach it something: holdfast learn DATA --skill NAME")
 
 

@@ -27,12 +27,14 @@ class Created:
     path: Path
     base: str
     version: str
+    database: str
 
 
-def create(folder: Path, *, base: str, chat_template: Path | None = None) -> Created:
+def create(folder: Path, *, base: str, chat_template: Path | None = None, database: str | None = None) -> Created:
     """Makes a workspace in `folder` whose first version is the bare `base`.
 
-    `chat_template` is a Jinja file that replaces the tokenizer's own template in everything done here.
+    `chat_template` is a Jinja file that replaces the tokenizer's own template in everything done here; `database` the
+    URL of an empty PostgreSQL database, where a file in the folder is not to be it.
     """
     from holdfast.models.load import load_tokenizer
 
@@ -45,8 +47,9 @@ def create(folder: Path, *, base: str, chat_template: Path | None = None) -> Cre
         if "PROBE" not in text:
             problem = f"--chat-template {chat_template}: it does not write a user's words."
             raise ConfigError(problem, param="chat_template")
-    with Workspace.create(folder / FOLDER_NAME) as workspace:
-        return Created(workspace.root, base, add_base(workspace, base, chat_template=template).id)
+    with Workspace.create(folder / FOLDER_NAME, database=database) as workspace:
+        first = add_base(workspace, base, chat_template=template)
+        return Created(workspace.root, base, first.id, workspace.database)
 
 
 def add_base(workspace: Workspace, base: str, *, chat_template: str | None = None) -> Version:
@@ -125,7 +128,8 @@ def current_version(workspace: Workspace) -> Version:
     if version is None:
         raise StoreError(
             f"{workspace.root}: the workspace has no version yet, so its making was cut short. "
-            "Delete that folder and make it again with `holdfast init`."
+            "Delete that folder (and its tables, if a PostgreSQL database has them) and make it again with "
+            "`holdfast init`."
         )
     return version
 

@@ -1,76 +1,48 @@
-"""The database file: opened, checked, migrated; read and write transactions.
+"""What the store asks of a database: transactions that read or write, our words for its errors, and its migrations.
+
+`sqlite.py` (a file, the default) and `postgres.py` (a server, by URL) each make a `Database`; all else sees only that.
 
 Choices made here
-- WAL with synchronous=FULL: readers never wait, and what a committed transaction wrote outlives a power cut.
-- A write transaction takes the lock at its start (BEGIN IMMEDIATE), so that two processes queue instead of failing
-  halfway; one waits up to 30 seconds for the other.
-- Migrations are numbered files, each run in one transaction with the number it leaves behind (PRAGMA user_version).
-  Before an older database is changed, a copy of it is put beside it.
-- Making ready is tried again while another process does the same: SQLite refuses the switch to WAL at once, without
-  the wait it grants to transactions, when it meets another's lock.
+- Migrations are numbered SQL scripts, one set for both. They are written for SQLite, from INTEGER, REAL, TEXT and BLOB,
+  `INTEGER PRIMARY KEY AUTOINCREMENT` and `WITHOUT ROWID`; `postgres.py` translates just that. What else is in a script
+  must mean the same to both. No text in a script holds `;` or `--`.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
-from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from holdfast.errors import StoreError
 
-_APPLICATION_ID = 0x48464153  # "HFAS": marks the file as one of ours
-_BUSY_SECONDS = 30.0
-_RETRY_SECONDS = 0.02
-
 
 class Database:
-    """One SQLite file. Open with `Database.create` or `Database.open`; close when done."""
+    """One database, made ready; close when done.
 
-    def __init__(self, path: Path, engine: Engine) -> None:
-        self.path = path
-        self._engine = engine
+    `reading` and `writing` are engines over the same connections: every transaction of the first sees one unchanging
+    state, and those of the second run one after the other, across all processes.
+    """
 
-    @classmethod
-    def create(cls, path: Path) -> Database:
-        """Returns a new database at `path`, where there must be none."""
-        if path.exists():
-            raise StoreError(f"{path}: there is a database already. Open it, or choose another folder.")
-        return cls._ready(path)
-
-    @classmethod
-    def open(cls, path: Path) -> Database:
-        """Returns the database at `path`, migrated to this program's version."""
-        if not path.is_file():
-            raise StoreError(f"{path}: there is no database here. Make a workspace with `holdfast init`.")
-        return cls._ready(path)
-
-    @classmethod
-    def _ready(cls, path: Path) -> Database:
-        try:
-            _migrate_waiting(path)
-        except (sqlite3.DatabaseError, OSError) as error:
-            raise StoreError(f"{path}: cannot be used as a workspace database ({error}).") from error
-        return cls(path, _engine(path))
+    def __init__(self, name: str, *, reading: Engine, writing: Engine, silent: str, broken: str) -> None:
+        self.name = name
+        self._reading, self._writing = reading, writing
+        self._silent, self._broken = silent, broken
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yields a connection that sees one unchanging state and never blocks a writer."""
-        with self._told(), self._engine.begin() as connection:
+        with self._told(), self._reading.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Yields a connection whose changes are all kept, and on disk, when the block ends, or none of them."""
-        engine = self._engine.execution_options(holdfast_writes=True)
-        with self._told(), engine.begin() as connection:
+        with self._told(), self._writing.begin() as connection:
             yield connection
 
     @contextmanager
@@ -78,17 +50,15 @@ class Database:
         try:
             yield
         except OperationalError as error:
-            raise StoreError(
-                f"{self.path}: the database did not answer ({error.orig}). Is another run stuck?"
-            ) from error
+            raise StoreError(f"{self.name}: the database did not answer ({reason(error)}). {self._silent}") from error
         except IntegrityError as error:
-            raise StoreError(f"{self.path}: refused by the database ({error.orig}); nothing was changed.") from error
+            raise StoreError(f"{self.name}: refused by the database ({reason(error)}); nothing was changed.") from error
         except DatabaseError as error:
-            raise StoreError(f"{self.path}: the database is damaged ({error.orig}). Restore a copy.") from error
+            raise StoreError(f"{self.name}: {self._broken.format(reason(error))}") from error
 
     def close(self) -> None:
         """Closes every connection; the database can be opened again."""
-        self._engine.dispose()
+        self._reading.dispose()
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -100,100 +70,20 @@ def migrations() -> list[tuple[int, str]]:
     return numbered
 
 
-def _engine(path: Path) -> Engine:
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False})
-
-    @event.listens_for(engine, "connect")
-    def _connect(raw: sqlite3.Connection, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
-        raw.isolation_level = None  # transactions begin where this file says, not where the driver guesses
-        _configure(raw)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:  # pyright: ignore[reportUnusedFunction]
-        writes = connection.get_execution_options().get("holdfast_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _configure(raw: sqlite3.Connection) -> None:
-    raw.execute("PRAGMA foreign_keys = ON")
-    raw.execute("PRAGMA synchronous = FULL")
-
-
-def _migrate_waiting(path: Path) -> None:
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            return _migrate(path)
-        except sqlite3.OperationalError as error:
-            # The low byte is the primary code; a busy recovery or snapshot is the same busy.
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-        time.sleep(_RETRY_SECONDS)
-
-
-def _migrate(path: Path) -> None:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    try:
-        scripts = migrations()
-        # Looked at before anything is changed: switching to WAL already writes to the file.
-        found = _checked_version(connection, path, known=len(scripts))
-        connection.execute("PRAGMA journal_mode = WAL")
-        _configure(connection)
-        if 0 < found < len(scripts):
-            _copy(connection, path.with_name(f"{path.name}.version-{found}"))
-        for number, script in scripts[found:]:
-            _apply(connection, number, script)
-    finally:
-        connection.close()
-
-
-def _checked_version(connection: sqlite3.Connection, path: Path, *, known: int) -> int:
-    # One transaction: between two questions another process might make the tables.
-    connection.execute("BEGIN")
-    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    owner = int(connection.execute("PRAGMA application_id").fetchone()[0])
-    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    connection.execute("COMMIT")
-    if owner != _APPLICATION_ID and not empty:
-        raise StoreError(f"{path}: this SQLite file was not made by Holdfast. Choose another folder.")
-    if found > known:
-        raise StoreError(
-            f"{path}: the workspace has version {found}, but this program knows versions up to {known}. "
-            "Upgrade Holdfast, or open the workspace with the program that made it."
-        )
-    return found
-
-
-def _apply(connection: sqlite3.Connection, number: int, script: str) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        # Another process may have migrated while this one waited for the lock.
-        if int(connection.execute("PRAGMA user_version").fetchone()[0]) < number:
-            for statement in _statements(script):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {number}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _statements(script: str) -> list[str]:
-    """Returns the script's statements; `executescript` cannot be used, because it commits first."""
+def statements(script: str) -> list[str]:
+    """Returns the script's statements; a driver's own way to run a whole script commits in between."""
     without_comments = re.sub(r"--[^\n]*", "", script)
     return [statement.strip() for statement in without_comments.split(";") if statement.strip()]
 
 
-def _copy(connection: sqlite3.Connection, target: Path) -> None:
-    if target.exists():
-        return
-    beside = target.with_name(f"{target.name}.{os.getpid()}")
-    copy = sqlite3.connect(beside)
-    try:
-        connection.backup(copy)
-    finally:
-        copy.close()
-    os.replace(beside, target)
+def newer_problem(name: str, found: int, known: int) -> str:
+    """Returns what is said of a database that a newer program has migrated."""
+    return (
+        f"{name}: the workspace has version {found}, but this program knows versions up to {known}. "
+        "Upgrade Holdfast, or open the workspace with the program that made it."
+    )
+
+
+def reason(error: DatabaseError) -> str:
+    """Returns what the database said, in one line."""
+    return " ".join(str(error.orig).split())

@@ -1,7 +1,8 @@
 """The workspace: one folder that holds everything a team's model was taught, measured and decided.
 
 .holdfast/
-├── holdfast.db   skills, versions, runs, scores, verdicts and the alias `current`  (SQLite)
+├── holdfast.db   skills, versions, runs, scores, verdicts and the alias `current`  (SQLite), or:
+├── database.json which PostgreSQL database holds these
 ├── files/        data, weights and reminders under the hash of their content
 ├── runs/         checkpoints of runs that are under way
 ├── uploads/      files that were given over HTTP
@@ -21,12 +22,12 @@ from types import TracebackType
 from typing import Final
 
 from sqlalchemy import select
-from sqlalchemy.dialects.sqlite import insert
 
 from holdfast.errors import NotFoundError, StoreError
-from holdfast.store import tables
+from holdfast.store import location, tables
 from holdfast.store.answers import AnswerShelf
 from holdfast.store.database import Database
+from holdfast.store.dialect import upsert
 from holdfast.store.eval_runs import EvalRuns
 from holdfast.store.evals import EvalBook
 from holdfast.store.files import FileStore
@@ -42,7 +43,6 @@ from holdfast.store.skills import SkillBook
 from holdfast.store.versions import VersionTree
 
 FOLDER_NAME: Final = ".holdfast"
-_DATABASE: Final = "holdfast.db"
 
 
 class Workspace(
@@ -68,21 +68,30 @@ class Workspace(
         self.files.sweep(clock().timestamp())
 
     @classmethod
-    def create(cls, path: Path | str = FOLDER_NAME, *, clock: Clock = utc_now) -> Workspace:
-        """Returns a new workspace in the folder `path`, which is made."""
+    def create(
+        cls, path: Path | str = FOLDER_NAME, *, database: str | None = None, clock: Clock = utc_now
+    ) -> Workspace:
+        """Returns a new workspace in the folder `path`, which is made.
+
+        `database` is the URL of an empty PostgreSQL database; None is a SQLite file in the folder.
+        """
         root = Path(path).absolute()
-        root.mkdir(parents=True, exist_ok=True)
-        if (root / _DATABASE).exists():
+        if location.is_workspace(root):
             raise StoreError(f"{root}: there is a workspace already. Open it, or choose another folder.")
-        database = Database.create(root / _DATABASE)
+        made = location.create(root, database)
         (root / ".gitignore").write_text("*\n", encoding="utf-8")
-        return cls(root, database, clock)
+        return cls(root, made, clock)
 
     @classmethod
     def open(cls, path: Path | str | None = None, *, clock: Clock = utc_now) -> Workspace:
         """Returns the workspace at `path` or in its `.holdfast`; by default the one here or in a folder above."""
         root = _find(Path.cwd(), upward=True) if path is None else _find(Path(path).absolute(), upward=False)
-        return cls(root, Database.open(root / _DATABASE), clock)
+        return cls(root, location.open_existing(root), clock)
+
+    @property
+    def database(self) -> str:
+        """What the database is called: a file's path, or a server's URL."""
+        return self._database.name
 
     def run_folder(self, run_id: str) -> Path:
         """Returns the folder for a run's checkpoints, which is made if it is not there."""
@@ -92,9 +101,9 @@ class Workspace(
 
     def remember(self, key: str, content_hash: str, *, kind: str) -> None:
         """Notes that what `key` describes is stored under `content_hash`, so that it need not be made again."""
-        row = insert(tables.artifacts).values(key=key, hash=content_hash, kind=kind, created_at=self._now())
+        first = {"kind": kind, "created_at": self._now()}
         with self._database.write() as connection:
-            connection.execute(row.on_conflict_do_update(index_elements=["key"], set_={"hash": content_hash}))
+            upsert(connection, tables.artifacts, {"key": key}, {"hash": content_hash}, only_new=first)
 
     def recall(self, key: str) -> str | None:
         """Returns the hash that `remember` noted for `key` if the content is still there, or None."""
@@ -140,7 +149,7 @@ class Workspace(
 def _find(start: Path, *, upward: bool) -> Path:
     for folder in [start, *start.parents] if upward else [start]:
         for root in (folder / FOLDER_NAME, folder):
-            if (root / _DATABASE).is_file():
+            if location.is_workspace(root):
                 return root
     where = f"{start} or above it" if upward else f"{start}"
     raise NotFoundError(f"There is no workspace in {where}. Make one with `holdfast init`.")

@@ -12,17 +12,20 @@ from holdfast.types import Skill, Version
 
 
 @pytest.fixture
-def workspace(tmp_path):
-    with Workspace.create(tmp_path / "w") as made:
+def workspace(tmp_path, database):
+    with Workspace.create(tmp_path / "w", database=database) as made:
         add_base(made, "holdfast:tiny")
         yield made
 
 
 @pytest.fixture
-def changed(workspace):
+def changed(workspace, database, request):
     """A function that runs SQL on the database behind the program's back."""
 
     def run(*statements):
+        if database is not None:
+            request.getfixturevalue("postgres_server").sql(database, "; ".join(statements))
+            return
         connection = sqlite3.connect(workspace.root / "holdfast.db")
         for statement in statements:
             connection.execute(statement)
@@ -86,7 +89,7 @@ def test_whoever_acts_is_named(workspace):
         (["DELETE FROM audit WHERE id = 5",
           "UPDATE audit_head SET id = 4, hash = (SELECT hash FROM audit WHERE id = 4)"],
          "the head was changed"),
-        (["DELETE FROM audit", "DELETE FROM sqlite_sequence"], "entry 1 is missing at the end"),
+        (["DELETE FROM audit"], "entry 1 is missing at the end"),
         (["UPDATE audit SET signature = (SELECT signature FROM audit WHERE id = 1) WHERE id = 2"],
          "entry 2 (version.promote v1) is not signed"),
         (["DELETE FROM audit_head"], "no head"),
@@ -126,9 +129,14 @@ def test_the_private_key_is_its_owners_alone(workspace):
     assert (workspace.root / "keys" / "audit.pem").stat().st_mode & 0o077 == 0
 
 
-def test_keys_are_kept_as_hashes_and_open_what_they_are_for(workspace):
+def test_keys_are_kept_as_hashes_and_open_what_they_are_for(workspace, database, request):
     key, record = workspace.add_key("ann", ("serve", "train"))
-    assert key.encode() not in (workspace.root / "holdfast.db").read_bytes()
+    if database is None:
+        content = b"".join(file.read_bytes() for file in workspace.root.glob("holdfast.db*"))
+    else:
+        content = request.getfixturevalue("postgres_server").run("pg_dump", database).encode()
+    assert record.id.encode() in content
+    assert key.encode() not in content
     assert workspace.known_key(key) == record
     assert [record.allows(scope) for scope in ("serve", "train", "admin")] == [True, True, False]
     assert workspace.add_key("root", ("admin",))[1].allows("serve")

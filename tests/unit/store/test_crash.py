@@ -72,9 +72,9 @@ def check(workspace, claims):
     assert [name for name in order if name in promoted] == promoted
 
 
-def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path):
+def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path, database):
     root = tmp_path / ".holdfast"
-    Workspace.create(root).close()
+    Workspace.create(root, database=database).close()
     generator = random.Random(11)
     total = 0
     for seed in range(4):
@@ -93,15 +93,16 @@ def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(tmp_path):
                 workspace.files.verify(current.weights_hash)
             for version in workspace.versions():
                 workspace.files.verify(version.weights_hash)
-    connection = sqlite3.connect(root / "holdfast.db")
-    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    connection.close()
+    if database is None:
+        connection = sqlite3.connect(root / "holdfast.db")
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        connection.close()
     assert total > 4
 
 
-def test_two_processes_write_at_once_and_everything_is_there_once(tmp_path):
+def test_two_processes_write_at_once_and_everything_is_there_once(tmp_path, database):
     root = tmp_path / ".holdfast"
-    Workspace.create(root).close()
+    Workspace.create(root, database=database).close()
     writers = [begin(root, seed) for seed in range(2)]
     firsts = [writer.stdout.readline() for writer in writers]
     time.sleep(0.5)
@@ -116,8 +117,10 @@ def test_two_processes_write_at_once_and_everything_is_there_once(tmp_path):
             check(workspace, claim)
         moves = workspace.moves()
         assert all(after.from_version == before.to_version for before, after in itertools.pairwise(moves))
-        ids = [version.id for version in workspace.versions()]
-        assert len(ids) == len(set(ids))
+        assert [version.id for version in workspace.versions()] == [
+            f"v{number}" for number in range(1, len(workspace.versions()) + 1)
+        ]
+        assert workspace.verify_audit().problem is None
 
 
 RIVAL = """
@@ -141,9 +144,9 @@ while won < 15:
 """
 
 
-def test_of_two_rivals_only_the_one_that_saw_the_latest_current_promotes(tmp_path):
+def test_of_two_rivals_only_the_one_that_saw_the_latest_current_promotes(tmp_path, database):
     root = tmp_path / ".holdfast"
-    Workspace.create(root).close()
+    Workspace.create(root, database=database).close()
     rivals = [subprocess.Popen([sys.executable, "-c", RIVAL, str(root)]) for _ in range(2)]
     assert [rival.wait(timeout=120) for rival in rivals] == [0, 0]
     with Workspace.open(root) as workspace:
@@ -153,12 +156,57 @@ def test_of_two_rivals_only_the_one_that_saw_the_latest_current_promotes(tmp_pat
             assert workspace.version(move.to_version).parent == move.from_version
 
 
+TAKER = """
+import sys
+from pathlib import Path
+from holdfast.store.workspace import Workspace
+
+workspace, name = Workspace.open(Path(sys.argv[1])), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
+while (job := workspace.take_job(name, seconds=60)) is not None:
+    workspace.add_job_event(job.id, name)
+    workspace.note("worked", job.id, by=name)
+    workspace.start_run(kind="learn", skill=job.skill, recipe={})
+    workspace.change_job(job.id, {"status": "succeeded"})
+"""
+
+
+def test_three_workers_at_once_take_every_job_once_and_the_chain_never_forks(tmp_path, database):
+    root = tmp_path / ".holdfast"
+    with Workspace.create(root, database=database) as workspace:
+        jobs = [workspace.add_job(request={}, metadata={}, recipe={}, skill="s").id for _ in range(60)]
+        for job in jobs:
+            workspace.change_job(job, {"status": "queued"})
+        command = [sys.executable, "-c", TAKER, str(root)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        takers = [subprocess.Popen([*command, f"worker {number}"], **pipes) for number in range(3)]
+        try:
+            assert [taker.stdout.readline() for taker in takers] == ["ready\n"] * 3
+            for taker in takers:
+                taker.stdin.write("go\n")
+                taker.stdin.flush()
+            while any(taker.poll() is None for taker in takers):  # meanwhile, whoever looks sees a whole chain
+                assert workspace.verify_audit().problem is None
+        finally:
+            for taker in takers:
+                taker.kill()
+                taker.communicate()
+        assert [taker.returncode for taker in takers] == [0] * 3
+        taken = [entry.subject for entry in workspace.audit_entries() if entry.action == "job.take"]
+        assert taken == jobs
+        assert {(job.attempts, len(workspace.job_events(job.id))) for job in workspace.jobs()} == {(1, 1)}
+        assert [run.id for run in workspace.runs()] == [f"run-{number}" for number in range(1, 61)]
+        checked = workspace.verify_audit()
+        assert (checked.problem, checked.num_entries) == (None, 5 * len(jobs))
+
+
 def test_two_processes_may_make_and_migrate_at_the_same_time(tmp_path):
     # Every maker waits for the word, so that they meet; twelve times, because they meet in more than one way.
     script = (
-        "import sys; from pathlib import Path; from holdfast.store.database import Database\n"
+        "import sys; from pathlib import Path; from holdfast.store import sqlite\n"
         "print('ready', flush=True)\n"
-        "for line in sys.stdin: Database._ready(Path(line.strip())).close(); print('made', flush=True)"
+        "for line in sys.stdin: sqlite.ready(Path(line.strip())).close(); print('made', flush=True)"
     )
     makers = [
         subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

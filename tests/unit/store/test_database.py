@@ -1,13 +1,15 @@
 """The database is migrated, refused when it is newer, and never half changed."""
 
+import ast
 import contextlib
+import re
 import sqlite3
 
 import pytest
 
 from holdfast.errors import StoreError
-from holdfast.store import database
-from holdfast.store.database import Database, migrations
+from holdfast.store import database, sqlite
+from holdfast.store.database import migrations
 from holdfast.store.tables import metadata
 from holdfast.store.workspace import Workspace
 
@@ -77,7 +79,7 @@ def test_a_file_that_is_no_database_of_ours_is_refused_and_left_alone(tmp_path):
         make(path)
         before = path.read_bytes()
         with pytest.raises(StoreError, match=message):
-            Database.open(path)
+            sqlite.open_existing(path)
         assert path.read_bytes() == before
         assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(name)] == [name]
 
@@ -129,3 +131,19 @@ def test_a_block_that_raises_changes_nothing(tmp_path):
             raise RuntimeError
         with workspace._database.read() as connection:
             assert connection.exec_driver_sql("SELECT count(*) FROM artifacts").scalar() == 0
+
+
+def test_only_the_files_that_are_about_a_database_know_which_it_is(repository):
+    known = {"dialect.py", "location.py", "postgres.py", "sqlite.py"}
+    named = re.compile(r"sqlalchemy\.dialects|sqlite|postgres|psycopg|exec_driver_sql", re.IGNORECASE)
+    code = {path.name: _code(path) for path in (repository / "src" / "holdfast" / "store").glob("*.py")}
+    assert {name for name, text in code.items() if named.search(text)} == known
+
+
+def _code(path):
+    """A file's code without its docstrings and comments."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    return ast.unparse(tree)

@@ -7,8 +7,8 @@ from holdfast.store.workspace import Workspace
 
 
 @pytest.fixture
-def workspace(tmp_path):
-    with Workspace.create(tmp_path) as made:
+def workspace(tmp_path, database):
+    with Workspace.create(tmp_path, database=database) as made:
         yield made
 
 

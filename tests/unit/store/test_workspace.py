@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import StatementError
 
 from holdfast.errors import NotFoundError, StoreError
+from holdfast.store.tables import scores
 from holdfast.store.workspace import Workspace
 from holdfast.types import Skill, Version
 
@@ -40,8 +43,8 @@ def version(parent=None, *, name="", status="candidate", skill=""):
 
 
 @pytest.fixture
-def workspace(tmp_path):
-    with Workspace.create(tmp_path / ".holdfast", clock=Clock()) as made:
+def workspace(tmp_path, database):
+    with Workspace.create(tmp_path / ".holdfast", database=database, clock=Clock()) as made:
         yield made
 
 
@@ -53,8 +56,8 @@ def promoted(workspace, count):
     return names
 
 
-def test_a_workspace_is_found_from_any_folder_below_it(tmp_path, monkeypatch):
-    Workspace.create(tmp_path / ".holdfast").close()
+def test_a_workspace_is_found_from_any_folder_below_it(tmp_path, monkeypatch, database):
+    Workspace.create(tmp_path / ".holdfast", database=database).close()
     below = tmp_path / "deep" / "down"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
@@ -311,3 +314,31 @@ def test_one_process_at_a_time_does_the_exclusive_work(workspace):
             pass
     with workspace.exclusively("learn"):
         pass
+
+
+def test_every_character_and_every_number_comes_back_as_it_was(workspace):
+    text = "".join(map(chr, range(0x20))) + "\x10\x00\x100 \ud7ff\ue000é🙂 % %% %s :name 'q' \"d\" \\x00"
+    workspace.add_skill(ADD)
+    promoted(workspace, 1)
+    workspace.save_scores("v1", "add", [Result("a", 0.1, completion=text, explanation=text)])
+    (stored,) = workspace.scores("v1", "add")
+    assert (stored.value, stored.completion, stored.explanation) == (0.1, text, text)
+    job = workspace.add_job(request={text: text}, metadata={}, recipe={}, skill="add", priority=-(2**40))
+    workspace.add_job_event(job.id, text, data={"a": text})
+    (event,) = workspace.job_events(job.id)
+    assert (event.message, event.data) == (text, {"a": text})
+    assert workspace.job(job.id).priority == -(2**40)
+    for name in ("a\x00b", "\x10", "%"):
+        with pytest.raises(NotFoundError):
+            workspace.job(name)
+    with pytest.raises(StatementError, match="5 is no text"):
+        workspace.change_job(job.id, {"leased_by": 5})
+
+
+def test_names_are_in_the_order_of_their_characters_not_of_a_language(workspace):
+    promoted(workspace, 1)
+    for name in ("b", "B", "é", "a", "_"):
+        workspace.save_scores("v1", name, [Result("x", 1.0)], test_hash="t" * 64)
+    query = select(scores.c.skill).where(scores.c.skill > "A").order_by(scores.c.skill)
+    with workspace._database.read() as connection:
+        assert list(connection.scalars(query)) == ["B", "_", "a", "b", "é"]
