@@ -44,7 +44,7 @@ def drive(
 
     A checkpoint is written after every `every` steps, at the steps in `keep`, at the last step, and when a stop
     is asked for; those that `go_back` may need after a collapse that shows `back` steps late stay. Steps are
-    recorded together with the checkpoint that holds them: a step that a crash undid was never recorded, and the
+    recorded just before the checkpoint that holds them: a step that a crash undid may be there already, and the
     resumed run takes it again with the same numbers. `after_step` is called after every step, before its checkpoint:
     a run that is resumed there never makes again what the step made known. `measure` adds to the metrics of the steps
     with a regular checkpoint, or that end an epoch; at these steps, `at_epoch` is called.
@@ -58,8 +58,8 @@ def drive(
     pending: list[Step] = []
 
     def save() -> None:
-        save_checkpoint(folder, run.state_dict())
         record(pending)
+        save_checkpoint(folder, run.state_dict())
         pending.clear()
         _prune(folder, every=every, keep=keep, back=back)
 

@@ -25,6 +25,9 @@ class Walk:
             self.done += 1
             yield Step(self.done, self.num_steps, 0.0, {}, 0.1, 0.0, 1, 1, 0, 0.0)
 
+    def load_state_dict(self, state):
+        self.done = state["step"]
+
     def state_dict(self):
         return {"step": self.done, "stopped": self.stopped}
 
@@ -42,6 +45,24 @@ def test_a_run_that_stops_between_checkpoints_is_kept_and_recorded_to_its_last_s
     assert walk(Walk(ends=7), tmp_path, every=5) == [1, 2, 3, 4, 5, 6, 7]
     assert max(checkpoints(tmp_path)) == 7
     assert load_checkpoint(checkpoints(tmp_path)[7]) == {"step": 7, "stopped": "nothing is left"}
+
+
+@pytest.mark.parametrize("dies_at", range(5, 12))
+def test_a_run_that_is_killed_while_it_records_leaves_no_step_out_when_it_is_resumed(tmp_path, dies_at):
+    recorded = []
+
+    def record(steps):
+        for step in steps:
+            if step.index == dies_at and dies_at not in recorded:
+                recorded.append(dies_at)
+                raise KeyboardInterrupt
+            recorded.append(step.index)
+
+    asked = {"every": 5, "keep": set(), "record": record, "stop": StopSwitch(), "title": "walking"}
+    with pytest.raises(KeyboardInterrupt):
+        drive(Walk(), tmp_path, progress=Silent(), **asked)
+    drive(Walk(), tmp_path, progress=Silent(), **asked)
+    assert sorted(set(recorded)) == list(range(1, 41))
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 5])
