@@ -2,6 +2,7 @@
 
 import ctypes
 import ipaddress
+import json
 import os
 import pwd
 import secrets
@@ -9,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -163,3 +165,35 @@ def postgres_url(postgres_server):
 def database(request):
     """Where a workspace is to keep its tables: None for a file of its own, or the URL of an empty database."""
     return None if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+class StandIn:
+    """An interpreter that has something else under vLLM's name, and what that was asked."""
+
+    def __init__(self, folder):
+        self.folder, self.python, self.log = folder, folder / "python", folder / "logs" / "vllm.log"
+        package = folder / "vllm" / "entrypoints" / "openai"
+        package.mkdir(parents=True)
+        text = (REPOSITORY / "tests" / "stand_in_for_vllm.py").read_text()
+        (package / "api_server.py").write_text(text)
+        self.python.write_text(f'#!/bin/sh\nSTAND_IN={folder} PYTHONPATH={folder} exec {sys.executable} "$@"\n')
+        self.python.chmod(0o755)
+
+    def asked(self, path=None):
+        file = self.folder / "asked.jsonl"
+        lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        return [one for one in lines if path in (None, one["path"])]
+
+    def adapter(self, name, *, rank=4, broken=False):
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "adapter_config.json").write_text(json.dumps({"r": rank, "name": name}))
+        if broken:
+            (folder / "broken").touch()
+        return folder
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """What stands for an environment with vLLM; see stand_in_for_vllm.py."""
+    return StandIn(tmp_path / "stand-in")
