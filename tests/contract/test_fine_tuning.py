@@ -9,6 +9,8 @@ from openai import BadRequestError, NotFoundError
 from holdfast.jobs.interrupt import StopSwitch
 from holdfast.jobs.worker import Worker
 
+QUICK = {"batch": {"examples": 8}, "rehearsal": {"num_reminders": 8}, "gate": {"remedies": []}}
+
 
 @pytest.fixture(scope="session")
 def given(training_file):
@@ -75,6 +77,46 @@ def test_a_job_tells_its_whole_story_and_what_it_made_answers(make_server, given
         assert job.fine_tuned_model in {model.id for model in client.models.list()}
     else:
         assert job.error.code == "gate_refused"
+
+
+@pytest.mark.parametrize("adapter", ["none", {"rank": 4}])
+def test_checkpoints_appear_while_a_job_runs_and_answer_under_their_own_names(
+    make_server, given, ordered, monkeypatch, adapter
+):
+    server = make_server()
+    client = server.client()
+    file, seen = given(client), []
+    job = ordered(client, file, suffix="orders", extra_body={"recipe": {"steps": 9, "adapter": adapter, **QUICK}})
+    note = Worker._note_checkpoint
+
+    def noted(self, *told):
+        note(self, *told)
+        running = client.fine_tuning.jobs.retrieve(job.id)
+        listed = client.fine_tuning.jobs.checkpoints.list(job.id).data
+        seen.append((running.status, running.estimated_finish, [one.step_number for one in listed]))
+        asked_of(client, listed[0].fine_tuned_model_checkpoint)
+
+    monkeypatch.setattr(Worker, "_note_checkpoint", noted)
+    server.work()
+    assert [steps for *_, steps in seen] == [[3], [6, 3], [9, 6, 3]]  # 24 examples, eight a step: three epochs
+    assert all(status == "running" and finish > 0 for status, finish, _ in seen)
+    found = client.fine_tuning.jobs.checkpoints.list(job.id).data
+    names = [one.fine_tuned_model_checkpoint for one in found]
+    assert names[0].startswith("ft:holdfast:tiny:holdfast:orders:")
+    assert [name.rpartition(":ckpt-step-")[2] for name in names] == ["9", "6", "3"]
+    losses = [one.metrics.valid_loss for one in found]
+    assert losses[0] < losses[2]
+    probabilities = [asked_of(client, name).choices[0].logprobs.content[0].logprob for name in [*names, "current"]]
+    assert len(set(probabilities[:3])) == 3
+    with pytest.raises(NotFoundError):
+        asked_of(client, names[0].replace("step-9", "step-8"))
+    with pytest.raises(NotFoundError):
+        asked_of(client, names[0].replace(":orders:", ":others:"))
+
+
+def asked_of(client, name):
+    asked = [{"role": "user", "content": "Order 123: Ann wants a lamp."}]
+    return client.chat.completions.create(model=name, messages=asked, temperature=0, max_tokens=2, logprobs=True)
 
 
 def test_figures_go_to_weights_and_biases_as_well(make_server, given, ordered, monkeypatch):

@@ -15,6 +15,7 @@ from holdfast.api.writing import DONE, Stream, Writing, failure, finish_of, read
 from holdfast.errors import HoldfastError, RequestError
 from holdfast.graders.calls import calls_in
 from holdfast.jobs.asking import require_plain
+from holdfast.jobs.served import Classifying
 from holdfast.types import Example, Message
 
 if TYPE_CHECKING:
@@ -36,20 +37,23 @@ async def create(here: Here, request: Request, body: ChatRequest) -> Reply | Str
     if body.n is not None and body.n > here.limits.max_choices:
         raise RequestError(f"n: at most {here.limits.max_choices} answers are written.", param="n")
     turns = body.turns()
-    version = await run_in_threadpool(here.served.version, body.model)
-    predict = await run_in_threadpool(here.served.classifier, version)
-    if predict is not None:
-        return await _classified(body, version, turns, predict)
-    opened = await run_in_threadpool(here.served.open, version)
-    asks = await run_in_threadpool(asks_of, here, opened, body, turns)
-    writing = Writing(opened, asks)
+    found, asks = await run_in_threadpool(_prepared, here, body, turns)
+    if isinstance(found, Classifying):
+        return await _classified(body, found, turns)
+    writing = Writing(found, asks)
     writing.start()
     if body.stream:
         return Stream(_streamed(here, writing, body, len(asks[0].prompt)), writing)
     answer = await _whole(request, writing, body, len(asks[0].prompt))
     if body.store:
-        await run_in_threadpool(_keep, here, version, body, answer)
+        await run_in_threadpool(_keep, here, found.version, body, answer)
     return answer
+
+
+def _prepared(here: State, body: ChatRequest, turns: tuple[Message, ...]) -> tuple[Opened | Classifying, list[Ask]]:
+    """Returns what answers, and what it is asked if it is an engine."""
+    found = here.served.answering(body.model)
+    return found, [] if isinstance(found, Classifying) else asks_of(here, found, body, turns)
 
 
 def _keep(here: State, version: Version, body: ChatRequest, answer: Reply) -> None:
@@ -213,12 +217,12 @@ def _delta(index: int, delta: Reply, *, finish: str | None = None, logprobs: Rep
     return {"index": index, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
 
 
-async def _classified(body: ChatRequest, version: Version, turns: tuple[Message, ...], predict: Predict) -> Reply:
+async def _classified(body: ChatRequest, found: Classifying, turns: tuple[Message, ...]) -> Reply:
     """Returns the class of the last turn's text as an answer."""
-    label = await class_of(body, turns, predict)
+    label = await class_of(body, turns, found.predict)
     message: Reply = {"role": "assistant", "content": label, "refusal": None}
     choices: list[Reply] = [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}]
-    return _completion(body, version, choices, 0, 0)
+    return _completion(body, found.version, choices, 0, 0)
 
 
 async def class_of(body: ChatRequest, turns: tuple[Message, ...], predict: Predict) -> str:

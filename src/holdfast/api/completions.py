@@ -14,6 +14,7 @@ from holdfast.api.chat_request import Sampled
 from holdfast.api.state import Here, Reply
 from holdfast.api.writing import DONE, Stream, Writing, event, failure, finish_of, read_whole, usage_of
 from holdfast.errors import HoldfastError, RequestError
+from holdfast.jobs.served import Classifying
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,11 +48,7 @@ class CompletionRequest(Sampled):
 @router.post("", response_model=None)
 async def create(here: Here, request: Request, body: CompletionRequest) -> Reply | Stream:
     """Continues each prompt."""
-    version = await run_in_threadpool(here.served.version, body.model)
-    if await run_in_threadpool(here.served.classifier, version) is not None:
-        raise RequestError("model: a classifier continues no text; ask it by chat completions.", param="model")
-    opened = await run_in_threadpool(here.served.open, version)
-    asks = await run_in_threadpool(_asks, here, opened, body)
+    opened, asks = await run_in_threadpool(_prepared, here, body)
     writing = Writing(opened, asks)
     writing.start()
     num_prompt = sum(len(ask.prompt) for ask in asks[:: body.n or 1])
@@ -61,6 +58,14 @@ async def create(here: Here, request: Request, body: CompletionRequest) -> Reply
     choices = [_choice(writing, choice, asks[choice.index], body) for choice in writing.choices]
     written = sum(len(choice.pieces) for choice in writing.choices)
     return {**_head(body), "choices": choices, "usage": usage_of(num_prompt, written)}
+
+
+def _prepared(here: State, body: CompletionRequest) -> tuple[Opened, list[Ask]]:
+    """Returns the engine that answers, and what it is asked."""
+    found = here.served.answering(body.model)
+    if isinstance(found, Classifying):
+        raise RequestError("model: a classifier continues no text; ask it by chat completions.", param="model")
+    return found, _asks(here, found, body)
 
 
 def _head(body: CompletionRequest) -> Reply:

@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from holdfast.api.lists import has_wanted_metadata, listed, page, seconds
 from holdfast.api.state import Here, Reply
 from holdfast.errors import RequestError
+from holdfast.jobs.fine_tuned import checkpoint_name
 from holdfast.jobs.fine_tuning import FINAL, create_job, estimated_finish, resume_job, stop_job
 from holdfast.jobs.workspace import current_version
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from holdfast.store.job_queue import JobEventRecord, JobRecord
+    from holdfast.store.job_queue import JobCheckpoint, JobEventRecord, JobRecord
     from holdfast.store.workspace import Workspace
     from holdfast.types import JSONValue
 
@@ -176,16 +177,15 @@ def checkpoints(
     job = here.workspace.job(job_id)
     found = here.workspace.job_checkpoints(job_id)
 
-    def shown(item: object) -> Reply:
-        number, step, metrics, at = cast("tuple[int, int, Reply, str]", item)
+    def shown(one: JobCheckpoint) -> Reply:
         return {
-            "id": f"ftckpt_{number:012d}",
+            "id": f"ftckpt_{one.number:012d}",
             "object": "fine_tuning.job.checkpoint",
-            "created_at": seconds(at),
-            "fine_tuned_model_checkpoint": f"{job.fine_tuned_model}:ckpt-step-{step}",
+            "created_at": seconds(one.created_at),
+            "fine_tuned_model_checkpoint": checkpoint_name(here.workspace, job, one.step),
             "fine_tuning_job_id": job_id,
-            "step_number": step,
-            "metrics": metrics,
+            "step_number": one.step,
+            "metrics": one.metrics,
         }
 
     return page(found, shown, after=after, limit=limit)

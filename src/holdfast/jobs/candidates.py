@@ -165,7 +165,8 @@ class Candidates:
             folder = job.folder.path / "epoch"
             self.learner.save(folder)
             metrics = {"train_loss": step.loss, **step.metrics}
-            tell(before + step.index, metrics, job.workspace.files.put_folder(folder))
+            adapter = job.recipe.model_dump(mode="json")["adapter"]
+            tell(before + step.index, metrics, job.workspace.files.put_folder(folder), adapter)
 
         return epoch_ends(len(run.examples), job.recipe.batch.examples, run.num_steps), store
 

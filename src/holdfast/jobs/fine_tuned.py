@@ -9,7 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.errors import NotFoundError
+from holdfast.jobs.fine_tuning import model_name
+from holdfast.jobs.workspace import current_version
 from holdfast.store.key_ring import PROJECT
+from holdfast.types import Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +28,44 @@ def job_of(workspace: Workspace, name: str) -> JobRecord | None:
     """Returns the job that made a model, or a checkpoint, of this name; None if there is no such."""
     model, sign, step = name.partition(_CHECKPOINT)
     job = workspace.job_of_model(model)
-    if job is None or not sign:
+    if not sign:
         return job
-    steps = {str(number) for _, number, _, _ in workspace.job_checkpoints(job.id)}
-    return job if step in steps else None
+    if job is None:  # one that runs, or that the gate refused
+        job = workspace.job_with_ending(model.rpartition(":")[2])
+        if job is None or model_name(job, _base(workspace)) != model:
+            return None
+    return job if step in {str(one.step) for one in workspace.job_checkpoints(job.id)} else None
+
+
+def checkpoint_name(workspace: Workspace, job: JobRecord, step: int) -> str:
+    """Returns the name by which a job's checkpoint is asked, whatever became of the job."""
+    return f"{model_name(job, _base(workspace))}{_CHECKPOINT}{step}"
+
+
+def made_by(workspace: Workspace, job: JobRecord, name: str) -> Version | None:
+    """Returns what a job made under a name: its accepted version, or one of its checkpoints.
+
+    A checkpoint is weights that no gate has judged, or that it refused; it answers under its own name alone.
+    """
+    _, sign, step = name.partition(_CHECKPOINT)
+    version = None if job.version is None else workspace.serving(job.version)
+    if not sign:
+        return version if version is not None and version.status == "accepted" else None
+    weights = next(one.weights_hash for one in workspace.job_checkpoints(job.id) if str(one.step) == step)
+    if version is not None and version.status == "accepted" and weights in (version.weights_hash, ""):
+        return version
+    run = workspace.run(job.run_id or "")
+    recipe = {"adapter": run.details.get("checkpoint_adapter")}
+    return Version(name, None, _base(workspace), weights, recipe, "candidate", skill=job.skill)
+
+
+def is_checkpoint(version: Version) -> bool:
+    """Tells whether a version is a checkpoint of a job, as `made_by` gives it."""
+    return _CHECKPOINT in version.id
+
+
+def _base(workspace: Workspace) -> str:
+    return current_version(workspace).base
 
 
 def who_may_ask(workspace: Workspace) -> Callable[[JobRecord, str], bool]:

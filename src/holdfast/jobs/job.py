@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from holdfast.jobs.progress import Reporter
     from holdfast.store.workspace import Workspace
     from holdfast.training.config import Recipe
-    from holdfast.types import Version
+    from holdfast.types import JSONValue, Version
 
-    Checkpointed: TypeAlias = Callable[[int, Mapping[str, float], str], None]
-    """Takes a step's number, its metrics, and the hash of the stored weights."""
+    Checkpointed: TypeAlias = Callable[[int, Mapping[str, float], str, JSONValue], None]
+    """Takes a step's number, its metrics, the hash of the stored weights, and the adapter's settings ("none": full)."""
 
 WORDS: dict[Stage, str] = {
     "reminding": "The current version writes its reminders.",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from holdfast.errors import HoldfastError, InvalidStateError, NotFoundError
 from holdfast.jobs.classify import is_classifier, stored_classifier
 from holdfast.jobs.engines import Engines
-from holdfast.jobs.fine_tuned import job_of, who_may_ask
+from holdfast.jobs.fine_tuned import is_checkpoint, job_of, made_by, who_may_ask
 from holdfast.jobs.model import adapter_of, weights_of
 from holdfast.jobs.workspace import current_version
 
@@ -56,6 +56,14 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Classifying:
+    """A version that tells the class of a text."""
+
+    version: Version
+    predict: Predict
+
+
+@dataclass(frozen=True, slots=True)
 class Named:
     """A name under which something answers."""
 
@@ -84,7 +92,7 @@ class Served:
         self._engines: OrderedDict[str, Future[Engine]] = OrderedDict()
         self._answering: Version | None = None
         self._starting: set[str] = set()
-        self._classifiers: dict[str, Predict] = {}
+        self._classifiers: dict[str, Predict | None] = {}
         self._lock = RLock()
         self._is_closed = False
 
@@ -102,8 +110,10 @@ class Served:
             job = job_of(self.workspace, target)
             # What the operator lets answer under another name is for everybody who knows that name.
             if job is not None and (name in self.aliases or who_may_ask(self.workspace)(job, target)):
-                found = self.workspace.serving(job.version or "")
-        if found is None or found.status != "accepted":
+                found = made_by(self.workspace, job, target)
+        elif found.status != "accepted":
+            found = None
+        if found is None:
             raise NotFoundError(
                 f"The model {name!r} does not exist. GET /v1/models lists those that do; `holdfast serve --alias "
                 f"{name}=current` lets it answer under this name.",
@@ -129,13 +139,18 @@ class Served:
             found.append(Named(alias, version.id, times[version.id], "alias"))
         return found
 
+    def answering(self, name: str) -> Opened | Classifying:
+        """Returns what answers under a name, ready to be asked; the first time this loads what it needs."""
+        version = self.version(name)
+        predict = self.classifier(version)
+        return self.open(version) if predict is None else Classifying(version, predict)
+
     def classifier(self, version: Version) -> Predict | None:
         """Returns what tells the class of a text if the version is a classifier, else None."""
-        if not is_classifier(self.workspace, version):
-            return None
         with self._lock:
             if version.id not in self._classifiers:
-                self._classifiers[version.id] = stored_classifier(self.workspace, version)
+                classifies = not is_checkpoint(version) and is_classifier(self.workspace, version)
+                self._classifiers[version.id] = stored_classifier(self.workspace, version) if classifies else None
             return self._classifiers[version.id]
 
     def open(self, version: Version) -> Opened:

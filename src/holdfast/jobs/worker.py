@@ -127,14 +127,21 @@ class Worker:
             test_source=str(workspace.upload_path(str(validation))) if validation else None,
             stop=stop,
             started=lambda run_id: self._started(job, run_id),
-            checkpointed=lambda step, metrics, weights: self._checkpointed(job, step, metrics, weights),
+            checkpointed=lambda *told: self._checkpointed(job, *told),
         )
 
     def _started(self, job: JobRecord, run_id: str) -> None:
         self.workspace.change_job(job.id, {"run_id": run_id})
 
-    def _checkpointed(self, job: JobRecord, step: int, metrics: Mapping[str, float], weights: str) -> None:
+    def _checkpointed(
+        self, job: JobRecord, step: int, metrics: Mapping[str, float], weights: str, adapter: JSONValue
+    ) -> None:
         """Stores the weights after an epoch as the job's checkpoint, which can be asked by its own name."""
+        run_id = str(self.workspace.job(job.id).run_id)
+        self.workspace.update_run(run_id, details={"checkpoint_adapter": adapter})
+        self._note_checkpoint(job, step, metrics, weights)
+
+    def _note_checkpoint(self, job: JobRecord, step: int, metrics: Mapping[str, float], weights: str) -> None:
         told: dict[str, JSONValue] = {"step": step}
         told |= {name: metrics[name] for name in COLUMNS if name in metrics}
         self.workspace.add_job_checkpoint(job.id, step, told, weights)
@@ -203,7 +210,7 @@ class Worker:
         if result.status == "accepted":
             name = model_name(job, result.version.base)
             workspace.change_job(job.id, {"fine_tuned_model": name, **values, **self._ended("succeeded")})
-            self._note_checkpoint(job, result)
+            self._note_accepted(job, result)
             workspace.add_job_event(job.id, f"New fine-tuned model created: {name}")
             workspace.add_job_event(job.id, "The job has successfully completed")
             return
@@ -212,12 +219,12 @@ class Worker:
         workspace.change_job(job.id, {"error": to_text(error), **values, **self._ended("failed")})
         workspace.add_job_event(job.id, message, level="error", data=error)
 
-    def _note_checkpoint(self, job: JobRecord, result: LearnResult) -> None:
+    def _note_accepted(self, job: JobRecord, result: LearnResult) -> None:
         """Stores the accepted weights as the job's checkpoint where the training left none, as that of classes."""
         steps = self.workspace.steps(result.run_id)
         if not steps or self.workspace.job_checkpoints(job.id):
             return
-        self._checkpointed(job, steps[-1].step, {"train_loss": steps[-1].loss}, result.version.weights_hash)
+        self._note_checkpoint(job, steps[-1].step, {"train_loss": steps[-1].loss}, result.version.weights_hash)
 
     def _trained_tokens(self, run_id: str) -> int:
         return int(sum(step.metrics.get("tokens", 0) for step in self.workspace.steps(run_id)))

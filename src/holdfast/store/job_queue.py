@@ -65,6 +65,17 @@ class JobEventRecord:
     at: str
 
 
+@dataclass(frozen=True, slots=True)
+class JobCheckpoint:
+    """Weights that a job's training went through; `number` is theirs alone."""
+
+    number: int
+    step: int
+    metrics: Mapping[str, JSONValue]
+    weights_hash: str
+    created_at: str
+
+
 class JobQueue(AuditLog):
     """Jobs by id, and which of them is whose."""
 
@@ -124,6 +135,13 @@ class JobQueue(AuditLog):
             wanted = select(tables.jobs).where(tables.jobs.c.fine_tuned_model == model)
             row = connection.execute(wanted).one_or_none()
             return None if row is None else _job(row)
+
+    def job_with_ending(self, ending: str) -> JobRecord | None:
+        """Returns the job whose id ends so, or None where there is none, or more than one."""
+        with self._database.read() as connection:
+            wanted = select(tables.jobs).where(tables.jobs.c.id.endswith(ending, autoescape=True)).limit(2)
+            rows = connection.execute(wanted).all()
+            return _job(rows[0]) if len(rows) == 1 else None
 
     def change_job(
         self, name: str, values: Mapping[str, str | int | None], *, when: tuple[str, ...] = ()
@@ -219,12 +237,12 @@ class JobQueue(AuditLog):
         with self._database.write() as connection:
             upsert(connection, tables.job_checkpoints, {"job_id": name, "step": step}, values)
 
-    def job_checkpoints(self, name: str) -> list[tuple[int, int, Mapping[str, JSONValue], str]]:
-        """Returns number, step, metrics and time of the job's checkpoints, newest first."""
+    def job_checkpoints(self, name: str) -> list[JobCheckpoint]:
+        """Returns the job's checkpoints, newest first."""
         table = tables.job_checkpoints
         with self._database.read() as connection:
             rows = connection.execute(select(table).where(table.c.job_id == name).order_by(table.c.step.desc())).all()
-        return [(row.id, row.step, from_text(row.metrics), row.created_at) for row in rows]
+        return [JobCheckpoint(r.id, r.step, from_text(r.metrics), r.weights_hash, r.created_at) for r in rows]
 
     def _later(self, seconds: float) -> str:
         moment = datetime.fromisoformat(self._now()) + timedelta(seconds=seconds)
