@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import torch
+from openai import InternalServerError
 
 from holdfast.jobs import candidates
 from holdfast.jobs.full_disk import RESERVE_BYTES, is_full
@@ -82,6 +83,10 @@ def test_a_disk_that_is_really_full_leaves_room_for_saying_so(small_disk, make_s
     job = client.fine_tuning.jobs.retrieve(job.id)
     assert (job.status, job.error.code) == ("failed", "disk_full")
     assert checkpoint.latest_checkpoint(server.workspace.run_folder("run-1") / "training-0") is not None
+    (small_disk / "rest").write_bytes(b"0" * (shutil.disk_usage(small_disk).free - 4096))
+    with pytest.raises(InternalServerError, match="the disk is full, so nothing was changed"):
+        client.fine_tuning.jobs.create(model="holdfast:tiny", training_file=job.training_file)
+    (small_disk / "rest").unlink()
     assert shutil.disk_usage(small_disk).free > RESERVE_BYTES // 2
 
 
@@ -89,6 +94,7 @@ def test_a_full_disk_is_known_by_what_caused_the_error():
     error = RuntimeError("a file could not be written")
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert is_full(error)
+    assert is_full(RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"))  # of torch.save
     assert not is_full(OSError(errno.EACCES, "Permission denied"))
 
 

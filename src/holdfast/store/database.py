@@ -20,6 +20,9 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from holdfast.errors import StoreError
 
+_FULL = ("disk is full", "No space left on device")
+"""SQLite's and PostgreSQL's words for it."""
+
 
 class Database:
     """One database, made ready; close when done.
@@ -50,6 +53,9 @@ class Database:
         try:
             yield
         except OperationalError as error:
+            if any(words in reason(error) for words in _FULL):
+                text = f"{self.name}: the disk is full, so nothing was changed. Free some space and try again."
+                raise StoreError(text) from error
             raise StoreError(f"{self.name}: the database did not answer ({reason(error)}). {self._silent}") from error
         except IntegrityError as error:
             raise StoreError(f"{self.name}: refused by the database ({reason(error)}); nothing was changed.") from error
