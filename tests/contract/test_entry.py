@@ -27,6 +27,9 @@ def test_without_a_key_in_the_workspace_none_is_needed_and_with_one_it_is(make_s
     server.workspace.revoke_key(record.id)
     with pytest.raises(AuthenticationError):
         client.models.list()
+    server.workspace.revoke_key(trainer.id)
+    with pytest.raises(AuthenticationError):  # the last one is gone: that opens nothing
+        server.client().models.list()
 
 
 def test_health_needs_no_key(make_server):
