@@ -7,7 +7,8 @@
 
 Every arm is a server process over the same model on one thread, asked by the same stock client: `--requests` streamed
 chat completions of up to 64 tokens at temperature 0, so many at a time, after two that warm it up. `holdfast` serves
-the bare base, `holdfast, 8 adapters` eight LoRA adapters (rank 16, random) in turn, which `transformers serve` cannot.
+the bare base, `holdfast, 1 adapter` and `holdfast, 8 adapters` LoRA adapters of rank 16 in turn, fresh ones, so that
+the answers are the same; `transformers serve` cannot serve any.
 `transformers` is `transformers serve`, `transformers, batching` the same with `--continuous-batching` and 256 blocks.
 `vllm` and `vllm, 8 adapters` are vLLM's own server, as its CPU build is started, with one thread for the model and
 float32 as the others; `holdfast, vllm` is `holdfast serve --engine vllm` over the same. vLLM's server, engine and model
@@ -21,6 +22,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import statistics
@@ -39,10 +41,9 @@ from holdfast.models.load import TINY_FOLDER
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 MARKER = "serve"
-NUM_ADAPTERS = 8
 ARMS = (
-    "holdfast", "holdfast, 8 adapters", "transformers", "transformers, batching", "vllm", "vllm, 8 adapters",
-    "holdfast, vllm",
+    "holdfast", "holdfast, 1 adapter", "holdfast, 8 adapters", "transformers", "transformers, batching", "vllm",
+    "vllm, 1 adapter", "vllm, 8 adapters", "holdfast, vllm",
 )  # fmt: skip
 BASE = "holdfast"
 
@@ -105,7 +106,7 @@ def measured(arm: str, streams: list[int], num_requests: int, vllm: Path | None)
 
 def started_with(arm: str, scratch: Path, port: int, vllm: Path | None) -> tuple[list[str], list[str]]:
     """Returns the command of the arm's server, and the models to ask it for."""
-    adapters = NUM_ADAPTERS if "adapters" in arm else 0
+    adapters = num_adapters(arm)
     if arm.startswith("holdfast"):
         models = workspace(scratch, adapters=adapters)
         command = [sys.executable, "-m", "holdfast", "serve", "--no-worker", "--port", str(port)]
@@ -125,6 +126,11 @@ def started_with(arm: str, scratch: Path, port: int, vllm: Path | None) -> tuple
     if "batching" in arm:
         command += ["--continuous-batching", "--cb-num-blocks", "256", "--cb-max-batch-tokens", "1024"]
     return command, [str(TINY_FOLDER)]
+
+
+def num_adapters(arm: str) -> int:
+    found = re.search(r", (\d+) adapter", arm)
+    return int(found[1]) if found else 0
 
 
 def vllm_environment() -> dict[str, str]:
@@ -241,7 +247,9 @@ def table(results: list[dict]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for (streams, arm), found in sorted(by_row.items(), key=lambda row: (row[0][0], ARMS.index(row[0][1]))):
-        ours = {one["turn"]: one["tokens_a_second"] for one in by_row.get((streams, BASE), [])}
+        same = next((own for own in ARMS if own.startswith(BASE) and num_adapters(own) == num_adapters(arm)), BASE)
+        beside = BASE if arm.startswith(BASE) else same  # ours with as many adapters; what adapters cost us
+        ours = {one["turn"]: one["tokens_a_second"] for one in by_row.get((streams, beside), [])}
         ratios = sorted(ours[one["turn"]] / one["tokens_a_second"] for one in found if one["turn"] in ours)
         told = (
             "1"
