@@ -92,7 +92,8 @@ class InProcessEngine:
             self._num_open += 1
             self._num_asked += 1
             number = self._num_asked
-        self._orders.put(lambda: self._start(number, ask, sink, rules))
+            # Under the lock: an order behind the one to stop would never be carried out, and its client never told.
+            self._orders.put(lambda: self._start(number, ask, sink, rules))
         return number
 
     def cancel(self, number: int) -> None:
@@ -134,9 +135,10 @@ class InProcessEngine:
             else:
                 done.set_result(None)
 
-        if not self._thread.is_alive():
-            raise InvalidStateError("The engine has stopped.")
-        self._orders.put(order)
+        with self._lock:
+            if self._is_closing:
+                raise InvalidStateError("The engine has stopped.")
+            self._orders.put(order)
         done.result()
 
     def _run(self) -> None:
@@ -164,6 +166,7 @@ class InProcessEngine:
             _LOG.exception("a step failed")
             for number in list(self._talks):
                 self._end(number, "error", problem=str(error))
+            self._batch.forget()
             return
         for token in tokens:
             self._take(token)

@@ -139,6 +139,14 @@ class LiveBatch:
             if row is not None and row.key == key:
                 self._rows[index] = None
 
+    def forget(self) -> None:
+        """Forgets every sequence, and all that was read: after a step that failed midway nothing is trusted."""
+        self._waiting.clear()
+        self._rows = [None] * self.capacity
+        self._cache = None
+        self._prefixes = Prefixes()
+        self._reader.forget()
+
     @torch.no_grad()
     def step(self) -> list[Token]:
         """Returns the tokens that were chosen: the first of those that got a row, the next of those that had one."""

@@ -131,7 +131,8 @@ class VllmEngine:
             self._talks[talk.number] = talk
             if ask.adapter is not None:
                 self._users[ask.adapter] += 1
-        self._loop.call_soon_threadsafe(self._begin, talk)
+            # Under the lock: what comes behind the loop's end would never begin, and its client never be told.
+            self._loop.call_soon_threadsafe(self._begin, talk)
         return talk.number
 
     def cancel(self, number: int) -> None:

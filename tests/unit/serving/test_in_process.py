@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.errors import BusyError, ContextLengthError, InvalidStateError, NotFoundError
 from holdfast.models.generate import generate
+from holdfast.models.kv_cache import RowCache
 from holdfast.models.sampling import Sampling
 from holdfast.serving.engine import Ask
 from holdfast.serving.in_process import InProcessEngine
@@ -165,3 +166,47 @@ def test_a_client_whose_sink_fails_and_a_step_that_fails_stop_nothing(make_engin
 def test_a_prompt_that_does_not_fit_is_refused(make_engine):
     with pytest.raises(ContextLengthError):
         make_engine().submit(ask(prompt=tuple([9] * 300)), Answer())
+
+
+def test_a_step_that_fails_midway_leaves_nothing_half_made(make_engine, make_model, tokenizer, monkeypatch):
+    engine = make_engine(max_running=1)
+    engine.submit(ask(), answer := Answer())
+    answer.wait()
+    made, empty = [], RowCache._empty
+
+    def no_memory(self, num_rows, like):
+        made.append(num_rows)
+        if len(made) == 2:  # the first of a layer's two stores is larger by now
+            raise RuntimeError("no memory")
+        return empty(self, num_rows, like)
+
+    long = tuple(range(5, 105))
+    monkeypatch.setattr(RowCache, "_empty", no_memory)
+    engine.submit(ask(prompt=long), failed := Answer())
+    assert failed.wait() == ("", "error")
+    engine.submit(ask(prompt=long), answer := Answer())
+    completion = generate(make_model(), tokenizer, [long], Sampling(max_new_tokens=8, temperature=0))[0][0]
+    assert answer.wait() == (completion.text, completion.finish_reason)
+
+
+class ClosesBehind:
+    """A lock behind whose first holder the engine is closed at once."""
+
+    def __init__(self, engine):
+        self.engine, self.lock = engine, engine._lock
+
+    def __enter__(self):
+        self.lock.acquire()
+
+    def __exit__(self, *_):
+        self.lock.release()
+        if threading.current_thread() is threading.main_thread() and self.engine._lock is self:
+            self.engine._lock = self.lock
+            self.engine.close(timeout=0)
+
+
+def test_a_request_that_comes_just_as_the_engine_closes_is_told_its_end(make_engine):
+    engine, answer = make_engine(), Answer()
+    engine._lock = ClosesBehind(engine)
+    engine.submit(ask(200), answer)
+    assert answer.wait()[1] == "cancelled"

@@ -286,6 +286,29 @@ def test_closing_finishes_what_runs_and_leaves_nothing_behind(make_engine, stand
     assert left.wait()[1] == "cancelled"
 
 
+class ClosesBehind:
+    """A lock behind whose first holder the engine is closed at once."""
+
+    def __init__(self, engine):
+        self.engine, self.lock = engine, engine._lock
+
+    def __enter__(self):
+        self.lock.acquire()
+
+    def __exit__(self, *_):
+        self.lock.release()
+        if threading.current_thread() is threading.main_thread() and self.engine._lock is self:
+            self.engine._lock = self.lock
+            self.engine.close(timeout=0)
+
+
+def test_a_request_that_comes_just_as_the_engine_closes_is_told_its_end(make_engine):
+    engine, answer = make_engine(), Answer()
+    engine._lock = ClosesBehind(engine)
+    engine.submit(ask(), answer)
+    assert answer.wait()[1] == "cancelled"
+
+
 def test_a_client_whose_sink_fails_stops_nothing(make_engine):
     engine = make_engine()
 
