@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import threading
 import time
-from itertools import pairwise
+from itertools import count, pairwise
 
 import httpx2
 import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError
 
 from holdfast.api.state import Limits
+from holdfast.errors import BusyError
 from holdfast.jobs import evals as running
 
 MODEL = "holdfast:tiny"
@@ -461,6 +463,44 @@ def test_a_defect_ends_its_run_and_not_the_next(make_server, monkeypatch):
     assert (run.status, run.error.code, run.error.message) == ("failed", "server_error", "KeyError: 'weights'")
     short = asked(rows(1), sampling_params={"max_completion_tokens": 2})
     assert ended(client, client.evals.runs.create(record.id, data_source=short)).status == "completed"
+
+
+def test_an_engine_that_is_away_or_closed_is_waited_for_and_opened_again(make_server, monkeypatch):
+    server = make_server()
+    client = server.client()
+    opened, num_opened = server.served.open, count()
+
+    def opens(version):
+        number = next(num_opened)
+        if number in (0, 2):
+            raise BusyError("vLLM has died and is being started again.")
+        found = opened(version)
+        if number in (3, 4):  # another model needed its place between the opening and the question
+            server.served._engines.clear()
+            found.engine.close(timeout=0)
+        return found
+
+    monkeypatch.setattr(server.served, "open", opens)
+    short = asked(rows(3), sampling_params={"max_completion_tokens": 2})
+    run = ended(client, client.evals.runs.create(made(client).id, data_source=short))
+    assert (run.status, run.result_counts.total, run.result_counts.errored) == ("completed", 3, 0)
+
+
+def test_the_thread_of_runs_outlives_what_it_meets_between_them(make_server, monkeypatch):
+    server = make_server()
+    client = server.client()
+    look, met = server.workspace.open_eval_runs, threading.Event()
+
+    def breaks():
+        if not met.is_set():
+            met.set()
+            raise RuntimeError("a defect")
+        return look()
+
+    monkeypatch.setattr(server.workspace, "open_eval_runs", breaks)
+    assert met.wait(30)
+    short = asked(rows(1), sampling_params={"max_completion_tokens": 2})
+    assert ended(client, client.evals.runs.create(made(client).id, data_source=short)).status == "completed"
 
 
 def test_a_model_that_breaks_on_an_item_is_that_items_error(make_server):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from holdfast.data.chat import check_order, parse_tools, parse_turns
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from holdfast.jobs.served import Opened
     from holdfast.models.sampling import Sampling
-    from holdfast.serving.engine import Piece
+    from holdfast.serving.engine import Ask, Engine, Piece
     from holdfast.types import JSONValue, Message
 
 TICK_SECONDS = 0.1
 """So long a wait for the next piece, or for room, lasts before it is asked whether to stop."""
 ITEM_SECONDS = 600.0
-"""A completion that takes longer ends with what is there."""
+"""A completion that takes longer, once an engine has taken it in, ends with what is there."""
 _TEXT_PARTS = ("input_text", "output_text")
 
 
@@ -147,8 +147,8 @@ def sampling_of(
     )
 
 
-def written(opened: Opened, question: Question, stopped: Callable[[], bool]) -> Written:
-    """Returns the answer to a question, waiting for room and for its end.
+def written(opening: Callable[[], Opened], question: Question, stopped: Callable[[], bool]) -> Written:
+    """Returns the answer of the version that `opening` opens, waiting for an engine, for room and for its end.
 
     Raises:
         AskingStopped: `stopped` said so before the answer was there.
@@ -158,6 +158,7 @@ def written(opened: Opened, question: Question, stopped: Callable[[], bool]) -> 
     from holdfast.serving.engine import Ask, Rules
     from holdfast.serving.rules import json_grammar
 
+    opened = patiently(opening, stopped)
     tokenizer = opened.tokenizer
     require_plain(tokenizer, question.turns)
     prompt = tuple(render_prompt(tokenizer, question.turns, question.tools))
@@ -168,36 +169,51 @@ def written(opened: Opened, question: Question, stopped: Callable[[], bool]) -> 
     schema = schema_of_format(question.response_format)
     if schema is not None:
         json_grammar(tokenizer, schema, param="response_format")  # says now what cannot be followed
-    ask = Ask(prompt, sampling, opened.adapter, rules=Rules(schema=schema), deadline=time.monotonic() + ITEM_SECONDS)
+    ask = Ask(prompt, sampling, opened.adapter, rules=Rules(schema=schema))
     pieces: queue.SimpleQueue[Piece] = queue.SimpleQueue()
-    number = _submitted(opened, ask, pieces.put, stopped)
+    engine, number = _submitted(opening, opened, ask, pieces.put, stopped)
     text, num_written = "", 0
     while True:
         try:
             piece = pieces.get(timeout=TICK_SECONDS)
         except queue.Empty:
             if stopped():
-                opened.engine.cancel(number)
+                engine.cancel(number)
                 raise AskingStopped from None
             continue
         text, num_written = text + piece.text, num_written + (piece.id is not None)
         if piece.end == "error":
             raise HoldfastError(f"The model could not write this: {piece.problem}")
         if piece.end == "cancelled" or (piece.end is None and stopped()):
-            opened.engine.cancel(number)
+            engine.cancel(number)
             raise AskingStopped
         if piece.end is not None:
             finish = "stop" if piece.end == "stop" else "length"
             return Written(text, len(prompt), num_written, finish, sampling.max_new_tokens)
 
 
-def _submitted(opened: Opened, ask: object, sink: Callable[[Piece], None], stopped: Callable[[], bool]) -> int:
-    from holdfast.serving.engine import Ask
-
+def patiently(opening: Callable[[], Opened], stopped: Callable[[], bool]) -> Opened:
+    """Returns what is opened, once its engine is there again, where it has died; raises AskingStopped as `stopped`."""
     while True:
         if stopped():
             raise AskingStopped
         try:
-            return opened.engine.submit(cast("Ask", ask), sink)
+            return opening()
         except BusyError:
             time.sleep(TICK_SECONDS)
+
+
+def _submitted(
+    opening: Callable[[], Opened], opened: Opened, ask: Ask, sink: Callable[[Piece], None], stopped: Callable[[], bool]
+) -> tuple[Engine, int]:
+    """Returns the engine that took the question in, and its number there; the time it may take begins then.
+
+    An engine that was closed meanwhile to make room for another takes nothing in any more, so it is opened again.
+    """
+    while True:
+        try:
+            now = replace(ask, deadline=time.monotonic() + ITEM_SECONDS)
+            return opened.engine, opened.engine.submit(now, sink)
+        except BusyError:
+            time.sleep(TICK_SECONDS)
+            opened = patiently(opening, stopped)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import GraderError, HoldfastError
@@ -17,7 +18,7 @@ from holdfast.graders.multi import Multi
 from holdfast.graders.reference import outcome_of, ungradable
 from holdfast.graders.score_model import ScoreModel
 from holdfast.graders.template import View
-from holdfast.jobs.asking import Question, conversation, plain_parts, tools_of, written
+from holdfast.jobs.asking import Question, conversation, patiently, plain_parts, tools_of, written
 from holdfast.jobs.eval_orders import is_asked_here, parts_of, reads_sample, sampling_in, served_name, template_of
 from holdfast.seeds import derive_seed
 from holdfast.store.eval_runs import Outcome
@@ -79,11 +80,16 @@ class ItemWork:
         self._sampling = sampling_in(run.source)
 
     def ready(self) -> None:
-        """Opens the models and starts what the graders need; raises HoldfastError where that cannot be."""
+        """Opens the models and starts what the graders need.
+
+        Raises:
+            AskingStopped: the run is to stop before an engine that died is there again.
+            HoldfastError: that cannot be.
+        """
         for name in self._run.versions:
             version = self._served.workspace.version(self._run.versions[name])
             if self._served.classifier(version) is None:
-                self._served.open(version)
+                patiently(partial(self._served.open, version), self._stopped)
         for _, made in self._graders:
             for part in parts_of(made):
                 if not is_asked_here(part):
@@ -148,7 +154,7 @@ class ItemWork:
             top_p=cast("float | None", self._sampling.get("top_p")),
             response_format=cast("dict[str, JSONValue] | None", self._sampling.get("response_format")),
         )
-        found = written(self._served.open(version), question, self._stopped)
+        found = written(partial(self._served.open, version), question, self._stopped)
         meter.count(model, found)
         sample = self._sample(turns, found.text, model=model, found=found, seed=seed)
         return _Answer(Completion(found.text, (), (), "stop" if found.finish == "stop" else "length"), turns, sample)
@@ -211,8 +217,7 @@ class ItemWork:
         version = self._served.workspace.version(self._run.versions[name])
 
         def ask(talks: Sequence[Sequence[dict[str, str]]], most: int) -> list[str]:
-            opened, settings = self._served.open(version), made.sampling_params
-            texts: list[str] = []
+            settings, texts = made.sampling_params, list[str]()
             for talk in talks:
                 question = Question(
                     conversation([dict(turn) for turn in talk], "input"),
@@ -222,7 +227,7 @@ class ItemWork:
                     top_p=settings.top_p,
                     response_format={"type": "json_schema", "json_schema": {"name": "grade", "schema": made.form()}},
                 )
-                found = written(opened, question, self._stopped)
+                found = written(partial(self._served.open, version), question, self._stopped)
                 meter.count(made.model, found)
                 texts.append(found.text)
             return texts

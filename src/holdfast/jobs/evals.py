@@ -70,7 +70,7 @@ class EvalRunner:
                 if run is not None:
                     self._carry_out(run)
                     continue
-            except HoldfastError:
+            except (HoldfastError, *BREAKS):
                 _LOG.exception("eval runs wait, since the workspace did not answer")
             self._wake.wait(IDLE_SECONDS)
 
@@ -92,6 +92,8 @@ class EvalRunner:
             work = ItemWork(self._served, self._workspace.eval(run.eval_id), run, stopped)
             work.ready()
             _Round(self._workspace, self.name, run, work, lost, self._stopping).go()
+        except AskingStopped:
+            return  # the run waits for the next time
         except HoldfastError as error:
             if isinstance(error, StoreError) and not isinstance(error, NotFoundError):
                 raise  # the workspace did not answer: the run goes on when it does
