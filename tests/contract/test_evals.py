@@ -12,6 +12,7 @@ from openai import AsyncOpenAI, BadRequestError, NotFoundError
 
 from holdfast.api.state import Limits
 from holdfast.errors import BusyError
+from holdfast.jobs import eval_items
 from holdfast.jobs import evals as running
 
 MODEL = "holdfast:tiny"
@@ -356,6 +357,18 @@ def test_a_file_for_training_and_a_model_that_is_not_there_are_refused(client, t
         client.evals.runs.create(record.id, data_source={"type": "jsonl", "source": {"type": "file_id", "id": file.id}})
     with pytest.raises(NotFoundError, match="'gpt-9' does not exist"):
         client.evals.runs.create(record.id, data_source=asked(rows(1), model="gpt-9"))
+
+
+def test_of_a_file_with_too_many_items_no_more_is_read_than_tells_so(client, monkeypatch):
+    file = client.files.create(file=("t.jsonl", b'{"item": {"question": "a", "answer": "b"}}\n' * 50), purpose="evals")
+    read, of_line = [], eval_items._of_line
+    monkeypatch.setattr(eval_items, "MAX_ITEMS", 3)
+    monkeypatch.setattr(eval_items, "_of_line", lambda line, number: read.append(number) or of_line(line, number))
+    with pytest.raises(BadRequestError, match="more than 3 items"):
+        client.evals.runs.create(
+            made(client).id, data_source={"type": "jsonl", "source": {"type": "file_id", "id": file.id}}
+        )
+    assert read == [1, 2, 3, 4]
 
 
 def many(client, num=60):

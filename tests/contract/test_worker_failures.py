@@ -10,13 +10,15 @@ import sys
 import pytest
 import torch
 from openai import InternalServerError
+from safetensors.torch import save_file
 
+from holdfast.errors import HoldfastError
 from holdfast.jobs import candidates
 from holdfast.jobs.full_disk import RESERVE_BYTES, is_full
 from holdfast.jobs.interrupt import StopSwitch
 from holdfast.jobs.worker import MOST_DEATHS, Worker
 from holdfast.jobs.workspace import create
-from holdfast.models import checkpoint
+from holdfast.models import checkpoint, weights_io
 
 LONGER = {"steps": 12, "checkpoint_every": 4, "rehearsal": {"num_reminders": 8}, "gate": {"remedies": []}}
 
@@ -90,11 +92,25 @@ def test_a_disk_that_is_really_full_leaves_room_for_saying_so(small_disk, make_s
     assert shutil.disk_usage(small_disk).free > RESERVE_BYTES // 2
 
 
+def _adapter(folder):
+    with weights_io.atomic_folder(folder) as temporary:
+        save_file({"a": torch.zeros(1 << 20)}, temporary / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "save", [_adapter, lambda folder: checkpoint.save_checkpoint(folder, {"step": 1, "a": torch.zeros(1 << 20)})]
+)
+def test_whatever_finds_the_disk_full_is_known_to_have(small_disk, save):
+    (small_disk / "other").write_bytes(bytes(27 << 20))
+    with pytest.raises((HoldfastError, OSError, RuntimeError)) as error:
+        save(small_disk / "weights")
+    assert is_full(error.value)
+
+
 def test_a_full_disk_is_known_by_what_caused_the_error():
     error = RuntimeError("a file could not be written")
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert is_full(error)
-    assert is_full(RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0"))  # of torch.save
     assert not is_full(OSError(errno.EACCES, "Permission denied"))
 
 

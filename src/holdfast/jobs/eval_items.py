@@ -7,6 +7,7 @@ later, changes nothing. A line that cannot be read is an item too, with the reas
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from holdfast.data.rejected import RowError
@@ -43,13 +44,13 @@ def items_of(
     if kind == "file_content":
         found = [_of_row(row) for row in cast("list[JSONValue]", source["content"])]
     elif kind == "file_id":
-        found = list(_of_file(workspace, str(source["id"])))
+        found = list(islice(_of_file(workspace, str(source["id"])), MAX_ITEMS + 1))  # no more than can be refused
     else:
         found = _of_answers(workspace, source, metadata)
     if not found:
         raise ConfigError(f"{_PARAM}: it has no items, so nothing can be asked.", param=_PARAM)
     if len(found) > MAX_ITEMS:
-        raise ConfigError(f"{_PARAM}: {len(found):,} items; a run takes {MAX_ITEMS:,} at most.", param=_PARAM)
+        raise ConfigError(f"{_PARAM}: it has more than {MAX_ITEMS:,} items; a run takes so many.", param=_PARAM)
     return found
 
 

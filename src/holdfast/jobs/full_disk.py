@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESERVE_BYTES = 4 << 20
-_WORDS = ("disk is full", "No space left on device", "PytorchStreamWriter failed", "unexpected pos")
-"""What databases, operating systems and torch say of it; torch tells only that less was written than it gave."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_SAID = ("disk is full", os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+"""How SQLite, PostgreSQL and safetensors say it, whose errors have no number."""
 MESSAGE = (
     "The disk is full. Free some space and order the same again: it goes on from the last checkpoint, and everything "
     "from before is kept."
@@ -24,7 +24,7 @@ def is_full(error: BaseException) -> bool:
     """Tells whether an error, or what caused it, is a full disk."""
     cause: BaseException | None = error
     while cause is not None:
-        if (isinstance(cause, OSError) and cause.errno in _FULL) or any(words in str(cause) for words in _WORDS):
+        if (isinstance(cause, OSError) and cause.errno in _FULL) or any(words in str(cause) for words in _SAID):
             return True
         cause = cause.__cause__ or cause.__context__
     return False

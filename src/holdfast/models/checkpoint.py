@@ -39,7 +39,8 @@ def save_checkpoint(folder: Path, state: Mapping[str, object], *, keep: int | No
         step = step_of(newest) + 1 if newest is not None else 0
     target = folder / f"{_PREFIX}{step:08d}"
     with atomic_folder(target) as temporary:
-        torch.save(dict(state), temporary / "state.pt")
+        with (temporary / "state.pt").open("wb") as file:  # by a path, torch would not say why it cannot write
+            torch.save(dict(state), file)
         (temporary / "checksum.txt").write_text(_checksum(temporary / "state.pt"), encoding="utf-8")
     if keep is not None:
         for old in _all(folder)[: -max(1, keep)]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from holdfast.errors import ModelError
@@ -28,6 +28,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
     Everything in it is flushed to disk first, so that a crash leaves the whole folder or none of it.
     An existing `folder` is replaced.
+
+    Raises:
+        ModelError: safetensors could not write a file; its own error is no kind of OSError.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -43,6 +46,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         else:
             temporary.rename(folder)
         _flush(folder.parent)
+    except SafetensorError as error:
+        raise ModelError(f"{folder}: the weights could not be written ({error}).") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

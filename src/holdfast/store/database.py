@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from importlib import resources
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from holdfast.errors import StoreError
 
@@ -52,11 +53,15 @@ class Database:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except OperationalError as error:
+        except (OperationalError, InterfaceError) as error:
             if any(words in reason(error) for words in _FULL):
                 text = f"{self.name}: the disk is full, so nothing was changed. Free some space and try again."
                 raise StoreError(text) from error
             raise StoreError(f"{self.name}: the database did not answer ({reason(error)}). {self._silent}") from error
+        except NoConnectionError as error:
+            raise StoreError(
+                f"{self.name}: every connection was in use for too long. Try again in a moment. {self._silent}"
+            ) from error
         except IntegrityError as error:
             raise StoreError(f"{self.name}: refused by the database ({reason(error)}); nothing was changed.") from error
         except DatabaseError as error:
@@ -90,6 +95,6 @@ def newer_problem(name: str, found: int, known: int) -> str:
     )
 
 
-def reason(error: DatabaseError) -> str:
+def reason(error: DBAPIError) -> str:
     """Returns what the database said, in one line."""
     return " ".join(str(error.orig).split())

@@ -147,3 +147,13 @@ def _code(path):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body[0] = ast.Pass()
     return ast.unparse(tree)
+
+
+def test_where_every_connection_is_in_use_for_too_long_it_is_said_as_all_else_is(tmp_path):
+    with Workspace.create(tmp_path / "w") as workspace, contextlib.ExitStack() as others:
+        pool = workspace._database._reading.pool
+        pool._timeout = 0.01
+        for _ in range(pool.size() + pool._max_overflow):
+            others.enter_context(workspace._database.read())
+        with pytest.raises(StoreError, match="every connection was in use"):
+            workspace.versions()
