@@ -1,7 +1,6 @@
 """What a job says when the machine fails it: no disk, no memory, a worker that dies again and again."""
 
 import errno
-import os
 import shutil
 import socket
 import subprocess
@@ -48,6 +47,14 @@ def small_disk(tmp_path):
         pytest.skip("no small file system can be mounted here: it takes the rights of root")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def dead():
+    """The name of a worker of this machine that is no more."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    return f"{socket.gethostname()} {gone.pid} x"
 
 
 def messages(client, job):
@@ -125,18 +132,52 @@ def test_no_memory_fails_the_job_and_says_what_helps(make_server, order, monkeyp
     assert "do not fit the memory" in job.error.message
 
 
-def test_a_job_whose_worker_dies_at_the_same_place_again_and_again_is_given_up(make_server, order):
+def test_a_job_whose_worker_dies_at_the_same_place_again_and_again_is_given_up(make_server, order, dead):
     server = make_server()
     client = server.client()
     job = order(client)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    assert gone.pid != os.getpid()
     worker = Worker(server.workspace, StopSwitch())
     for number in range(MOST_DEATHS):
         assert client.fine_tuning.jobs.retrieve(job.id).status == ("running" if number else "queued")
-        assert server.workspace.take_job(f"{socket.gethostname()} {gone.pid} x", seconds=100) is not None
+        assert server.workspace.take_job(dead, seconds=100) is not None
         worker._release_the_dead()
     job = client.fine_tuning.jobs.retrieve(job.id)
     assert (job.status, job.error.code) == ("failed", "worker_died")
     assert messages(client, job).count("The worker died: it was killed, or the machine had no memory left") == 3
+
+
+def test_a_death_is_counted_once_and_frees_no_job_that_another_goes_on_with(make_server, order, dead):
+    server = make_server()
+    client = server.client()
+    job = order(client)
+    seen = server.workspace.take_job(dead, seconds=0)
+    assert server.workspace.take_job("another", seconds=100).id == job.id
+    Worker(server.workspace, StopSwitch())._died(seen)
+    assert server.workspace.job(job.id).leased_by == "another"
+    assert not [one for one in messages(client, job) if one.startswith("The worker died")]
+
+
+def test_a_worker_that_lost_its_job_does_not_decide_it(make_server, order, monkeypatch):
+    server = make_server()
+    job = order(server.client())
+    worker = Worker(server.workspace, StopSwitch())
+
+    def lost(*_args):
+        server.workspace.change_job(job.id, {"leased_by": "another"})
+        raise OSError("the folder is in use")
+
+    monkeypatch.setattr(worker, "_learn", lost)
+    worker.run(once=True)
+    assert (server.workspace.job(job.id).status, server.workspace.job(job.id).leased_by) == ("running", "another")
+
+
+def test_deaths_at_one_place_are_counted_however_much_was_told_in_between(make_server, order, dead):
+    server = make_server()
+    job = order(server.client())
+    worker = Worker(server.workspace, StopSwitch())
+    for _ in range(MOST_DEATHS):
+        server.workspace.take_job(dead, seconds=100)
+        worker._release_the_dead()
+        for number in range(600):
+            server.workspace.add_job_event(job.id, f"Step {number}", type="metrics")
+    assert server.workspace.job(job.id).error["code"] == "worker_died"

@@ -78,15 +78,21 @@ class Worker:
                 self._died(job)
 
     def _died(self, job: JobRecord) -> None:
-        """Lets a job go on whose worker died, unless it dies at the same place again and again."""
+        """Lets a job go on whose worker died, unless it dies at the same place again and again.
+
+        It is taken over first: of several workers that see the death one counts it, and none takes the job from another
+        that goes on with it already.
+        """
+        if self.workspace.change_job(job.id, {"leased_by": self.name}, held_by=job.leased_by) is None:
+            return
         run = None if job.run_id is None else self.workspace.run(job.run_id)
         place: JSONValue = None if run is None else [run.state, len(self.workspace.steps(run.id))]
-        before = self.workspace.job_events(job.id, limit=1000)
+        before = self.workspace.job_events(job.id, limit=1000, type="message")
         deaths = 1 + sum(event.data == {"died_at": place} for event in before)
         told = "The worker died: it was killed, or the machine had no memory left"
         self.workspace.add_job_event(job.id, told, level="warn", data={"died_at": place})
         if deaths < MOST_DEATHS:
-            self.workspace.change_job(job.id, {"leased_by": None, "leased_until": None})
+            self.workspace.change_job(job.id, {"leased_by": None, "leased_until": None}, held_by=self.name)
             return
         message = (
             f"The worker died {deaths} times at the same place. If the machine ran out of memory, lower "
@@ -185,7 +191,9 @@ class Worker:
 
     def _failed(self, job: JobRecord, code: str, message: str, param: str | None) -> None:
         error: dict[str, JSONValue] = {"code": code, "message": message, "param": param}
-        self.workspace.change_job(job.id, {"error": to_text(error), **self._ended("failed")})
+        values = {"error": to_text(error), **self._ended("failed")}
+        if self.workspace.change_job(job.id, values, held_by=self.name) is None:
+            return  # another worker has it
         self.workspace.add_job_event(job.id, f"The job failed: {message}", level="error", data=error)
 
     def _ended(self, status: str) -> dict[str, str | int | None]:

@@ -144,15 +144,23 @@ class JobQueue(AuditLog):
             return _job(rows[0]) if len(rows) == 1 else None
 
     def change_job(
-        self, name: str, values: Mapping[str, str | int | None], *, when: tuple[str, ...] = ()
+        self,
+        name: str,
+        values: Mapping[str, str | int | None],
+        *,
+        when: tuple[str, ...] = (),
+        held_by: str | None = None,
     ) -> JobRecord | None:
-        """Sets columns of the job and returns it; None if it is not in one of the states `when` (any, if empty).
+        """Sets columns of the job and returns it.
+
+        None if it is not in one of the states `when` (any, if empty), or another has it than the worker `held_by`.
 
         Mappings are given as the text that `to_text` makes.
         """
         with self._database.write() as connection:
             row = _existing(connection, name)
-            if when and _job(row).status not in when:
+            job = _job(row)
+            if (when and job.status not in when) or (held_by is not None and job.leased_by != held_by):
                 return None
             connection.execute(tables.jobs.update().where(tables.jobs.c.id == name).values(dict(values)))
             changed = {key: values[key] for key in ("status", "wanted", "fine_tuned_model") if key in values}
