@@ -1,5 +1,7 @@
 """A tiny Llama with random weights beside the embedded base's tokenizer, and adapters for it."""
 
+import threading
+
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
@@ -56,3 +58,25 @@ def make_adapter(make_model, tokenizer, tmp_path):
         return folder, learner
 
     return make
+
+
+class ClosesBehind:
+    """A lock behind whose first holder the engine is closed at once."""
+
+    def __init__(self, engine):
+        self.engine, self.lock = engine, engine._lock
+
+    def __enter__(self):
+        self.lock.acquire()
+
+    def __exit__(self, *_):
+        self.lock.release()
+        if threading.current_thread() is threading.main_thread() and self.engine._lock is self:
+            self.engine._lock = self.lock
+            self.engine.close(timeout=0)
+
+
+@pytest.fixture
+def closes_behind():
+    """A function that makes a lock of an engine behind whose first holder the engine is closed."""
+    return ClosesBehind

@@ -189,24 +189,8 @@ def test_a_step_that_fails_midway_leaves_nothing_half_made(make_engine, make_mod
     assert answer.wait() == (completion.text, completion.finish_reason)
 
 
-class ClosesBehind:
-    """A lock behind whose first holder the engine is closed at once."""
-
-    def __init__(self, engine):
-        self.engine, self.lock = engine, engine._lock
-
-    def __enter__(self):
-        self.lock.acquire()
-
-    def __exit__(self, *_):
-        self.lock.release()
-        if threading.current_thread() is threading.main_thread() and self.engine._lock is self:
-            self.engine._lock = self.lock
-            self.engine.close(timeout=0)
-
-
-def test_a_request_that_comes_just_as_the_engine_closes_is_told_its_end(make_engine):
+def test_a_request_that_comes_just_as_the_engine_closes_is_told_its_end(make_engine, closes_behind):
     engine, answer = make_engine(), Answer()
-    engine._lock = ClosesBehind(engine)
+    engine._lock = closes_behind(engine)
     engine.submit(ask(200), answer)
     assert answer.wait()[1] == "cancelled"

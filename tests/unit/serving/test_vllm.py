@@ -286,25 +286,9 @@ def test_closing_finishes_what_runs_and_leaves_nothing_behind(make_engine, stand
     assert left.wait()[1] == "cancelled"
 
 
-class ClosesBehind:
-    """A lock behind whose first holder the engine is closed at once."""
-
-    def __init__(self, engine):
-        self.engine, self.lock = engine, engine._lock
-
-    def __enter__(self):
-        self.lock.acquire()
-
-    def __exit__(self, *_):
-        self.lock.release()
-        if threading.current_thread() is threading.main_thread() and self.engine._lock is self:
-            self.engine._lock = self.lock
-            self.engine.close(timeout=0)
-
-
-def test_a_request_that_comes_just_as_the_engine_closes_is_told_its_end(make_engine):
+def test_a_request_that_comes_just_as_the_engine_closes_is_told_its_end(make_engine, closes_behind):
     engine, answer = make_engine(), Answer()
-    engine._lock = ClosesBehind(engine)
+    engine._lock = closes_behind(engine)
     engine.submit(ask(), answer)
     assert answer.wait()[1] == "cancelled"
 
