@@ -1,7 +1,9 @@
 """Who gets in, how often, and what is written down about it."""
 
+import json
+
 import pytest
-from openai import AuthenticationError, PermissionDeniedError, RateLimitError
+from openai import AuthenticationError, BadRequestError, PermissionDeniedError, RateLimitError
 
 from holdfast.api.entry import Pace
 from holdfast.api.server import _require_key
@@ -88,3 +90,52 @@ def test_every_answer_carries_the_requests_id(make_server):
     assert answer.headers["x-request-id"] == "mine-1"
     odd = client.models.with_raw_response.list(extra_headers={"x-request-id": "x" * 500})
     assert odd.headers["x-request-id"].startswith("req_")
+
+
+def asks(address=None, **more):
+    told = {"type": "score_model", "name": "judge", "model": "judge", "input": [{"role": "user", "content": "x"}]}
+    return told | ({"base_url": address} if address else {}) | more
+
+
+@pytest.mark.parametrize(
+    "grader",
+    [
+        asks("http://127.0.0.1:9/v1"),
+        asks(),
+        asks("https://judges.example.org/v1", api_key_env="PATH"),
+        {"type": "multi", "graders": {"a": asks("http://169.254.169.254/")}, "calculate_output": "a"},
+        {"type": "text_similarity", "input": "x", "reference": "y", "evaluation_metric": "cosine",
+         "embedding_model": "m", "base_url": "http://127.0.0.1:9/v1"},
+    ],
+)  # fmt: skip
+def test_no_request_has_a_key_sent_to_where_the_operator_did_not_say(make_server, training_file, grader):
+    server = make_server(grader_servers={"https://judges.example.org/v1": "JUDGES_KEY"})
+    client = server.client()
+    with pytest.raises(BadRequestError, match=r"--grader-server|it is JUDGES_KEY"):
+        client.fine_tuning.alpha.graders.validate(grader=grader)
+    with pytest.raises(BadRequestError, match=r"--grader-server|it is JUDGES_KEY"):
+        client.fine_tuning.alpha.graders.run(grader=grader, model_sample="x", item={})
+    file = client.files.create(file=("t.jsonl", training_file(12)), purpose="fine-tune")
+    given = {"model": "holdfast:tiny", "training_file": file.id}
+    for more in (
+        {"method": {"type": "reinforcement", "reinforcement": {"grader": grader}}},
+        {"extra_body": {"recipe": {"evaluation": {"grader": grader}}}},
+        {"extra_body": {"recipe": {"evaluation": {"grader": json.dumps(grader)}}}},
+    ):
+        with pytest.raises(BadRequestError, match=r"--grader-server|it is JUDGES_KEY"):
+            client.fine_tuning.jobs.create(**given, **more)
+    assert not server.workspace.jobs()
+
+
+def test_a_server_that_the_operator_named_may_be_asked(make_server):
+    client = make_server(grader_servers={"https://judges.example.org/v1": "JUDGES_KEY"}).client()
+    grader = asks("https://judges.example.org/v1/", api_key_env="JUDGES_KEY")
+    assert client.fine_tuning.alpha.graders.validate(grader=grader)
+
+
+@pytest.mark.parametrize("recipe", [{"rehearsal": {"prompts_file": "/etc/passwd"}}, {"base": "/tmp/model"}])
+def test_a_recipe_from_outside_names_no_file_of_the_server(make_server, training_file, recipe):
+    client = make_server().client()
+    file = client.files.create(file=("t.jsonl", training_file(12)), purpose="fine-tune")
+    with pytest.raises(BadRequestError, match=r"names no file of the server|leave it out"):
+        client.fine_tuning.jobs.create(model="holdfast:tiny", training_file=file.id, extra_body={"recipe": recipe})

@@ -115,7 +115,7 @@ def create(here: Here, body: CreateJob) -> Reply:
             param="model",
         )
     request = cast("dict[str, JSONValue]", body.model_dump(mode="json", exclude_none=True))
-    return job_object(workspace, create_job(workspace, request, here.recipe))
+    return job_object(workspace, create_job(workspace, request, here.recipe, grader_servers=here.served.grader_servers))
 
 
 @router.get("/jobs")

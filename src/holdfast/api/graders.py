@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict
 
 from holdfast.api.state import Here, Reply
 from holdfast.graders import grader
+from holdfast.jobs.outside import require_known_servers
 from holdfast.types import Completion, Example, Message
 
 if TYPE_CHECKING:
+    from holdfast.api.state import State
     from holdfast.graders import Grader
     from holdfast.types import JSONValue, Score
 
@@ -42,16 +44,14 @@ class RunGrader(ValidateGrader):
 @router.post("/validate")
 def validate(here: Here, body: ValidateGrader) -> Reply:
     """Returns the grader if it is one."""
-    del here
-    _made(body)
+    _made(here, body)
     return {"grader": body.grader}
 
 
 @router.post("/run")
 def run(here: Here, body: RunGrader) -> Reply:
     """Judges one answer; code runs in the sandbox, as in a training."""
-    del here
-    chosen = _made(body)
+    chosen = _made(here, body)
     chosen.ready()
     columns = cast("dict[str, JSONValue]", body.item or {})
     reference = columns.get("reference")
@@ -77,8 +77,10 @@ def run(here: Here, body: RunGrader) -> Reply:
     }
 
 
-def _made(body: ValidateGrader) -> Grader:
-    return grader(cast("dict[str, JSONValue]", body.grader))
+def _made(here: State, body: ValidateGrader) -> Grader:
+    made = grader(cast("dict[str, JSONValue]", body.grader))
+    require_known_servers(made, here.served.grader_servers)
+    return made
 
 
 def _errors(score: Score) -> Reply:

@@ -52,6 +52,7 @@ class Settings:
     requests_per_minute: int = 0
     recipe: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
     vllm: Vllm | None = None
+    grader_servers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Supervisor:
@@ -140,6 +141,7 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
             max_running=settings.max_running,
             max_waiting=settings.max_waiting,
             vllm=settings.vllm,
+            grader_servers=settings.grader_servers,
         )
         _require_key(settings.host, has_keys=workspace.has_keys())
         limits = Limits(requests_per_minute=settings.requests_per_minute)

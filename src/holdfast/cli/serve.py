@@ -38,6 +38,12 @@ def serve(
     ] = None,
     max_running: Annotated[int, typer.Option("--max-running", min=1, help="Completions written at once.")] = 32,
     max_waiting: Annotated[int, typer.Option("--max-waiting", min=0, help="Completions that may wait.")] = 256,
+    grader_server: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grader-server", metavar="URL=VARIABLE", help="A server that graders may ask, and its key's variable."
+        ),
+    ] = None,
     config: ConfigOption = None,
     requests_per_minute: Annotated[
         int, typer.Option("--requests-per-minute", min=0, help="Of each key; 0 = no limit.")
@@ -58,7 +64,20 @@ def serve(
     names = dict(_pair("alias", one, "NAME=MODEL, such as gpt-4o-mini=current") for one in alias or [])
     recipe = {} if config is None else read_recipe(config, []).model_dump(mode="json", exclude_unset=True)
     vllm = _vllm(engine, vllm_python, vllm_option or [])
-    settings = Settings(host, port, names, worker, max_running, max_waiting, requests_per_minute, recipe, vllm)
+    example = "URL=VARIABLE, such as https://api.openai.com/v1=OPENAI_API_KEY"
+    servers = dict(_pair("grader-server", one, example) for one in grader_server or [])
+    settings = Settings(
+        host,
+        port,
+        names,
+        worker,
+        max_running,
+        max_waiting,
+        requests_per_minute,
+        recipe,
+        vllm,
+        {url.rstrip("/"): variable for url, variable in servers.items()},
+    )
     run(settings, workspace, door.put_json if as_json else None)
 
 

@@ -19,7 +19,8 @@ from holdfast.graders.reference import outcome_of, ungradable
 from holdfast.graders.score_model import ScoreModel
 from holdfast.graders.template import View
 from holdfast.jobs.asking import Question, conversation, patiently, plain_parts, tools_of, written
-from holdfast.jobs.eval_orders import is_asked_here, parts_of, reads_sample, sampling_in, served_name, template_of
+from holdfast.jobs.eval_orders import is_asked_here, reads_sample, sampling_in, served_name, template_of
+from holdfast.jobs.outside import parts_of
 from holdfast.seeds import derive_seed
 from holdfast.store.eval_runs import Outcome
 from holdfast.types import Completion, Example, Message

@@ -9,7 +9,6 @@ from holdfast.errors import BusyError, ConfigError, GraderError, HoldfastError, 
 from holdfast.graders import ALL_COLUMNS, grader
 from holdfast.graders.asked_model import OWN, AskedModel, Turn
 from holdfast.graders.json_schema import JsonSchema, item_check
-from holdfast.graders.multi import Multi
 from holdfast.graders.python_code import PythonCode
 from holdfast.graders.regex import Regex
 from holdfast.graders.string_check import StringCheck
@@ -19,11 +18,12 @@ from holdfast.graders.tool_call_match import GROUND_TRUTH
 from holdfast.jobs.asking import schema_of_format, tools_of
 from holdfast.jobs.choices import GRADER as PREFERRED
 from holdfast.jobs.eval_items import STORED, items_of
+from holdfast.jobs.outside import parts_of, require_known_servers
 from holdfast.jobs.response_items import chat_format, chat_tools
 from holdfast.jobs.served import CURRENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from holdfast.graders import Grader
     from holdfast.jobs.served import Served
@@ -63,6 +63,7 @@ def create_eval(workspace: Workspace, served: Served, request: Mapping[str, JSON
             _require_name(criterion.get("name"), names)
             if made.type == PREFERRED:
                 raise ConfigError(f"{PREFERRED} judges which of two answers is likelier, and there is one here.")
+            require_known_servers(made, served.grader_servers, asks_here=True)
             _check(made, config)
             _versions(served, made)
             for part in parts_of(made):
@@ -99,7 +100,9 @@ def create_run(
     if order.get("model") is not None:
         versions[str(order["model"])] = served.version(str(order["model"])).id
     for criterion in record.criteria:
-        versions |= _versions(served, grader(criterion))
+        made = grader(criterion)
+        require_known_servers(made, served.grader_servers, asks_here=True)
+        versions |= _versions(served, made)
     metadata = cast("dict[str, JSONValue]", record.config.get("metadata") or {})
     return workspace.add_eval_run(
         record.id,
@@ -110,14 +113,6 @@ def create_run(
         versions=versions,
         seed=secrets.randbits(31),
     )
-
-
-def parts_of(made: Grader) -> Iterator[Grader]:
-    """Yields a grader's own graders, or itself where it has none."""
-    if isinstance(made, Multi):
-        yield from made.graders.values()
-    else:
-        yield made
 
 
 def is_asked_here(part: Grader) -> bool:

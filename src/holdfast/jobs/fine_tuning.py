@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from holdfast.data.read import read
 from holdfast.errors import ConfigError, DataError, InvalidStateError, NotFoundError
+from holdfast.jobs.outside import require_harmless
 from holdfast.jobs.tracking import require_known
 from holdfast.jobs.workspace import current_version
 from holdfast.store.key_ring import PROJECT
@@ -70,9 +71,15 @@ def judge_training_file(workspace: Workspace, record: UploadRecord) -> tuple[Upl
 
 
 def create_job(
-    workspace: Workspace, request: Mapping[str, JSONValue], defaults: Mapping[str, JSONValue] | None = None
+    workspace: Workspace,
+    request: Mapping[str, JSONValue],
+    defaults: Mapping[str, JSONValue] | None = None,
+    *,
+    grader_servers: Mapping[str, str] | None = None,
 ) -> JobRecord:
     """Returns a new job that waits for a worker; `defaults` is the server's own recipe.
+
+    `grader_servers` are what its graders may ask, as in `outside.require_known_servers`.
 
     Raises:
         NotFoundError: a file is not there.
@@ -81,6 +88,7 @@ def create_job(
     """
     training = _file(workspace, request, "training_file")
     validation = _file(workspace, request, "validation_file") if request.get("validation_file") else None
+    require_harmless(_given_recipe(request), grader_servers or {})
     recipe = recipe_of(workspace, request, defaults)
     require_known(request.get("integrations"))
     found = read(str(workspace.upload_path(training.id)), need_demonstration=False)
@@ -111,6 +119,18 @@ def create_job(
         workspace.add_job_event(job.id, told, level="warn", data=data)
     workspace.add_job_event(job.id, "Files validated, moving job to queued state")
     return cast("JobRecord", workspace.change_job(job.id, {"status": "queued"}))
+
+
+def _given_recipe(request: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+    """Returns what a request itself says of the recipe, its method's grader included."""
+    values = dict(cast("dict[str, JSONValue]", request.get("recipe") or {}))
+    method = cast("dict[str, JSONValue]", request.get("method") or {})
+    told = method.get(str(method.get("type")))
+    given = told.get("grader") if isinstance(told, dict) else None
+    if given is not None:
+        evaluation = values.get("evaluation")
+        values["evaluation"] = {**(evaluation if isinstance(evaluation, dict) else {}), "grader": given}
+    return values
 
 
 def recipe_of(

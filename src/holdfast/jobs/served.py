@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from threading import RLock, Thread
 from typing import TYPE_CHECKING
 
-from holdfast.errors import HoldfastError, InvalidStateError, NotFoundError
+from holdfast.errors import InvalidStateError, NotFoundError
 from holdfast.jobs.classify import is_classifier, stored_classifier
 from holdfast.jobs.engines import Engines
 from holdfast.jobs.fine_tuned import is_checkpoint, job_of, made_by, who_may_ask
 from holdfast.jobs.model import adapter_of, weights_of
 from holdfast.jobs.workspace import current_version
+from holdfast.store.key_ring import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,9 +86,11 @@ class Served:
         max_running: int = 32,
         max_waiting: int = 256,
         vllm: Vllm | None = None,
+        grader_servers: Mapping[str, str] | None = None,
     ) -> None:
         self.workspace = workspace
         self.aliases = dict(aliases or {})
+        self.grader_servers = dict(grader_servers or {})
         self._kind = Engines(vllm, max_running, max_waiting)
         self._engines: OrderedDict[str, Future[Engine]] = OrderedDict()
         self._answering: Version | None = None
@@ -111,7 +114,7 @@ class Served:
             # What the operator lets answer under another name is for everybody who knows that name.
             if job is not None and (name in self.aliases or who_may_ask(self.workspace)(job, target)):
                 found = made_by(self.workspace, job, target)
-        elif found.status != "accepted":
+        elif found.status != "accepted" or not (name in self.aliases or self._may_ask(found)):
             found = None
         if found is None:
             raise NotFoundError(
@@ -121,13 +124,21 @@ class Served:
             )
         return found
 
+    def _may_ask(self, version: Version) -> bool:
+        """Whether whoever is acting may ask a version by its id: what a job made, as by its name."""
+        if PROJECT.get() is None or not version.weights_hash:
+            return True
+        job = self.workspace.job_of_version(version.id)
+        return job is None or who_may_ask(self.workspace)(job, job.fine_tuned_model or "")
+
     def names(self) -> list[Named]:
         """Returns every name that whoever is acting may ask, the base first."""
         current, versions = current_version(self.workspace), self.workspace.versions()
         may_ask = who_may_ask(self.workspace)
         times = {version.id: self.workspace.made_at(version.id) for version in versions}
         found = [Named(current.base, versions[0].id, times[versions[0].id], "base")]
-        found += [Named(one.id, one.id, times[one.id], "version") for one in versions if one.status == "accepted"]
+        accepted = [one for one in versions if one.status == "accepted" and self._may_ask(one)]
+        found += [Named(one.id, one.id, times[one.id], "version") for one in accepted]
         found += [
             Named(job.fine_tuned_model, job.version, times[job.version], "fine-tuned")
             for job in reversed(self.workspace.jobs())
@@ -200,8 +211,8 @@ class Served:
                 future = self._engines[key] = Future()
             self._engines.move_to_end(key)
         if is_mine:
-            self._make_room(key)
             try:
+                self._make_room(key)
                 future.set_result(self._kind.make(self.workspace, version, full=key != _BASE))
             except BaseException as error:
                 with self._lock:
@@ -246,7 +257,7 @@ class Served:
         """Opens a version; from then on it answers, or tells everybody why it cannot."""
         try:
             self.open(version)
-        except HoldfastError:
+        except Exception:  # noqa: BLE001 - whatever it was, the version answers from now on, and says it to who asks
             _LOG.exception("version %s is the current one and cannot be opened", version.id)
         with self._lock:
             self._answering = version

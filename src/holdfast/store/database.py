@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionError
 from holdfast.errors import StoreError
 
 _FULL = ("disk is full", "No space left on device")
-"""SQLite's and PostgreSQL's words for it."""
+# what databases say of it
 
 
 class Database:

@@ -136,6 +136,14 @@ class JobQueue(AuditLog):
             row = connection.execute(wanted).one_or_none()
             return None if row is None else _job(row)
 
+    def job_of_version(self, version: str) -> JobRecord | None:
+        """Returns the job that made a version which was accepted, or None."""
+        table = tables.jobs
+        wanted = select(table).where(table.c.version == version, table.c.fine_tuned_model.is_not(None))
+        with self._database.read() as connection:
+            row = connection.execute(wanted.order_by(table.c.position).limit(1)).one_or_none()
+            return None if row is None else _job(row)
+
     def job_with_ending(self, ending: str) -> JobRecord | None:
         """Returns the job whose id ends so, or None where there is none, or more than one."""
         with self._database.read() as connection:
