@@ -234,6 +234,10 @@ def test_the_highest_priority_is_worked_on_first(make_server, given, ordered):
     assert server.workspace.take_job("w", seconds=60) is None
 
 
+def _said(given=None, **hyperparameters):
+    return {"method": {"type": "supervised", "supervised": {"hyperparameters": given or hyperparameters}}}
+
+
 @pytest.mark.parametrize(
     ("change", "status", "param", "words"),
     [
@@ -244,6 +248,15 @@ def test_the_highest_priority_is_worked_on_first(make_server, given, ordered):
         ({"suffix": "x" * 65}, 400, "suffix", "at most 64"),
         ({"extra_body": {"colour": "blue"}}, 400, "colour", "not permitted"),
         ({"extra_body": {"recipe": {"stepz": 3}}}, 400, "stepz", "did you mean steps"),
+        ({"extra_body": {"recipe": {"base": "other"}}}, 400, "recipe.base", "the model of this workspace"),
+        ({"extra_body": {"recipe": {"batch": 5}}, **_said(batch_size=2)}, 400, "recipe.batch", "not an object"),
+        ({"extra_body": {"priority": 2**63}}, 400, "priority", "less than or equal to"),
+        ({"method": {"type": "supervised", "supervised": [1]}}, 400, "method.supervised", "a list, not an object"),
+        (_said([1]), 400, "method.supervised.hyperparameters", "a list, not an object"),
+        ({"method": {"type": "supervised", "dpo": {"x": 1}}}, 400, "method.dpo", "would have no effect"),
+        ({"method": {"type": "dpo", "dpo": {"beta": 1}}}, 400, "method.dpo.beta", "would have no effect"),
+        ({"method": {"type": "reinforcement"}}, 400, "method.reinforcement", "say how an answer is judged"),
+        ({"method": {"type": "reflect", "reflect": {"grader": "exakt"}}}, 400, "grader", "Did you mean 'exact'"),
     ],
 )
 def test_a_request_that_cannot_be_carried_out_is_refused_at_once(shared, client, change, status, param, words, given):
@@ -284,3 +297,22 @@ def test_a_job_of_preferences_is_ordered_as_the_hosted_service_words_it(make_ser
     done = client.fine_tuning.jobs.retrieve(job.id)
     assert done.status in ("succeeded", "failed")
     assert done.status == "succeeded" or done.error.code == "gate_refused"
+
+
+def test_checkpoints_of_a_job_that_is_not_decided_have_the_name_by_which_they_will_be_asked(
+    make_server, given, ordered
+):
+    server = make_server()
+    client = server.client()
+    job = ordered(client, given(client), suffix="My orders")
+    server.workspace.add_job_checkpoint(job.id, 3, {"train_loss": 1.0})
+    (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job.id)
+    assert checkpoint.fine_tuned_model_checkpoint == f"ft:holdfast:tiny:holdfast:my-orders:{job.id[-8:]}:ckpt-step-3"
+
+
+def test_an_event_that_no_number_can_name_is_refused(make_server, given, ordered):
+    client = make_server().client()
+    job = ordered(client, given(client))
+    for name in ("ftevent-" + "9" * 30, "ftevent--5", "x"):
+        with pytest.raises(BadRequestError, match="not the id of an event"):
+            client.fine_tuning.jobs.list_events(job.id, after=name)

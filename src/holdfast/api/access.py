@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fastapi.concurrency import run_in_threadpool
 
 from holdfast.api.entry import Pace, admitted, scope_of
-from holdfast.api.errors import response_of
+from holdfast.api.errors import failed, response_of
 from holdfast.errors import RequestError, TooLargeError
 from holdfast.store.audit import ACTOR
 from holdfast.store.key_ring import PROJECT
@@ -49,11 +49,18 @@ class Access:
                 message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 
+        bounded = _Bounded(receive, self._most(scope["path"]))
         try:
             await self._admit(scope, headers)
-            await self._app(scope, receive, tell)
+            await self._app(scope, bounded, bounded.unless_over(tell))
+            if bounded.is_over and not status:
+                raise bounded.error
         except RequestError as error:
             await response_of(error)(scope, receive, tell)
+        except Exception as error:
+            if status:
+                raise  # an answer has begun: only the end of the connection tells the client
+            await failed(error)(scope, receive, tell)
         finally:
             took = (time.perf_counter() - begin) * 1000
             told = {
@@ -67,13 +74,17 @@ class Access:
             route = getattr(scope.get("route"), "path", "none")
             self._state.counts.answered(scope["method"], route, status, took / 1000)
 
+    def _most(self, path: str) -> int:
+        """Returns how many bytes a request to `path` may have."""
+        limits = self._state.limits
+        return limits.file_bytes + (1 << 20) if path.startswith(_FILES) else limits.body_bytes
+
     async def _admit(self, scope: Scope, headers: dict[str, str]) -> None:
         """Raises RequestError for a request that is not taken; sets who is acting, and for which project."""
-        limits, path = self._state.limits, scope["path"]
-        most = limits.file_bytes + (1 << 20) if path.startswith(_FILES) else limits.body_bytes
+        path, most = scope["path"], self._most(scope["path"])
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > most:
-            raise TooLargeError(f"The request has more than {most:,} bytes, which is the limit.")
+            raise _too_large(most)
         wanted = scope_of(scope["method"], path)
         if wanted is None:
             return
@@ -83,6 +94,40 @@ class Access:
         self._pace.count(record.id if record is not None else address)
         PROJECT.set(record.project if record is not None else None)
         ACTOR.set(f"key:{record.id}" if record is not None else f"address:{address}")
+
+
+class _Bounded:
+    """A body that comes without its length, counted as it comes."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive, self._left = receive, most
+        self.error = _too_large(most)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether more came than is taken."""
+        return self._left < 0
+
+    async def __call__(self) -> Message:
+        """Returns what comes next; raises TooLargeError where it is too much."""
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self.is_over:
+            raise self.error
+        return message
+
+    def unless_over(self, send: Send) -> Send:
+        """Returns `send` as long as the body is not too large: whatever is made of a part of it is not sent."""
+
+        async def tell(message: Message) -> None:
+            if not self.is_over:
+                await send(message)
+
+        return tell
+
+
+def _too_large(most: int) -> TooLargeError:
+    return TooLargeError(f"The request has more than {most:,} bytes, which is the limit.")
 
 
 def _id_of(given: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from holdfast.data.rejected import RowError
-from holdfast.data.strict_json import dump, parse
+from holdfast.data.strict_json import MAX_DEPTH, deeper_than, dump, parse
 from holdfast.errors import RequestError
 
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ class Body(BaseModel):
     """The body of a request."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _within_depth(cls, given: object) -> object:
+        if deeper_than(given, MAX_DEPTH):
+            raise ValueError(f"The body is nested more than {MAX_DEPTH} deep.")
+        return given
 
     def as_json(self) -> dict[str, JSONValue]:
         """Returns what was given; raises RequestError for what is no JSON, though Python reads it."""

@@ -7,8 +7,9 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from holdfast.api.body import Body
 from holdfast.errors import RequestError
 from holdfast.jobs.asking import conversation, sampling_of, schema_of_format, tools_of
 
@@ -24,10 +25,8 @@ Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
 Bias = Annotated[float, Field(ge=-100.0, le=100.0)]
 
 
-class Sampled(BaseModel):
+class Sampled(Body):
     """How text is sampled: what chat completions and completions have in common. Whatever is unknown is refused."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None

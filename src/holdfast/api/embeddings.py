@@ -7,8 +7,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from holdfast.api.body import Body
 from holdfast.api.state import Here, Reply
 from holdfast.errors import NotFoundError, RequestError
 
@@ -21,10 +22,8 @@ router = APIRouter(prefix="/v1/embeddings", tags=["Embeddings"])
 MOST_TEXTS = 2048
 
 
-class EmbeddingRequest(BaseModel):
+class EmbeddingRequest(Body):
     """Texts whose vectors are asked for."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     input: str | Annotated[list[str], Field(min_length=1, max_length=MOST_TEXTS)]

@@ -38,6 +38,9 @@ STATUS: Mapping[type[HoldfastError], int] = {
     errors.HoldfastError: 500,
 }
 """The first class that an error is one of."""
+_NOT_PARSED = "There was an error parsing the body"
+"""What FastAPI says of a body that is no UTF-8, or on which its parser gave up."""
+_UNREADABLE = "The body cannot be read as JSON: it is not UTF-8, is nested too deeply, or holds too long a number."
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -59,6 +62,13 @@ def response_of(error: HoldfastError) -> JSONResponse:
     return JSONResponse(body_of(error.message, kind=kind, code=code, param=error.param), status, headers)
 
 
+def failed(error: Exception) -> JSONResponse:
+    """Writes an error that is nobody's fault but ours into the log, and returns the response to it."""
+    _LOG.error("a request failed", exc_info=error)
+    message = "The server had an error while processing your request."
+    return JSONResponse(body_of(message, kind="server_error", code=None, param=None), 500)
+
+
 def add_handlers(app: FastAPI) -> None:
     """Lets every error leave in OpenAI's shape."""
 
@@ -67,9 +77,13 @@ def add_handlers(app: FastAPI) -> None:
 
     def invalid(_: Request, error: Exception) -> JSONResponse:
         first = cast("RequestValidationError", error).errors()[0]
+        if first["type"] == "json_invalid":
+            told = f"The body is not JSON: {first['ctx']['error']} (character {first['loc'][-1] + 1})."
+            return JSONResponse(body_of(told, kind="invalid_request_error", code="invalid_json", param=None), 400)
         place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header", "form")]
         param = ".".join(place) or None
-        message = f"{param}: {first['msg']}" if param else str(first["msg"])
+        told = str(first["msg"]).removeprefix("Value error, ")
+        message = f"{param}: {told}" if param else told
         code = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter"}.get(first["type"])
         return JSONResponse(body_of(message, kind="invalid_request_error", code=code, param=param), 400)
 
@@ -77,15 +91,10 @@ def add_handlers(app: FastAPI) -> None:
         known = cast("HTTPException", error)
         kind = _TYPES.get(known.status_code, "invalid_request_error")
         code = "unknown_url" if known.status_code == 404 else None
-        body = body_of(str(known.detail), kind=kind, code=code, param=None)
+        message = _UNREADABLE if known.detail == _NOT_PARSED else str(known.detail)
+        body = body_of(message, kind=kind, code=code, param=None)
         return JSONResponse(body, known.status_code, known.headers)
-
-    def unknown(_: Request, error: Exception) -> JSONResponse:
-        _LOG.error("a request failed", exc_info=error)
-        message = "The server had an error while processing your request."
-        return JSONResponse(body_of(message, kind="server_error", code=None, param=None), 500)
 
     app.add_exception_handler(errors.HoldfastError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unknown)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from holdfast.api.body import Body
 from holdfast.api.lists import has_wanted_metadata, listed, page, seconds
 from holdfast.api.state import Here, Reply
 from holdfast.errors import RequestError
@@ -23,16 +24,13 @@ if TYPE_CHECKING:
 
     from holdfast.store.job_queue import JobCheckpoint, JobEventRecord, JobRecord
     from holdfast.store.workspace import Workspace
-    from holdfast.types import JSONValue
 
 router = APIRouter(prefix="/v1/fine_tuning", tags=["Fine-tuning"])
 _NO_ERROR: Reply = {"code": None, "message": None, "param": None}
 
 
-class CreateJob(BaseModel):
+class CreateJob(Body):
     """What a fine-tuning job is made of. `skill`, `recipe` and `priority` are Holdfast's own."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     training_file: str
@@ -45,7 +43,7 @@ class CreateJob(BaseModel):
     method: dict[str, object] | None = None
     skill: Annotated[str, Field(max_length=80)] | None = None
     recipe: dict[str, object] | None = None
-    priority: int | None = None
+    priority: Annotated[int, Field(ge=-(2**31), le=2**31 - 1)] | None = None
 
 
 def job_object(workspace: Workspace, job: JobRecord) -> Reply:
@@ -114,8 +112,8 @@ def create(here: Here, body: CreateJob) -> Reply:
             "`current`, or roll back first.",
             param="model",
         )
-    request = cast("dict[str, JSONValue]", body.model_dump(mode="json", exclude_none=True))
-    return job_object(workspace, create_job(workspace, request, here.recipe, grader_servers=here.served.grader_servers))
+    found = create_job(workspace, body.as_json(), here.recipe, grader_servers=here.served.grader_servers)
+    return job_object(workspace, found)
 
 
 @router.get("/jobs")
@@ -173,7 +171,7 @@ async def events(
 def checkpoints(
     here: Here, job_id: str, after: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 10
 ) -> Reply:
-    """Lists the checkpoints that can be asked, newest first."""
+    """Lists the checkpoints, newest first; each can be asked by its name."""
     job = here.workspace.job(job_id)
     found = here.workspace.job_checkpoints(job_id)
 
@@ -192,10 +190,10 @@ def checkpoints(
 
 
 def _number_of(event: str) -> int:
-    try:
-        return int(event.removeprefix("ftevent-"))
-    except ValueError:
-        raise RequestError(f"after: {event!r} is not the id of an event.", param="after") from None
+    number = event.removeprefix("ftevent-")
+    if not number.isdecimal() or len(number) > 18:
+        raise RequestError(f"after: {event!r} is not the id of an event.", param="after")
+    return int(number)
 
 
 async def _streamed(workspace: Workspace, job_id: str) -> AsyncIterator[str]:

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
 
+from holdfast.api.body import Body
 from holdfast.api.state import Here, Reply
 from holdfast.graders import grader
 from holdfast.jobs.outside import require_known_servers
@@ -26,10 +26,8 @@ _FLAGS = (
 )  # fmt: skip
 
 
-class ValidateGrader(BaseModel):
+class ValidateGrader(Body):
     """A grader's JSON."""
-
-    model_config = ConfigDict(extra="forbid")
 
     grader: dict[str, object]
 

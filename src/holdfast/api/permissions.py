@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from holdfast.api.body import Body
 from holdfast.api.lists import listed, page, seconds
 from holdfast.api.state import Here, Reply
 from holdfast.jobs.fine_tuned import grant, require_fine_tuned
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/fine_tuning/checkpoints/{checkpoint:path}/permissions", tags=["Fine-tuning"])
 
 
-class CreatePermissions(BaseModel):
+class CreatePermissions(Body):
     """The projects that are let ask."""
-
-    model_config = ConfigDict(extra="forbid")
 
     project_ids: Annotated[
         list[Annotated[str, Field(pattern=f"^{PROJECT_NAME}$")]], Field(min_length=1, max_length=100)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from holdfast.api.body import Body
 from holdfast.api.lists import has_wanted_metadata, page
 from holdfast.api.state import Here, Reply
 
@@ -16,10 +17,8 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/v1/chat/completions", tags=["Chat"])
 
 
-class Described(BaseModel):
+class Described(Body):
     """Metadata by which an answer is found again."""
-
-    model_config = ConfigDict(extra="forbid")
 
     metadata: dict[str, Annotated[str, Field(max_length=512)]] = Field(max_length=16)
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, UploadFile
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from holdfast.api.body import Body
 from holdfast.api.files import PURPOSES, file_object
 from holdfast.api.lists import seconds
 from holdfast.api.state import Here, Reply
@@ -22,22 +23,18 @@ PART_BYTES = 64 << 20
 _CHUNK = 1 << 20
 
 
-class BeginUpload(BaseModel):
+class BeginUpload(Body):
     """What is going to be given."""
-
-    model_config = ConfigDict(extra="forbid")
 
     filename: str
     purpose: str
-    bytes: Annotated[int, Field(ge=1)]
+    bytes: Annotated[int, Field(ge=1, le=2**62)]
     mime_type: str
     expires_after: dict[str, object] | None = None
 
 
-class CompleteUpload(BaseModel):
+class CompleteUpload(Body):
     """In which order the parts are joined."""
-
-    model_config = ConfigDict(extra="forbid")
 
     part_ids: Annotated[list[str], Field(min_length=1)]
     md5: str | None = None

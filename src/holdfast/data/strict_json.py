@@ -72,7 +72,7 @@ def parse_at(text: str, start: int, *, origin: int = 0) -> tuple[JSONValue, int]
         raise RowError("json", f"not usable JSON: {error}") from None
     if faults:
         raise RowError("json", faults[0])
-    if _deeper_than(value, MAX_DEPTH):
+    if deeper_than(value, MAX_DEPTH):
         raise RowError("json", f"nested more than {MAX_DEPTH} deep")
     return value, end
 
@@ -107,15 +107,16 @@ def _float(digits: str, faults: list[str]) -> float:
     return value
 
 
-def _deeper_than(value: JSONValue, limit: int) -> bool:
-    layer: list[JSONValue] = [value]
+def deeper_than(value: object, limit: int) -> bool:
+    """Tells whether there is something more than `limit` lists and objects deep in `value`."""
+    layer: list[object] = [value]
     for _ in range(limit):
-        following: list[JSONValue] = []
+        following: list[object] = []
         for item in layer:
             if isinstance(item, dict):
-                following.extend(cast("dict[str, JSONValue]", item).values())
+                following.extend(cast("dict[str, object]", item).values())
             elif isinstance(item, list):
-                following.extend(item)
+                following.extend(cast("list[object]", item))
         if not following:
             return False
         layer = following

@@ -12,7 +12,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, cast
 
 from holdfast.data.read import read
+from holdfast.data.strict_json import kind_of
 from holdfast.errors import ConfigError, DataError, InvalidStateError, NotFoundError
+from holdfast.graders import grader
 from holdfast.jobs.outside import require_harmless
 from holdfast.jobs.tracking import require_known
 from holdfast.jobs.workspace import current_version
@@ -34,6 +36,7 @@ MIN_EXAMPLES = 10
 """As the hosted service: fewer teach nothing that could be tested."""
 MANY_PROBLEMS = 1000
 FINAL = ("succeeded", "failed", "cancelled")
+_OF_METHODS = ("hyperparameters", "grader")
 _SHARED = ("n_epochs", "batch_size", "learning_rate_multiplier")
 
 
@@ -54,7 +57,7 @@ def judge_training_file(workspace: Workspace, record: UploadRecord) -> tuple[Upl
     try:
         found = read(str(path), need_demonstration=False)
     except DataError as error:
-        message = error.message.replace(path.name, record.filename)
+        message = error.message.replace(str(path), record.filename).replace(path.name, record.filename)
         workspace.judge_upload(record.id, "error", message)
         raise DataError(message, param="file") from None
     problems: list[dict[str, JSONValue]] = [{"line": row.line, "reason": row.reason} for row in found.rejected]
@@ -88,8 +91,8 @@ def create_job(
     """
     training = _file(workspace, request, "training_file")
     validation = _file(workspace, request, "validation_file") if request.get("validation_file") else None
-    require_harmless(_given_recipe(request), grader_servers or {})
     recipe = recipe_of(workspace, request, defaults)
+    require_harmless(_given_recipe(request), grader_servers or {})
     require_known(request.get("integrations"))
     found = read(str(workspace.upload_path(training.id)), need_demonstration=False)
     if len(found.examples) < MIN_EXAMPLES:
@@ -123,13 +126,9 @@ def create_job(
 
 def _given_recipe(request: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
     """Returns what a request itself says of the recipe, its method's grader included."""
-    values = dict(cast("dict[str, JSONValue]", request.get("recipe") or {}))
-    method = cast("dict[str, JSONValue]", request.get("method") or {})
-    told = method.get(str(method.get("type")))
-    given = told.get("grader") if isinstance(told, dict) else None
-    if given is not None:
-        evaluation = values.get("evaluation")
-        values["evaluation"] = {**(evaluation if isinstance(evaluation, dict) else {}), "grader": given}
+    values, (_, told) = dict(_object(request, "recipe")), _method_of(request)
+    if told.get("grader") is not None:
+        values["evaluation"] = {**_object(values, "evaluation", "recipe."), "grader": told["grader"]}
     return values
 
 
@@ -143,37 +142,69 @@ def recipe_of(
     `n_epochs` are epochs, `batch_size` is `batch.examples`, `learning_rate_multiplier` scales the rate that would be
     chosen; "auto" leaves each to Holdfast. A `recipe` beside them is taken as it is (see the reference of recipes).
     """
-    values = {**(defaults or {}), **cast("dict[str, JSONValue]", request.get("recipe") or {})}
-    method = cast("dict[str, JSONValue]", request.get("method") or {})
-    kind = str(method.get("type") or "supervised")
-    if kind not in METHODS:
-        raise ConfigError(
-            f"method.type: {kind!r} is not known here. Choose one of {', '.join(METHODS)}.", param="method.type"
-        )
-    told = cast("dict[str, JSONValue]", method.get(kind) or {})
-    given = cast("dict[str, JSONValue]", told.get("hyperparameters") or request.get("hyperparameters") or {})
+    own, base = _object(request, "recipe"), current_version(workspace).base
+    if own.get("base") not in (None, base):
+        raise ConfigError(f"recipe.base: a job teaches the model of this workspace, {base}.", param="recipe.base")
+    values = {**(defaults or {}), **own}
+    kind, told = _method_of(request)
+    given = _object(told, "hyperparameters", f"method.{kind}.") or _object(request, "hyperparameters")
     chosen = {name: value for name, value in given.items() if value is not None and value != "auto"}
-    if "n_epochs" in chosen:
-        values["epochs"] = chosen["n_epochs"]
-    if "batch_size" in chosen:
-        values["batch"] = {**cast("dict[str, JSONValue]", values.get("batch") or {}), "examples": chosen["batch_size"]}
-    if "learning_rate_multiplier" in chosen:
-        optimizer = cast("dict[str, JSONValue]", values.get("optimizer") or {})
-        values["optimizer"] = {**optimizer, "learning_rate_factor": chosen["learning_rate_multiplier"]}
+    _take_shared(values, chosen)
     rest = {name: value for name, value in chosen.items() if name not in _SHARED}
     if kind != "supervised" or "method" not in values:
         values["method"] = {"type": METHODS[kind], **rest}
     elif rest:
         raise ConfigError(f"hyperparameters.{next(iter(rest))} is not one of supervised learning.", param="method")
     if told.get("grader") is not None:
-        values["evaluation"] = {
-            **cast("dict[str, JSONValue]", values.get("evaluation") or {}),
-            "grader": told["grader"],
-        }
+        values["evaluation"] = {**_object(values, "evaluation", "recipe."), "grader": told["grader"]}
     if request.get("seed") is not None:
         values["seed"] = request["seed"]
     recipe = Recipe.from_mapping(values, where="the request")
-    return recipe.model_copy(update={"base": current_version(workspace).base})
+    if recipe.evaluation.grader != "auto":
+        grader(recipe.evaluation.grader)  # raises for one that there is not
+    elif kind == "reinforcement":
+        raise ConfigError("method.reinforcement.grader: say how an answer is judged.", param="method.reinforcement")
+    return recipe.model_copy(update={"base": base})
+
+
+def _take_shared(values: dict[str, JSONValue], chosen: Mapping[str, JSONValue]) -> None:
+    """Puts the hyperparameters that every method has where a recipe has them."""
+    if "n_epochs" in chosen:
+        values["epochs"] = chosen["n_epochs"]
+    if "batch_size" in chosen:
+        values["batch"] = {**_object(values, "batch", "recipe."), "examples": chosen["batch_size"]}
+    if "learning_rate_multiplier" in chosen:
+        optimizer = _object(values, "optimizer", "recipe.")
+        values["optimizer"] = {**optimizer, "learning_rate_factor": chosen["learning_rate_multiplier"]}
+
+
+def _method_of(request: Mapping[str, JSONValue]) -> tuple[str, dict[str, JSONValue]]:
+    """Returns which method a request asks for, and what it says of it; raises ConfigError for what has no effect."""
+    method = _object(request, "method")
+    kind = str(method.get("type") or "supervised")
+    if kind not in METHODS:
+        raise ConfigError(
+            f"method.type: {kind!r} is not known here. Choose one of {', '.join(METHODS)}.", param="method.type"
+        )
+    told = _object(method, kind, "method.")
+    for place, found, known in (("method", method, ("type", kind)), (f"method.{kind}", told, _OF_METHODS)):
+        odd = [name for name, value in found.items() if name not in known and value is not None]
+        if odd:
+            raise ConfigError(
+                f"{place}.{odd[0]} would have no effect here: only {' and '.join(known)} are read.",
+                param=f"{place}.{odd[0]}",
+            )
+    return kind, told
+
+
+def _object(values: Mapping[str, JSONValue], name: str, within: str = "") -> dict[str, JSONValue]:
+    """Returns the object that `values` has under a name, an empty one where it has none."""
+    found = values.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ConfigError(f"{within}{name} is {kind_of(found)}, not an object.", param=f"{within}{name}")
+    return found
 
 
 def stop_job(workspace: Workspace, name: str, wanted: str) -> JobRecord:

@@ -65,8 +65,6 @@ def require_harmless(recipe: Mapping[str, JSONValue], servers: Mapping[str, str]
             "rehearsal.prompts_file: a request names no file of the server; its operator can, in --config.",
             param="recipe.rehearsal.prompts_file",
         )
-    if "base" in recipe:
-        raise ConfigError("base: it is the workspace's; leave it out.", param="recipe.base")
     evaluation = recipe.get("evaluation")
     spec = evaluation.get("grader") if isinstance(evaluation, dict) else None
     if isinstance(spec, dict | str) and spec != "auto":
