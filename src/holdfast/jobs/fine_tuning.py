@@ -15,6 +15,7 @@ from holdfast.data.read import read
 from holdfast.data.strict_json import kind_of
 from holdfast.errors import ConfigError, DataError, InvalidStateError, NotFoundError
 from holdfast.graders import grader
+from holdfast.jobs.order import require_name
 from holdfast.jobs.outside import require_harmless
 from holdfast.jobs.tracking import require_known
 from holdfast.jobs.workspace import current_version
@@ -101,11 +102,13 @@ def create_job(
             param="training_file",
         )
     metadata = cast("dict[str, JSONValue]", request.get("metadata") or {})
+    skill = _skill(request, metadata, training)
+    require_name(skill)
     job = workspace.add_job(
         request=request,
         metadata=metadata,
         recipe=recipe.model_dump(mode="json", exclude_unset=True),
-        skill=_skill(request, metadata, training),
+        skill=skill,
         priority=int(cast("int", request.get("priority") or 0)),
         project=PROJECT.get(),
     )

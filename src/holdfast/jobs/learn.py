@@ -22,7 +22,7 @@ from holdfast.jobs.interrupt import StopRequested, StopSwitch
 from holdfast.jobs.judge import judge, slips
 from holdfast.jobs.material import judge_test_size, read_all, require_rows
 from holdfast.jobs.model import open_base
-from holdfast.jobs.order import Order, decided_run, open_job
+from holdfast.jobs.order import Order, decided_run, open_job, require_name
 from holdfast.jobs.reflection_exam import examine_reflections
 from holdfast.jobs.remedies import Attempt, attempts, worth_a_remedy
 from holdfast.jobs.reminders import reminders_for
@@ -79,7 +79,7 @@ def learn(
         StopRequested: `stop` was turned; everything finished so far is kept.
         HoldfastError: the order cannot be carried out; the run can be taken up again.
     """
-    _check_name(skill)
+    require_name(skill)
     if test_source is not None and recipe.evaluation.test_share != EvaluationConfig().test_share:
         raise ConfigError(
             "evaluation.test_share would have no effect because a test file is given; remove one of them.",
@@ -110,11 +110,6 @@ def learn(
             if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
                 raise TrainingError(OUT_OF_MEMORY, param="batch.micro_batch_tokens") from error
             raise
-
-
-def _check_name(skill: str) -> None:
-    if not skill.strip() or len(skill) > 80 or not skill.isprintable():
-        raise ConfigError("--skill: give the skill a name of 1 to 80 printable characters.", param="skill")
 
 
 def _carry_out(job: Job, raw: Raw) -> LearnResult:

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from holdfast.errors import ConfigError
 from holdfast.jobs.folder import RunFolder
 from holdfast.jobs.job import Job
 from holdfast.jobs.overview import lineage
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from holdfast.training.config import Recipe
 
 KIND = "learn"
+
+
+def require_name(skill: str) -> None:
+    """Raises ConfigError for what is no name of a skill."""
+    if not skill.strip() or len(skill) > 80 or not skill.isprintable():
+        raise ConfigError("skill: give the skill a name of 1 to 80 printable characters.", param="skill")
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,9 +246,9 @@ class Recipe(Settings):
     """How the skill is tested."""
     gate: GateConfig = GateConfig()
     """When the candidate is promoted."""
-    steps: Count | None = None
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Optimizer steps; none = 400, or two epochs where that is more."""
-    epochs: Positive | None = None
+    epochs: Annotated[float, Field(gt=0.0, le=10_000.0)] | None = None
     """Passes over the training examples, instead of `steps`."""
     checkpoint_every: Count = 50
     """Steps between two checkpoints."""
