@@ -251,6 +251,7 @@ def _said(given=None, **hyperparameters):
         ({"suffix": "a\0b"}, 400, "skill", "1 to 80 printable characters"),
         ({"metadata": {"skill": " "}}, 400, "skill", "1 to 80 printable characters"),
         ({"extra_body": {"recipe": {"steps": 10**400}}}, 400, "steps", "less than or equal to 1000000"),
+        (_said(batch_size=10**30), 400, "batch.examples", "less than or equal to 1000000"),
         (_said(n_epochs=1e300), 400, "epochs", "less than or equal to 10000"),
         ({"extra_body": {"recipe": {"base": "other"}}}, 400, "recipe.base", "the model of this workspace"),
         ({"extra_body": {"recipe": {"batch": 5}}, **_said(batch_size=2)}, 400, "recipe.batch", "not an object"),

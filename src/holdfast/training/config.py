@@ -87,7 +87,7 @@ class OptimizerConfig(Settings):
 class BatchConfig(Settings):
     """How many examples a step learns from, and how they are cut into micro-batches."""
 
-    examples: Count = 24
+    examples: Annotated[int, Field(ge=1, le=1_000_000)] = 24
     """New examples of an optimizer step."""
     micro_batch_tokens: Count = 16_384
     """Padded tokens that go through the model at once; smaller saves memory and changes no gradient."""
