@@ -137,6 +137,10 @@ def test_a_tool_that_must_be_called_is_called(client):
         {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
     ]  # fmt: skip
     assert ask(client, messages=turns, tools=[TOOL]).choices[0].message.role == "assistant"
+    for more in ({}, {"parameters": {}}, {"parameters": {"type": "object"}}):
+        bare = {"type": "function", "function": {"name": "ping", **more}}
+        (call,) = ask(client, tools=[bare], tool_choice="required", max_tokens=80).choices[0].message.tool_calls
+        assert call.function.name == "ping"
 
 
 def test_an_alias_answers_as_what_it_stands_for(client):

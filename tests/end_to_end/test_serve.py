@@ -151,3 +151,16 @@ def test_a_server_that_is_killed_goes_on_with_the_items_of_an_eval_that_are_miss
     assert [item.datasource_item["text"] for item in after.values()] == [row["item"]["text"] for row in content]
     assert all(after[name].created_at == item.created_at for name, item in before.items())
     assert done.per_model_usage[0].invocation_count == 40
+
+
+def test_a_stream_of_events_keeps_no_server_from_ending(serve, tmp_path):
+    process, client = serve()
+    job = ordered(client, steps=40)
+    with client.fine_tuning.jobs.with_streaming_response.list_events(job.id, extra_query={"stream": "true"}) as answer:
+        lines = answer.iter_lines()
+        assert "Created fine-tuning job" in next(lines)
+        waited(lambda: any(text.startswith("Step ") for text in told(client, job)))
+        process.send_signal(signal.SIGTERM)
+        assert "[DONE]" not in list(lines)
+    process.wait(60)
+    assert "Traceback" not in (tmp_path / "log").read_text()

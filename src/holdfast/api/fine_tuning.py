@@ -22,6 +22,7 @@ from holdfast.jobs.workspace import current_version
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from holdfast.api.state import State
     from holdfast.store.job_queue import JobCheckpoint, JobEventRecord, JobRecord
     from holdfast.store.workspace import Workspace
 
@@ -161,7 +162,7 @@ async def events(
     workspace = here.workspace
     await run_in_threadpool(workspace.job, job_id)
     if stream == "true":
-        return StreamingResponse(_streamed(workspace, job_id), media_type="text/event-stream")
+        return StreamingResponse(_streamed(here, job_id), media_type="text/event-stream")
     before = _number_of(after) if after is not None else None
     found = await run_in_threadpool(workspace.job_events, job_id, before=before, limit=limit + 1)
     return listed([event_object(event) for event in found[:limit]], has_more=len(found) > limit)
@@ -196,16 +197,20 @@ def _number_of(event: str) -> int:
     return int(number)
 
 
-async def _streamed(workspace: Workspace, job_id: str) -> AsyncIterator[str]:
-    """Yields every event of a job once, oldest first, until the job is decided and nothing is left to say."""
-    last = 0
-    while True:
-        status = (await run_in_threadpool(workspace.job, job_id)).status
-        found = await run_in_threadpool(workspace.job_events, job_id, limit=1_000_000)
+async def _streamed(here: State, job_id: str) -> AsyncIterator[str]:
+    """Yields every event of a job once, oldest first, until the job is decided and nothing is left to say.
+
+    When the server stops, the stream ends without having said that all is told.
+    """
+    last, was_decided = 0, False
+    while not here.is_stopping():
+        is_decided = (await run_in_threadpool(here.workspace.job, job_id)).status in FINAL
+        found = await run_in_threadpool(here.workspace.job_events, job_id, limit=1_000_000)
         for event in sorted((event for event in found if event.id > last), key=lambda event: event.id):
             last = event.id
             yield f"data: {json.dumps(event_object(event))}\n\n"
-        if status in FINAL:
+        if was_decided:
             yield "data: [DONE]\n\n"
             return
+        was_decided = is_decided  # what is said of the decision is written just after it
         await asyncio.sleep(0.5)

@@ -151,8 +151,9 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
         command = [sys.executable, "-m", "holdfast", "worker", "--parent", str(os.getpid())]
         command += ["--workspace", str(workspace.root)]
         supervisor = Supervisor(command) if settings.worker else None
+        state = State(workspace, served, limits, settings.recipe)
         config = uvicorn.Config(
-            create_app(State(workspace, served, limits, settings.recipe)),
+            create_app(state),
             host=settings.host,
             port=settings.port,
             access_log=False,
@@ -171,7 +172,9 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
         if supervisor is not None:
             supervisor.start()
         try:
-            uvicorn.Server(config).run(sockets=[listening])
+            server = uvicorn.Server(config)
+            state.is_stopping = lambda: server.should_exit
+            server.run(sockets=[listening])
         finally:
             if supervisor is not None:
                 supervisor.stop()

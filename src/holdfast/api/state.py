@@ -11,7 +11,7 @@ from holdfast.api.counts import Counts
 from holdfast.jobs.evals import EvalRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from holdfast.jobs.served import Served
     from holdfast.store.workspace import Workspace
@@ -46,6 +46,8 @@ class State:
     recipe: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
     """What a job learns by where it says nothing."""
     counts: Counts = field(default_factory=Counts)
+    is_stopping: Callable[[], bool] = lambda: False
+    """Whether the server has been asked to end: what would go on for long ends now."""
     evals: EvalRunner = field(init=False)
     """What carries out runs of evaluations while the application is up."""
 

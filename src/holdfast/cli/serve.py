@@ -66,18 +66,9 @@ def serve(
     vllm = _vllm(engine, vllm_python, vllm_option or [])
     example = "URL=VARIABLE, such as https://api.openai.com/v1=OPENAI_API_KEY"
     servers = dict(_pair("grader-server", one, example) for one in grader_server or [])
-    settings = Settings(
-        host,
-        port,
-        names,
-        worker,
-        max_running,
-        max_waiting,
-        requests_per_minute,
-        recipe,
-        vllm,
-        {url.rstrip("/"): variable for url, variable in servers.items()},
-    )
+    servers = {url.rstrip("/"): variable for url, variable in servers.items()}
+    sizes = (max_running, max_waiting, requests_per_minute)
+    settings = Settings(host, port, names, worker, *sizes, recipe, vllm, servers)
     run(settings, workspace, door.put_json if as_json else None)
 
 

@@ -24,7 +24,7 @@ CHAT_TEMPLATE = (
     "{{ 'tools:' }}"
     "{%- for tool in tools %}"
     "{%- set f = tool.function if tool.function is defined else tool %}"
-    "{{ '\n' + f.name + '(' + (f.parameters.properties.keys() | join(', ')) + ')' }}"
+    "{{ '\n' + f.name + '(' + (((f.parameters or {}).properties or {}).keys() | join(', ')) + ')' }}"
     "{%- if f.description %}{{ ': ' + f.description }}{%- endif %}"
     "{%- endfor %}{{ '<|end|>' }}{%- endif %}"
     "{%- for message in messages %}"
