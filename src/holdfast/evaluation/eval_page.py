@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from holdfast.evaluation.pages import template
 from holdfast.types import JSONValue
 
 
@@ -43,11 +42,4 @@ class EvalPage:
 
 def render_eval_page(page: EvalPage) -> str:
     """Returns the page as HTML text."""
-    environment = Environment(
-        loader=PackageLoader("holdfast.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("eval_run.html").render(page=page)
+    return template("eval_run.html").render(page=page)

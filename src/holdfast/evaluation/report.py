@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from holdfast.evaluation.drawing import bound_bar, heat_map, line_chart
+from holdfast.evaluation.pages import template
 from holdfast.evaluation.verdict import Finding, Verdict
 from holdfast.types import JSONValue
 
@@ -108,15 +108,8 @@ def write_report(path: Path, data: ReportData) -> None:
 def render_report(data: ReportData) -> str:
     """Returns the report as HTML text."""
     # Autoescape covers all text; the pictures are Markup whose text was escaped where it was drawn.
-    environment = Environment(
-        loader=PackageLoader("holdfast.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     findings = list(data.verdict.per_skill.values()) if data.verdict else []
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         report=data,
         pictures=[(matrix.title, _matrix(matrix)) for matrix in data.matrices if matrix.versions and matrix.skills],
         curves=[

@@ -10,7 +10,6 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias, cast
 
 from sqlalchemy import Connection, Row, func, or_, select
@@ -276,10 +275,6 @@ class EvalRuns(AuditLog):
         table = tables.eval_runs
         with self._database.read() as connection:
             return int(connection.scalar(select(func.count()).select_from(table).where(table.c.status.in_(_OPEN))) or 0)
-
-    def _later(self, seconds: float) -> str:
-        moment = datetime.fromisoformat(self._now()) + timedelta(seconds=seconds)
-        return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _added(figures: dict[str, dict[str, dict[str, int]]], outcome: Outcome) -> dict[str, object]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias, cast
 
 from sqlalchemy import Connection, Row, or_, select
@@ -259,10 +258,6 @@ class JobQueue(AuditLog):
         with self._database.read() as connection:
             rows = connection.execute(select(table).where(table.c.job_id == name).order_by(table.c.step.desc())).all()
         return [JobCheckpoint(r.id, r.step, from_text(r.metrics), r.weights_hash, r.created_at) for r in rows]
-
-    def _later(self, seconds: float) -> str:
-        moment = datetime.fromisoformat(self._now()) + timedelta(seconds=seconds)
-        return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _existing(connection: Connection, name: str) -> Row[tuple[object, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from holdfast.errors import StoreError
@@ -30,6 +30,11 @@ class Part:
         if now.tzinfo is None:
             raise StoreError("The clock gives a time without a zone. Pass a clock that gives UTC.")
         return now.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def _later(self, seconds: float) -> str:
+        """Returns the time in so many seconds."""
+        moment = datetime.fromisoformat(self._now()) + timedelta(seconds=seconds)
+        return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def utc_now() -> datetime:
