@@ -25,7 +25,7 @@ class Server:
     def __init__(self, root, limits=None, **served):
         self.workspace = Workspace.open(root)
         self.served = Served(self.workspace, **served)
-        state = State(self.workspace, self.served, limits or Limits())
+        state = self.state = State(self.workspace, self.served, limits or Limits())
         config = uvicorn.Config(create_app(state), host="127.0.0.1", port=0, log_level="warning", access_log=False)
         socket = config.bind_socket()
         self.url = f"http://127.0.0.1:{socket.getsockname()[1]}/v1"

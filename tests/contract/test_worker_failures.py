@@ -2,7 +2,6 @@
 
 import errno
 import shutil
-import socket
 import subprocess
 import sys
 
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from holdfast.errors import HoldfastError
 from holdfast.jobs import candidates
 from holdfast.jobs.full_disk import RESERVE_BYTES, is_full
+from holdfast.jobs.holder import machine
 from holdfast.jobs.interrupt import StopSwitch
 from holdfast.jobs.worker import MOST_DEATHS, Worker
 from holdfast.jobs.workspace import create
@@ -54,7 +54,7 @@ def dead():
     """The name of a worker of this machine that is no more."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    return f"{socket.gethostname()} {gone.pid} x"
+    return f"{machine()} {gone.pid} x"
 
 
 def messages(client, job):

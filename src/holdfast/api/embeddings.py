@@ -1,4 +1,4 @@
-"""`/v1/embeddings`: what texts mean, as vectors, by the encoder of the `embed` extra."""
+"""`/v1/embeddings`: what texts mean, as vectors, by a sentence encoder of the `embed` extra."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from holdfast.api.state import Here, Reply
 from holdfast.errors import NotFoundError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
+
+    from holdfast.models.embedding import Encoder
 
 router = APIRouter(prefix="/v1/embeddings", tags=["Embeddings"])
 MOST_TEXTS = 2048
@@ -35,17 +35,16 @@ class EmbeddingRequest(Body):
 @router.post("")
 def create(here: Here, body: EmbeddingRequest) -> Reply:
     """Returns a vector of unit length for each text."""
-    from holdfast.models.embedding import DIMENSIONS, MODEL
-
-    if here.served.aliases.get(body.model, body.model) != MODEL:
-        raise NotFoundError(f"The embedding model {body.model!r} does not exist; {MODEL!r} does.", param="model")
-    if body.dimensions not in (None, DIMENSIONS):
-        raise RequestError(f"dimensions: vectors of {MODEL} have {DIMENSIONS}.", param="dimensions")
+    if body.model not in here.embedding.names:
+        known = " or ".join(map(repr, here.embedding.names))
+        raise NotFoundError(f"The embedding model {body.model!r} does not exist; {known} does.", param="model")
+    encoder = encoder_of(here.embedding.model)
+    if body.dimensions not in (None, encoder.dimensions):
+        raise RequestError(f"dimensions: vectors of {encoder.name} have {encoder.dimensions}.", param="dimensions")
     texts = [body.input] if isinstance(body.input, str) else body.input
     if not all(texts):
         raise RequestError("input: a text is empty.", param="input")
-    vectors = _embed()(texts)
-    num_tokens = sum(len(text.split()) for text in texts)
+    vectors, num_tokens = encoder(texts), encoder.num_tokens(texts)
     return {
         "object": "list",
         "model": body.model,
@@ -64,7 +63,8 @@ def _shown(vector: NDArray, form: str) -> object:
 
 
 @lru_cache(maxsize=1)
-def _embed() -> Callable[[Sequence[str]], NDArray]:
-    from holdfast.models.embedding import embedder
+def encoder_of(model: str | None) -> Encoder:
+    """Returns an encoder, loaded once; see `holdfast.models.embedding.Encoder`."""
+    from holdfast.models.embedding import Encoder
 
-    return embedder()
+    return Encoder(model)

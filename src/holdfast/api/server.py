@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from holdfast.api.app import create_app
-from holdfast.api.state import Limits, State
+from holdfast.api.embeddings import encoder_of
+from holdfast.api.state import Embedding, Limits, State
 from holdfast.errors import ConfigError
 from holdfast.jobs.served import Served
 from holdfast.jobs.workspace import find
@@ -53,6 +54,7 @@ class Settings:
     recipe: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
     vllm: Vllm | None = None
     grader_servers: Mapping[str, str] = field(default_factory=dict[str, str])
+    embedding_model: str | None = None
 
 
 class Supervisor:
@@ -95,6 +97,13 @@ class Supervisor:
             pause = min(2 * pause, _PAUSE_SECONDS[1])
 
 
+def _embedding(settings: Settings) -> Embedding:
+    """Returns the sentence encoder, with the aliases that stand for it."""
+    own = Embedding(settings.embedding_model).names
+    aliases = (name for name, model in settings.aliases.items() if model in own)
+    return Embedding(settings.embedding_model, tuple(aliases))
+
+
 def _require_key(host: str, *, has_keys: bool) -> None:
     """Raises ConfigError where others than this machine could ask without a key."""
     try:
@@ -135,9 +144,12 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
     for name in ("httpx", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with _unwinding(), find(place) as workspace:
+        embedding = _embedding(settings)
+        if embedding.model is not None:
+            encoder_of(embedding.model)  # what cannot be loaded is better refused now
         served = Served(
             workspace,
-            aliases=settings.aliases,
+            aliases={name: model for name, model in settings.aliases.items() if name not in embedding.aliases},
             max_running=settings.max_running,
             max_waiting=settings.max_waiting,
             vllm=settings.vllm,
@@ -145,13 +157,13 @@ def run(settings: Settings, place: Path | None, ready: Callable[[dict[str, JSONV
         )
         _require_key(settings.host, has_keys=workspace.has_keys())
         limits = Limits(requests_per_minute=settings.requests_per_minute)
-        for alias in settings.aliases:
+        for alias in served.aliases:
             served.version(alias)  # a name for nothing is better refused now
         served.warm()
         command = [sys.executable, "-m", "holdfast", "worker", "--parent", str(os.getpid())]
         command += ["--workspace", str(workspace.root)]
         supervisor = Supervisor(command) if settings.worker else None
-        state = State(workspace, served, limits, settings.recipe)
+        state = State(workspace, served, limits, settings.recipe, embedding=embedding)
         config = uvicorn.Config(
             create_app(state),
             host=settings.host,

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from holdfast.api.counts import Counts
 from holdfast.jobs.evals import EvalRunner
+from holdfast.models.embedding import encoder_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +37,19 @@ class Limits:
     """Of one key, or of one address where none is needed; 0 = as many as they like."""
 
 
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The sentence encoder of a server (None: the embedded one), and the names under which it is asked."""
+
+    model: str | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The encoder's own name, and those that the operator gave it."""
+        return encoder_name(self.model), *self.aliases
+
+
 @dataclass(slots=True)
 class State:
     """One server's workspace, models and limits."""
@@ -46,6 +60,7 @@ class State:
     recipe: Mapping[str, JSONValue] = field(default_factory=dict[str, "JSONValue"])
     """What a job learns by where it says nothing."""
     counts: Counts = field(default_factory=Counts)
+    embedding: Embedding = field(default_factory=Embedding)
     is_stopping: Callable[[], bool] = lambda: False
     """Whether the server has been asked to end: what would go on for long ends now."""
     evals: EvalRunner = field(init=False)

@@ -15,6 +15,30 @@ from holdfast.errors import ConfigError
 if TYPE_CHECKING:
     from holdfast.jobs.engines import Vllm
 
+VllmPythonOption = Annotated[
+    Path | None,
+    typer.Option("--vllm-python", metavar="PATH", help="The interpreter that has vLLM; default: this one."),
+]
+VllmOptions = Annotated[
+    list[str] | None,
+    typer.Option("--vllm-option", metavar="KEY=VALUE", help="An option of vLLM's own server; repeatable."),
+]
+GraderServers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--grader-server", metavar="URL=VARIABLE", help="A server that graders may ask, and its key's variable."
+    ),
+]
+EmbeddingModel = Annotated[
+    str | None,
+    typer.Option(
+        "--embedding-model",
+        metavar="MODEL",
+        help="The sentence encoder of /v1/embeddings: a folder or an id of sentence-transformers.",
+        show_default="all-MiniLM-L6-v2",
+    ),
+]
+
 
 def serve(
     *,
@@ -28,22 +52,12 @@ def serve(
     engine: Annotated[
         str, typer.Option("--engine", help="What writes: in-process, or vllm as a process of its own.")
     ] = "in-process",
-    vllm_python: Annotated[
-        Path | None,
-        typer.Option("--vllm-python", metavar="PATH", help="The interpreter that has vLLM; default: this one."),
-    ] = None,
-    vllm_option: Annotated[
-        list[str] | None,
-        typer.Option("--vllm-option", metavar="KEY=VALUE", help="An option of vLLM's own server; repeatable."),
-    ] = None,
+    vllm_python: VllmPythonOption = None,
+    vllm_option: VllmOptions = None,
     max_running: Annotated[int, typer.Option("--max-running", min=1, help="Completions written at once.")] = 32,
     max_waiting: Annotated[int, typer.Option("--max-waiting", min=0, help="Completions that may wait.")] = 256,
-    grader_server: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--grader-server", metavar="URL=VARIABLE", help="A server that graders may ask, and its key's variable."
-        ),
-    ] = None,
+    grader_server: GraderServers = None,
+    embedding_model: EmbeddingModel = None,
     config: ConfigOption = None,
     requests_per_minute: Annotated[
         int, typer.Option("--requests-per-minute", min=0, help="Of each key; 0 = no limit.")
@@ -68,7 +82,7 @@ def serve(
     servers = dict(_pair("grader-server", one, example) for one in grader_server or [])
     servers = {url.rstrip("/"): variable for url, variable in servers.items()}
     sizes = (max_running, max_waiting, requests_per_minute)
-    settings = Settings(host, port, names, worker, *sizes, recipe, vllm, servers)
+    settings = Settings(host, port, names, worker, *sizes, recipe, vllm, servers, embedding_model)
     run(settings, workspace, door.put_json if as_json else None)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,8 +39,11 @@ class Reserve:
         """Takes the space, if there is any and it is not taken yet."""
         if self._path.exists() and self._path.stat().st_size == RESERVE_BYTES:
             return
-        with suppress(OSError), self._path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+        try:
+            with self._path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+        except OSError:
+            self.give_up()
 
     def give_up(self) -> None:
         """Frees the space."""

@@ -7,16 +7,24 @@ import secrets
 import socket
 
 
+def machine() -> str:
+    """Returns what tells apart the places in which a process number means one process: machines, and containers."""
+    try:
+        return f"{socket.gethostname()}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
 def holder_name() -> str:
     """Returns a name for this process that nobody else has."""
-    return f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(3)}"
+    return f"{machine()} {os.getpid()} {secrets.token_hex(3)}"
 
 
 def has_died(holder: str) -> bool:
     """Tells whether a holder was a process of this machine that does not run any more."""
     host, _, rest = holder.partition(" ")
     number = rest.partition(" ")[0]
-    if host != socket.gethostname() or not number.isdecimal():
+    if host != machine() or not number.isdecimal():
         return False
     try:
         os.kill(int(number), 0)

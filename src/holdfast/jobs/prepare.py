@@ -209,10 +209,10 @@ def _context(workspace: Workspace | None, request: Request, scratch: Path) -> Co
     reader = open_reader(request.recipe.base, chat_template=request.chat_template)
     embed = None
     if request.plan.uses_embeddings():
-        from holdfast.models.embedding import embedder
+        from holdfast.models.embedding import Encoder
 
         with suppress(DataError):  # not installed: the check says so itself
-            embed = embedder()
+            embed = Encoder()
     return Context(
         scratch,
         seed=request.plan.seed,

@@ -63,7 +63,10 @@ class VllmOptions:
     @property
     def max_rank(self) -> int:
         """The greatest rank of an adapter that fits; 0 where none does."""
-        return int(self.all.get("max-lora-rank", 0)) if self.all.get("enable-lora") == "true" else 0
+        given = self.all.get("max-lora-rank", "0")
+        if not given.isdecimal():
+            raise ConfigError(f"--vllm-option max-lora-rank={given}: give a whole number.", param="vllm-option")
+        return int(given) if self.all.get("enable-lora") == "true" else 0
 
     def command(self, model: str, port: int, max_running: int) -> list[str]:
         """Returns the command of a server of `model`.
