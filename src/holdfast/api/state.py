@@ -71,8 +71,8 @@ class State:
         self.evals = EvalRunner(self.workspace, self.served)
 
 
-def state_of(request: Request) -> State:
-    """Returns the state of the server that a request came to."""
+async def state_of(request: Request) -> State:
+    """Returns the state of the server that a request came to; asynchronous, so that it costs no turn in the pool."""
     return cast("State", request.app.state.holdfast)
 
 
