@@ -11,7 +11,7 @@ from openai import InternalServerError
 from safetensors.torch import save_file
 
 from holdfast.errors import HoldfastError
-from holdfast.jobs import candidates
+from holdfast.jobs import candidates, worker
 from holdfast.jobs.full_disk import RESERVE_BYTES, is_full
 from holdfast.jobs.holder import machine
 from holdfast.jobs.interrupt import StopSwitch
@@ -130,6 +130,21 @@ def test_no_memory_fails_the_job_and_says_what_helps(make_server, order, monkeyp
     job = client.fine_tuning.jobs.retrieve(job.id)
     assert (job.status, job.error.code, job.error.param) == ("failed", "training_error", "batch.micro_batch_tokens")
     assert "do not fit the memory" in job.error.message
+
+
+def test_no_memory_where_nothing_was_begun_fails_the_job_and_not_the_worker(make_server, order, monkeypatch):
+    server = make_server()
+    client = server.client()
+    job = order(client)
+
+    def no_memory(*_args, **_more):
+        raise MemoryError
+
+    monkeypatch.setattr(worker, "learn", no_memory)
+    server.work()
+    job = client.fine_tuning.jobs.retrieve(job.id)
+    assert (job.status, job.error.code) == ("failed", "server_error")
+    assert "MemoryError" in job.error.message
 
 
 def test_a_job_whose_worker_dies_at_the_same_place_again_and_again_is_given_up(make_server, order, dead):

@@ -37,7 +37,7 @@ async def create(here: Here, request: Request, body: ChatRequest) -> Reply | Str
     if body.n is not None and body.n > here.limits.max_choices:
         raise RequestError(f"n: at most {here.limits.max_choices} answers are written.", param="n")
     turns = body.turns()
-    found, asks = await run_in_threadpool(_prepared, here, body, turns)
+    found, asks = await run_in_threadpool(prepared, here, body, turns)
     if isinstance(found, Classifying):
         return await _classified(body, found, turns)
     writing = Writing(found, asks)
@@ -50,10 +50,10 @@ async def create(here: Here, request: Request, body: ChatRequest) -> Reply | Str
     return answer
 
 
-def _prepared(here: State, body: ChatRequest, turns: tuple[Message, ...]) -> tuple[Opened | Classifying, list[Ask]]:
+def prepared(here: State, body: ChatRequest, turns: tuple[Message, ...]) -> tuple[Opened | Classifying, list[Ask]]:
     """Returns what answers, and what it is asked if it is an engine."""
     found = here.served.answering(body.model)
-    return found, [] if isinstance(found, Classifying) else asks_of(here, found, body, turns)
+    return found, [] if isinstance(found, Classifying) else _asks(here, found, body, turns)
 
 
 def _keep(here: State, version: Version, body: ChatRequest, answer: Reply) -> None:
@@ -66,7 +66,7 @@ def _keep(here: State, version: Version, body: ChatRequest, answer: Reply) -> No
     )
 
 
-def asks_of(here: State, opened: Opened, body: ChatRequest, turns: tuple[Message, ...]) -> list[Ask]:
+def _asks(here: State, opened: Opened, body: ChatRequest, turns: tuple[Message, ...]) -> list[Ask]:
     """Returns what the engine is asked: one completion for each choice."""
     from holdfast.models.render import render_prompt
     from holdfast.serving.engine import Ask

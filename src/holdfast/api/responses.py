@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
-from holdfast.api.chat import asks_of, class_of
+from holdfast.api.chat import class_of, prepared
 from holdfast.api.lists import page
 from holdfast.api.response_object import Begun, ended, usage_of
 from holdfast.api.response_request import LOGPROBS, ResponseRequest, in_own_words
@@ -16,6 +16,7 @@ from holdfast.api.state import Here, Reply
 from holdfast.api.writing import Stream, Writing, read_whole
 from holdfast.errors import HoldfastError, RequestError
 from holdfast.jobs.response_items import items_before, items_of
+from holdfast.jobs.served import Classifying
 
 if TYPE_CHECKING:
     from holdfast.api.state import State
@@ -33,20 +34,17 @@ async def create(here: Here, request: Request, body: ResponseRequest) -> Reply |
     before = await run_in_threadpool(items_before, here.workspace, body.previous_response_id)
     chat = body.as_chat([*before, *given])
     turns = chat.turns()
-    version = await run_in_threadpool(here.served.version, body.model)
-    begun = Begun(body, chat, given, version)
-    predict = await run_in_threadpool(here.served.classifier, version)
-    if predict is not None:
-        text = await class_of(chat, turns, predict)
+    try:
+        found, asks = await run_in_threadpool(prepared, here, chat, turns)
+    except HoldfastError as error:
+        raise in_own_words(error) from None
+    begun = Begun(body, chat, given, found.version)
+    if isinstance(found, Classifying):
+        text = await class_of(chat, turns, found.predict)
         response = begun.told("completed", [begun.message(text, "completed")], usage=usage_of(0, 0))
         await _keep(here, begun, response)
         return response
-    opened = await run_in_threadpool(here.served.open, version)
-    try:
-        asks = await run_in_threadpool(asks_of, here, opened, chat, turns)
-    except HoldfastError as error:
-        raise in_own_words(error) from None
-    writing = Writing(opened, asks)
+    writing = Writing(found, asks)
     writing.start()
     num_prompt = len(asks[0].prompt)
     if body.stream:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from holdfast.store.permissions import PermissionRecord
     from holdfast.store.workspace import Workspace
 
+CURRENT = "current"
+"""The name of the version that answers by default."""
 _CHECKPOINT = ":ckpt-step-"
 
 
@@ -65,7 +67,7 @@ def is_checkpoint(version: Version) -> bool:
 
 
 def _base(workspace: Workspace) -> str:
-    return current_version(workspace).base
+    return (workspace.serving(CURRENT) or current_version(workspace)).base
 
 
 def who_may_ask(workspace: Workspace) -> Callable[[JobRecord, str], bool]:

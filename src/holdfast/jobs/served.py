@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from holdfast.errors import InvalidStateError, NotFoundError
 from holdfast.jobs.classify import is_classifier, stored_classifier
 from holdfast.jobs.engines import Engines
-from holdfast.jobs.fine_tuned import is_checkpoint, job_of, made_by, who_may_ask
+from holdfast.jobs.fine_tuned import CURRENT, is_checkpoint, job_of, made_by, who_may_ask
 from holdfast.jobs.model import adapter_of, weights_of
 from holdfast.jobs.workspace import current_version
 from holdfast.store.key_ring import PROJECT
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from holdfast.types import Version
 
 _LOG = logging.getLogger(__name__)
-CURRENT = "current"
 MAX_FULL = 3
 """So many versions with weights of their own are kept loaded in this process, those that were asked last."""
 MAX_PROCESSES = 2
@@ -135,14 +134,19 @@ class Served:
         """Returns every name that whoever is acting may ask, the base first."""
         current, versions = current_version(self.workspace), self.workspace.versions()
         may_ask = who_may_ask(self.workspace)
+        made = [(job, job.fine_tuned_model) for job in reversed(self.workspace.jobs()) if job.fine_tuned_model]
+        hidden = {job.version for job, name in made if not may_ask(job, name)}
         times = {version.id: self.workspace.made_at(version.id) for version in versions}
         found = [Named(current.base, versions[0].id, times[versions[0].id], "base")]
-        accepted = [one for one in versions if one.status == "accepted" and self._may_ask(one)]
-        found += [Named(one.id, one.id, times[one.id], "version") for one in accepted]
         found += [
-            Named(job.fine_tuned_model, job.version, times[job.version], "fine-tuned")
-            for job in reversed(self.workspace.jobs())
-            if job.fine_tuned_model is not None and job.version in times and may_ask(job, job.fine_tuned_model)
+            Named(one.id, one.id, times[one.id], "version")
+            for one in versions
+            if one.status == "accepted" and not (one.weights_hash and one.id in hidden)
+        ]
+        found += [
+            Named(name, job.version, times[job.version], "fine-tuned")
+            for job, name in made
+            if job.version in times and may_ask(job, name)
         ]
         named = {CURRENT: CURRENT, **self.aliases}
         for alias in named:

@@ -111,7 +111,7 @@ class Worker:
             self._decided(job, result)
         except StopRequested:
             self._stopped(job)
-        except (HoldfastError, OSError, RuntimeError) as error:
+        except (HoldfastError, OSError, MemoryError, RuntimeError) as error:
             if is_full(error):
                 self._reserve.give_up()
                 self._failed(job, "disk_full", full_disk.MESSAGE, None)
