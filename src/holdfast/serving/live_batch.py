@@ -30,7 +30,7 @@ from holdfast.models.load import context_length
 from holdfast.models.prefill import PREFILL_TOKENS, Prompt, PromptReader
 from holdfast.models.running_batch import end_ids
 from holdfast.models.sampling import choose, uniforms
-from holdfast.serving.prefixes import Prefixes, common_beginnings
+from holdfast.serving.prefixes import BLOCK, Prefixes, common_beginnings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,10 +187,10 @@ class LiveBatch:
         prompts: list[Prompt] = []
         self._reader.forget()  # what another adapter read is no beginning of these
         for ids in wanted:
-            length, state = self._prefixes.longest(self.bank.serial(slot), ids)
-            prompt = Prompt(ids, max(length, together.get(ids, 0)))
-            if state is not None and length == prompt.shared:
-                self._reader.beginnings[prompt.beginning] = state
+            places = self._prefixes.find(self.bank.serial(slot), ids)
+            prompt = Prompt(ids, max(len(places) * BLOCK, together.get(ids, 0)))
+            if places and len(places) * BLOCK == prompt.shared and prompt.beginning not in self._reader.beginnings:
+                self._reader.beginnings[prompt.beginning] = self._prefixes.state(places)
             self._reader.expect(prompt)
             prompts.append(prompt)
         return prompts

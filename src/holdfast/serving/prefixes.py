@@ -47,8 +47,8 @@ class Prefixes:
         self._ids: list[tuple[int, ...]] = []
         self._num_blocks = 0
 
-    def longest(self, owner: int, ids: tuple[int, ...]) -> tuple[int, State | None]:
-        """Returns how many first tokens of `ids` were read before, in whole blocks, and their keys and values."""
+    def find(self, owner: int, ids: tuple[int, ...]) -> list[int]:
+        """Returns where the first blocks of `ids` lie that were read before; `state` gives what is there."""
         found: list[int] = []
         names = _names(owner, ids[:-1])
         for number, name in enumerate(names):
@@ -56,12 +56,13 @@ class Prefixes:
             if place is None or self._ids[place] != ids[number * BLOCK : (number + 1) * BLOCK]:
                 break
             found.append(place)
-        if not found:
-            return 0, None
         self._use(names[: len(found)])
-        index = torch.tensor(found, device=self._stores[0][0].device)
-        state = [(_joined(keys[index]), _joined(values[index])) for keys, values in self._stores]
-        return len(found) * BLOCK, state
+        return found
+
+    def state(self, places: Sequence[int]) -> State:
+        """Returns a copy of the keys and values of blocks that follow each other, one block at least."""
+        index = torch.tensor(places, device=self._stores[0][0].device)
+        return [(_joined(keys[index]), _joined(values[index])) for keys, values in self._stores]
 
     def keep(self, owner: int, ids: tuple[int, ...], state: State) -> None:
         """Keeps a copy of what was read of `ids`, in whole blocks; of more than there is room for, nothing."""

@@ -17,6 +17,12 @@ def state_of(num_tokens, mark=0.0):
     return [(keys, -keys), (keys * 2, -keys * 2)]
 
 
+def longest(known, owner, ids):
+    """How many first tokens are known, and their keys and values."""
+    places = known.find(owner, ids)
+    return len(places) * BLOCK, known.state(places) if places else None
+
+
 SIZE = 2 * 2 * 2 * 4 * 4 * BLOCK  # bytes of one block: layers, keys and values, heads, width, float32
 
 
@@ -24,21 +30,21 @@ def test_what_begins_alike_is_found_in_whole_blocks():
     known = Prefixes()
     ids = tuple(range(3 * BLOCK + 5))
     known.keep(0, ids, state_of(len(ids)))
-    length, state = known.longest(0, (*ids[: 2 * BLOCK + 7], 999, *ids))
+    length, state = longest(known, 0, (*ids[: 2 * BLOCK + 7], 999, *ids))
     assert length == 2 * BLOCK
     for found, wanted in zip(state, state_of(2 * BLOCK), strict=True):
         assert torch.equal(found[0], wanted[0])
         assert torch.equal(found[1], wanted[1])
-    assert known.longest(0, (7, *ids)) == (0, None)
-    assert known.longest(1, ids) == (0, None)
+    assert longest(known, 0, (7, *ids)) == (0, None)
+    assert longest(known, 1, ids) == (0, None)
 
 
 def test_the_last_token_is_never_found_as_its_logits_are_wanted():
     known = Prefixes()
     ids = tuple(range(2 * BLOCK))
     known.keep(0, ids, state_of(len(ids)))
-    assert known.longest(0, ids)[0] == BLOCK
-    assert known.longest(0, (*ids, 1))[0] == 2 * BLOCK
+    assert longest(known, 0, ids)[0] == BLOCK
+    assert longest(known, 0, (*ids, 1))[0] == 2 * BLOCK
 
 
 def test_a_copy_is_kept():
@@ -46,7 +52,7 @@ def test_a_copy_is_kept():
     state = state_of(BLOCK)
     known.keep(0, tuple(range(BLOCK)), state)
     state[0][0].zero_()
-    assert torch.equal(known.longest(0, tuple(range(BLOCK + 1)))[1][0][0], state_of(BLOCK)[0][0])
+    assert torch.equal(longest(known, 0, tuple(range(BLOCK + 1)))[1][0][0], state_of(BLOCK)[0][0])
 
 
 def test_sequences_share_the_blocks_of_their_common_beginning():
@@ -56,7 +62,7 @@ def test_sequences_share_the_blocks_of_their_common_beginning():
         ids = (*head, *range(100 * (number + 1), 100 * (number + 1) + BLOCK))
         known.keep(0, ids, state_of(len(ids), mark=number))
     for number in range(2):
-        assert known.longest(0, (*head, *range(100 * (number + 1), 100 * (number + 1) + BLOCK), 1))[0] == 3 * BLOCK
+        assert longest(known, 0, (*head, *range(100 * (number + 1), 100 * (number + 1) + BLOCK), 1))[0] == 3 * BLOCK
 
 
 def test_what_was_used_longest_ago_makes_room_and_ends_before_beginnings():
@@ -64,25 +70,25 @@ def test_what_was_used_longest_ago_makes_room_and_ends_before_beginnings():
     several = [tuple(range(start, start + BLOCK)) for start in (0, 100, 200, 300)]
     for number, ids in enumerate(several[:3]):
         known.keep(0, ids, state_of(BLOCK, number))
-    assert known.longest(0, (*several[0], 1))[0] == BLOCK
+    assert longest(known, 0, (*several[0], 1))[0] == BLOCK
     known.keep(0, several[3], state_of(BLOCK, 3))
-    assert [known.longest(0, (*ids, 1))[0] for ids in several] == [BLOCK, 0, BLOCK, BLOCK]
+    assert [longest(known, 0, (*ids, 1))[0] for ids in several] == [BLOCK, 0, BLOCK, BLOCK]
     known.keep(0, tuple(range(1000, 1000 + 4 * BLOCK)), state_of(4 * BLOCK))  # larger than all there is
-    assert [known.longest(0, (*ids, 1))[0] for ids in several] == [BLOCK, 0, BLOCK, BLOCK]
+    assert [longest(known, 0, (*ids, 1))[0] for ids in several] == [BLOCK, 0, BLOCK, BLOCK]
     long = tuple(range(2000, 2000 + 3 * BLOCK))
     known.keep(0, long, state_of(3 * BLOCK))
     known.keep(0, several[1], state_of(BLOCK, 9))
-    length, state = known.longest(0, (*long, 1))
+    length, state = longest(known, 0, (*long, 1))
     assert length == 2 * BLOCK
     assert torch.equal(state[0][0], state_of(2 * BLOCK)[0][0])
-    assert torch.equal(known.longest(0, (*several[1], 1))[1][0][0], state_of(BLOCK, 9)[0][0])
+    assert torch.equal(longest(known, 0, (*several[1], 1))[1][0][0], state_of(BLOCK, 9)[0][0])
 
 
 def test_a_name_that_two_beginnings_have_in_common_shows_nobody_the_other(monkeypatch):
     monkeypatch.setattr(module, "_names", lambda _owner, ids: [b"%d" % at for at in range(len(ids) // BLOCK)])
     known = Prefixes()
     known.keep(0, tuple(range(BLOCK)), state_of(BLOCK))
-    assert known.longest(0, tuple(range(500, 500 + 2 * BLOCK))) == (0, None)
+    assert longest(known, 0, tuple(range(500, 500 + 2 * BLOCK))) == (0, None)
 
 
 def test_prompts_that_wait_together_share_what_they_begin_with():
